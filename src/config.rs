@@ -1,0 +1,284 @@
+//! The environment, read once into a `Config` that cannot hold nonsense. All mistakes are reported together.
+//!
+//! `VARIABLES` is the one list of what exists, with each default and what is accepted; `--help` prints it.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::limits::{
+    BATCH_CAPACITY_DEFAULT, BATCH_CAPACITY_MAX, BATCH_CAPACITY_MIN, FLUSH_INTERVAL_MS_DEFAULT, FLUSH_INTERVAL_MS_MAX,
+    FLUSH_INTERVAL_MS_MIN, TICK_INTERVAL_MS_DEFAULT, TICK_INTERVAL_MS_MAX, TICK_INTERVAL_MS_MIN,
+};
+use crate::log::Level;
+use crate::text::nearest;
+
+/// Where the database lies.
+pub const SQLITE_PATH: &str = "AQEVIA_SQLITE_PATH";
+/// Where HTTP listens.
+pub const OBSERVABILITY_ADDR: &str = "AQEVIA_OBSERVABILITY_ADDR";
+/// How long changes may wait for a flush.
+pub const FLUSH_INTERVAL: &str = "PERSIST_FLUSH_INTERVAL_MS";
+/// How many changes may wait for a flush.
+pub const BATCH_CAPACITY: &str = "PERSIST_BATCH_CAPACITY";
+/// The pace of the world.
+pub const TICK_INTERVAL: &str = "AQEVIA_TICK_INTERVAL_MS";
+/// The file that seeds an empty database.
+pub const WORLD_PATH: &str = "AQEVIA_WORLD_PATH";
+/// Which lines the log shows.
+pub const LOG_LEVEL: &str = "AQEVIA_LOG_LEVEL";
+
+/// Name, default and meaning of every variable.
+pub const VARIABLES: [(&str, &str, &str); 7] = [
+    (SQLITE_PATH, "storage.sqlite", "the database; its folder must exist"),
+    (OBSERVABILITY_ADDR, "0.0.0.0:7878", "host:port for HTTP; port 0 picks a free one"),
+    (FLUSH_INTERVAL, "1000", "flush at least so often while something is pending, 10 to 3600000"),
+    (BATCH_CAPACITY, "10", "flush as soon as so many records are pending, 1 to 1000000"),
+    (TICK_INTERVAL, "100", "milliseconds between two ticks, 10 to 60000"),
+    (WORLD_PATH, "", "a world file to seed an empty database; unset: the world built in"),
+    (LOG_LEVEL, "info", "error, warn, info or debug"),
+];
+
+/// What the engine was told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The database.
+    pub sqlite_path: PathBuf,
+    /// Where HTTP listens: the first address that the name stands for.
+    pub observability_addr: SocketAddr,
+    /// How long changes may wait for a flush.
+    pub flush_interval: Duration,
+    /// How many records may wait for a flush.
+    pub batch_capacity: usize,
+    /// The time between two ticks.
+    pub tick_interval: Duration,
+    /// The file that seeds an empty database; `None`: the world built in.
+    pub world_path: Option<PathBuf>,
+    /// Which lines the log shows.
+    pub log_level: Level,
+}
+
+/// A variable whose value cannot be used.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Mistake {
+    variable: &'static str,
+    value: String,
+    accepted: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={:?}: accepted is {}", self.variable, self.value, self.accepted)
+    }
+}
+
+/// A variable that looks like one of the engine's and is none.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Unknown {
+    /// Its name.
+    pub variable: String,
+    /// The known name it resembles most, if any.
+    pub nearest: Option<&'static str>,
+}
+
+impl Config {
+    /// Reads the engine's variables out of `environment`. An empty value counts as unset.
+    pub fn read(
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<(Config, Vec<Unknown>), Vec<Mistake>> {
+        let ours = |name: &OsStr| name.to_str().is_some_and(|n| n.starts_with("AQEVIA_") || n.starts_with("PERSIST_"));
+        let environment: Vec<(String, OsString)> = environment
+            .into_iter()
+            .filter(|(name, value)| ours(name) && !value.is_empty())
+            .map(|(name, value)| (name.to_string_lossy().into_owned(), value))
+            .collect();
+        let known = || VARIABLES.iter().map(|(name, ..)| *name);
+        let mut unknown: Vec<Unknown> = environment
+            .iter()
+            .filter(|(name, _)| !known().any(|known| known == name))
+            .map(|(name, _)| Unknown { variable: name.clone(), nearest: nearest(name, known()) })
+            .collect();
+        unknown.sort_by(|a, b| a.variable.cmp(&b.variable));
+
+        let mut reader = Reader { environment, mistakes: Vec::new() };
+        let config = Config {
+            sqlite_path: reader.database(),
+            observability_addr: reader.address(),
+            flush_interval: Duration::from_millis(reader.number(
+                FLUSH_INTERVAL,
+                FLUSH_INTERVAL_MS_DEFAULT,
+                FLUSH_INTERVAL_MS_MIN..=FLUSH_INTERVAL_MS_MAX,
+                " (milliseconds)",
+            )),
+            batch_capacity: reader.number(
+                BATCH_CAPACITY,
+                BATCH_CAPACITY_DEFAULT,
+                BATCH_CAPACITY_MIN..=BATCH_CAPACITY_MAX,
+                " (records)",
+            ) as usize,
+            tick_interval: Duration::from_millis(reader.number(
+                TICK_INTERVAL,
+                TICK_INTERVAL_MS_DEFAULT,
+                TICK_INTERVAL_MS_MIN..=TICK_INTERVAL_MS_MAX,
+                " (milliseconds)",
+            )),
+            world_path: reader.world_file(),
+            log_level: reader.log_level(),
+        };
+        if reader.mistakes.is_empty() { Ok((config, unknown)) } else { Err(reader.mistakes) }
+    }
+}
+
+/// Reads one variable after the other, notes each mistake and goes on with the default.
+struct Reader {
+    environment: Vec<(String, OsString)>,
+    mistakes: Vec<Mistake>,
+}
+
+impl Reader {
+    fn raw(&self, variable: &str) -> Option<OsString> {
+        self.environment.iter().find(|(name, _)| name == variable).map(|(_, value)| value.clone())
+    }
+
+    fn value(&self, variable: &str) -> OsString {
+        let default = VARIABLES.iter().find(|(name, ..)| *name == variable).map_or("", |(_, default, _)| default);
+        self.raw(variable).unwrap_or_else(|| default.into())
+    }
+
+    fn mistake(&mut self, variable: &'static str, accepted: impl Into<String>) {
+        let value = self.value(variable).to_string_lossy().into_owned();
+        self.mistakes.push(Mistake { variable, value, accepted: accepted.into() });
+    }
+
+    fn number(&mut self, variable: &'static str, default: u64, range: RangeInclusive<u64>, unit: &str) -> u64 {
+        let Some(raw) = self.raw(variable) else { return default };
+        // Digits only: Rust's own parser would also take a leading plus sign.
+        let digits = raw.to_str().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+        match digits.and_then(|text| text.parse().ok()).filter(|number| range.contains(number)) {
+            Some(number) => number,
+            None => {
+                self.mistake(variable, format!("a whole number from {} to {}{unit}", range.start(), range.end()));
+                default
+            }
+        }
+    }
+
+    fn address(&mut self) -> SocketAddr {
+        const UNUSED: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
+        let value = self.value(OBSERVABILITY_ADDR);
+        let resolved = value.to_str().and_then(|text| text.to_socket_addrs().ok()?.next());
+        resolved.unwrap_or_else(|| {
+            self.mistake(OBSERVABILITY_ADDR, "host:port, with a host that resolves and a port from 0 to 65535");
+            UNUSED
+        })
+    }
+
+    fn database(&mut self) -> PathBuf {
+        let path = PathBuf::from(self.value(SQLITE_PATH));
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        if path.file_name().is_none() || path.is_dir() || path.as_os_str().to_string_lossy().ends_with('/') {
+            self.mistake(SQLITE_PATH, "the path of a file, not of a folder");
+        } else if !folder.is_dir() {
+            self.mistake(SQLITE_PATH, format!("a path whose folder exists, and {folder:?} is no folder"));
+        }
+        path
+    }
+
+    fn world_file(&mut self) -> Option<PathBuf> {
+        let path = PathBuf::from(self.raw(WORLD_PATH)?);
+        if !path.is_file() {
+            self.mistake(WORLD_PATH, "the path of a world file that exists");
+        }
+        Some(path)
+    }
+
+    fn log_level(&mut self) -> Level {
+        let value = self.value(LOG_LEVEL);
+        let Some((level, _)) = Level::ALL.iter().find(|(_, name)| value.to_str() == Some(name)) else {
+            self.mistake(LOG_LEVEL, "one of error, warn, info, debug");
+            return Level::Info;
+        };
+        *level
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<(Config, Vec<Unknown>), Vec<String>> {
+        let environment = variables.iter().map(|(name, value)| (name.into(), value.into()));
+        Config::read(environment).map_err(|mistakes| mistakes.iter().map(Mistake::to_string).collect())
+    }
+
+    #[test]
+    fn an_empty_environment_gives_the_defaults_that_the_list_names() {
+        let (config, unknown) = read(&[("PATH", "/bin"), (SQLITE_PATH, ""), (FLUSH_INTERVAL, "")]).unwrap();
+        let explicit: Vec<_> = VARIABLES.iter().map(|(name, default, _)| (*name, *default)).collect();
+        assert_eq!(read(&explicit).unwrap().0, config);
+        assert_eq!(config.sqlite_path, Path::new("storage.sqlite"));
+        assert_eq!(config.flush_interval, Duration::from_secs(1));
+        assert!(unknown.is_empty());
+    }
+
+    #[test]
+    fn every_mistake_is_named_with_its_value_and_what_is_accepted() {
+        let mistakes = read(&[
+            (SQLITE_PATH, "/nowhere/at/all.sqlite"),
+            (OBSERVABILITY_ADDR, "7878"),
+            (FLUSH_INTERVAL, "9"),
+            (BATCH_CAPACITY, "ten"),
+            (TICK_INTERVAL, "+100"),
+            (WORLD_PATH, "/nowhere.json5"),
+            (LOG_LEVEL, "INFO"),
+        ])
+        .unwrap_err();
+        assert_eq!(mistakes.len(), 7, "{mistakes:?}");
+        assert!(mistakes[0].starts_with("AQEVIA_SQLITE_PATH=\"/nowhere/at/all.sqlite\": accepted is a path whose"));
+        assert_eq!(
+            mistakes[2],
+            "PERSIST_FLUSH_INTERVAL_MS=\"9\": accepted is a whole number from 10 to 3600000 (milliseconds)"
+        );
+    }
+
+    #[test]
+    fn numbers_are_accepted_up_to_their_bounds_and_no_further() {
+        for (variable, least, most) in [
+            (FLUSH_INTERVAL, FLUSH_INTERVAL_MS_MIN, FLUSH_INTERVAL_MS_MAX),
+            (BATCH_CAPACITY, BATCH_CAPACITY_MIN, BATCH_CAPACITY_MAX),
+            (TICK_INTERVAL, TICK_INTERVAL_MS_MIN, TICK_INTERVAL_MS_MAX),
+        ] {
+            for (value, good) in [(least - 1, false), (least, true), (most, true), (most + 1, false)] {
+                assert_eq!(read(&[(variable, &value.to_string())]).is_ok(), good, "{variable}={value}");
+            }
+            for value in ["-1", " 100", "1e3", "0x64", "99999999999999999999", "100 "] {
+                assert!(read(&[(variable, value)]).is_err(), "{variable}={value}");
+            }
+            let meaning = VARIABLES.iter().find(|(name, ..)| *name == variable).unwrap().2;
+            assert!(meaning.contains(&format!("{least} to {most}")), "{meaning}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_host_and_port() {
+        for good in ["127.0.0.1:0", "[::1]:65535", "localhost:7878"] {
+            assert!(read(&[(OBSERVABILITY_ADDR, good)]).is_ok(), "{good}");
+        }
+        for bad in ["127.0.0.1", ":7878", "127.0.0.1:65536", "127.0.0.1:", "::1"] {
+            assert!(read(&[(OBSERVABILITY_ADDR, bad)]).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_slip_in_a_name_is_reported_with_the_name_meant() {
+        let (_, unknown) = read(&[("AQEVIA_TICK_INTERVAL", "5"), ("PERSIST_NOTHING_LIKE_IT_AT_ALL", "x")]).unwrap();
+        assert_eq!(unknown[0], Unknown { variable: "AQEVIA_TICK_INTERVAL".into(), nearest: Some(TICK_INTERVAL) });
+        assert_eq!(unknown[1].nearest, None);
+    }
+}

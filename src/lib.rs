@@ -1,0 +1,14 @@
+//! Aqevia Engine hosts exactly one World: a persistent text world in one process, on one thread.
+//!
+//! Each module below uses only those above it; `engine` alone knows them all. To read the whole source, take them in
+//! this order, or begin with `engine` to see the loop that everything else serves.
+
+pub mod limits;
+pub mod sys;
+pub mod clock;
+pub mod log;
+pub mod json;
+pub mod text;
+pub mod config;
+pub mod world;
+pub mod storage;

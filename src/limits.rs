@@ -1,0 +1,126 @@
+//! Every cap, timeout and buffer size of the engine, each with its unit last in its name.
+//!
+//! Nothing here is computed at run time and nothing outside this file bounds anything: to know how much an
+//! attacker or a mistake can cost, read this page. The assertions at the end relate the numbers to each other, so
+//! that a change of one that breaks another does not compile.
+
+// Configuration: the accepted ranges.
+
+/// Shortest accepted time that changes may wait for a flush.
+pub const FLUSH_INTERVAL_MS_MIN: u64 = 10;
+/// Longest accepted time that changes may wait for a flush.
+pub const FLUSH_INTERVAL_MS_MAX: u64 = 3_600_000;
+/// How long changes wait for a flush if nothing else is said.
+pub const FLUSH_INTERVAL_MS_DEFAULT: u64 = 1_000;
+
+/// Least accepted number of pending records that makes a flush due at once.
+pub const BATCH_CAPACITY_MIN: u64 = 1;
+/// Greatest accepted number of pending records that makes a flush due at once.
+pub const BATCH_CAPACITY_MAX: u64 = 1_000_000;
+/// How many pending records make a flush due at once if nothing else is said.
+pub const BATCH_CAPACITY_DEFAULT: u64 = 10;
+
+/// Shortest accepted time between two ticks.
+pub const TICK_INTERVAL_MS_MIN: u64 = 10;
+/// Longest accepted time between two ticks.
+pub const TICK_INTERVAL_MS_MAX: u64 = 60_000;
+/// Time between two ticks if nothing else is said.
+pub const TICK_INTERVAL_MS_DEFAULT: u64 = 100;
+
+// The loop.
+
+/// Later than this (or than one tick, if that is longer), the loop skips the missed ticks and counts them.
+pub const TICK_LATENESS_MS_MAX: u64 = 1_000;
+/// Descriptors the engine keeps for itself: standard streams, listener, signals, lock, database, its reopening.
+pub const DESCRIPTORS_RESERVED: u64 = 24;
+/// The descriptor limit the engine asks for at start, if the hard limit allows it.
+pub const DESCRIPTORS_WANTED: u64 = 4_096;
+/// After running out of descriptors the listener rests this long, or until a connection closes.
+pub const ACCEPT_PAUSE_MS: u64 = 1_000;
+/// Connections accepted in one turn of the loop.
+pub const ACCEPTS_PER_TURN: usize = 64;
+
+// Storage.
+
+/// Pause after the first failed flush; it doubles with each further failure.
+pub const FLUSH_RETRY_MS_MIN: u64 = 250;
+/// Longest pause between two attempts to flush.
+pub const FLUSH_RETRY_MS_MAX: u64 = 30_000;
+/// Records flushed since the last checkpoint that make the next one due.
+pub const CHECKPOINT_RECORDS: u64 = 1_000;
+/// Time since the last checkpoint that makes the next one due.
+pub const CHECKPOINT_INTERVAL_MS: u64 = 30_000;
+/// Problems listed in one report about a database or a world file; the rest are counted.
+pub const PROBLEMS_LISTED_MAX: usize = 100;
+
+// The world and its file.
+
+/// Ticks in a world minute.
+pub const TICKS_PER_MINUTE: u64 = 10;
+/// Bytes of a world file.
+pub const WORLD_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Bytes of a tag: the short name by which a world file speaks of a room, thing or creature.
+pub const TAG_BYTES_MAX: usize = 32;
+/// Bytes of the name of an entity or of the world.
+pub const NAME_BYTES_MAX: usize = 80;
+/// Bytes of a description.
+pub const DESCRIPTION_BYTES_MAX: usize = 4_000;
+/// Bytes of a line that a creature says or acts, or that a spawn shows.
+pub const LINE_BYTES_MAX: usize = 400;
+/// Rooms, lines or things named by one habit.
+pub const HABIT_ITEMS_MAX: usize = 256;
+/// Longest pace of a habit or a spawn rule, in world minutes.
+pub const EVERY_MINUTES_MAX: u64 = 100_000;
+/// Copies that one spawn rule keeps alive at most.
+pub const SPAWN_AT_MOST_MAX: u64 = 10_000;
+/// How many things may hold one another, from a room down.
+pub const CONTAINMENT_DEPTH_MAX: usize = 64;
+
+// HTTP.
+
+/// Open HTTP connections; the one longest idle makes way for a new one.
+pub const HTTP_CONNECTIONS_MAX: usize = 256;
+/// Bytes of a request head, from the request line to the empty line (RFC 9112 section 2.1).
+pub const HTTP_HEAD_BYTES_MAX: usize = 8 * 1024;
+/// Bytes of a request line; a longer one is answered 414 (RFC 9112 section 3).
+pub const HTTP_REQUEST_LINE_BYTES_MAX: usize = 2 * 1024;
+/// Header fields in one request; more are answered 431 (RFC 6585 section 5).
+pub const HTTP_HEADERS_MAX: usize = 64;
+/// From the first byte of a request until its head must be whole.
+pub const HTTP_HEAD_MS_MAX: u64 = 5_000;
+/// From the first unsent byte of an answer until the peer must have taken all of it.
+pub const HTTP_WRITE_MS_MAX: u64 = 10_000;
+/// A connection between requests is closed after this.
+pub const HTTP_IDLE_MS_MAX: u64 = 30_000;
+/// Requests answered to one connection before the others get their turn.
+pub const HTTP_REQUESTS_PER_TURN: usize = 100;
+/// Unsent bytes at which a connection gets no further answer until the peer has read.
+pub const HTTP_OUTPUT_BYTES_HIGH: usize = 64 * 1024;
+/// How long `healthcheck` waits for the whole answer.
+pub const HEALTHCHECK_MS_MAX: u64 = 3_000;
+
+/// How long a reader of the database (backup, check, export) waits for a lock.
+pub const READER_BUSY_MS_MAX: u64 = 5_000;
+
+// The log.
+
+/// Bytes of one log line. POSIX lets a pipe take so many at once or not at all (`PIPE_BUF` on Linux), which is why
+/// a line never blocks and is never torn.
+pub const LOG_LINE_BYTES_MAX: usize = 4_096;
+
+const _: () = {
+    assert!(FLUSH_INTERVAL_MS_MIN <= FLUSH_INTERVAL_MS_DEFAULT);
+    assert!(FLUSH_INTERVAL_MS_DEFAULT <= FLUSH_INTERVAL_MS_MAX);
+    assert!(BATCH_CAPACITY_MIN <= BATCH_CAPACITY_DEFAULT && BATCH_CAPACITY_DEFAULT <= BATCH_CAPACITY_MAX);
+    assert!(TICK_INTERVAL_MS_MIN <= TICK_INTERVAL_MS_DEFAULT && TICK_INTERVAL_MS_DEFAULT <= TICK_INTERVAL_MS_MAX);
+    assert!(FLUSH_RETRY_MS_MIN < FLUSH_RETRY_MS_MAX);
+    // A connection for each descriptor must fit beside what the engine needs for itself.
+    assert!(HTTP_CONNECTIONS_MAX as u64 + DESCRIPTORS_RESERVED <= DESCRIPTORS_WANTED);
+    assert!(HTTP_REQUEST_LINE_BYTES_MAX < HTTP_HEAD_BYTES_MAX);
+    // A connection that is being read or written is judged by its own deadline before the idle one.
+    assert!(HTTP_HEAD_MS_MAX < HTTP_IDLE_MS_MAX && HTTP_WRITE_MS_MAX < HTTP_IDLE_MS_MAX);
+    // A health check must outlast one full skip of late ticks.
+    assert!(HEALTHCHECK_MS_MAX > TICK_LATENESS_MS_MAX);
+    // The longest text of the world fits into a log line, escaped at worst and beside its other fields.
+    assert!(LINE_BYTES_MAX + NAME_BYTES_MAX < LOG_LINE_BYTES_MAX / 4);
+};

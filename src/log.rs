@@ -1,0 +1,191 @@
+//! The log: logfmt lines on standard output, one event a line, control characters escaped.
+//!
+//! A line that cannot be written at once (a pipe nobody reads, a full disk, a stopped terminal) is dropped and
+//! counted. The log never blocks, stops or panics the loop. `LOG_LINE_BYTES_MAX` says why a line is never torn.
+
+use std::fmt::{self, Display, Write as _};
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use crate::clock;
+use crate::limits::LOG_LINE_BYTES_MAX;
+use crate::sys::{self, PollFd};
+
+/// How much a line matters; a log shows the lines of its level and of those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Something failed and somebody should look.
+    Error,
+    /// Something is not as it should be, and the engine goes on.
+    Warn,
+    /// What an operator wants to have read afterwards.
+    Info,
+    /// The life of the world, line by line.
+    Debug,
+}
+
+impl Level {
+    /// The levels with the names by which configuration and log lines call them.
+    pub const ALL: [(Level, &str); 4] =
+        [(Level::Error, "error"), (Level::Warn, "warn"), (Level::Info, "info"), (Level::Debug, "debug")];
+
+    fn name(self) -> &'static str {
+        Level::ALL[self as usize].1
+    }
+}
+
+/// Fields of a line: names in the order in which they shall stand, with their values.
+pub type Fields<'a> = &'a [(&'a str, &'a dyn Display)];
+
+/// A log on standard output.
+pub struct Log {
+    level: Level,
+    output: Option<File>,
+    dropped: u64,
+    line: String,
+}
+
+impl Log {
+    /// A log that shows lines up to `level`.
+    pub fn new(level: Level) -> Log {
+        let output = io::stdout().as_fd().try_clone_to_owned().ok().map(File::from);
+        Log { level, output, dropped: 0, line: String::new() }
+    }
+
+    /// Changes which lines are shown.
+    pub fn set_level(&mut self, level: Level) {
+        self.level = level;
+    }
+
+    /// True if lines of `level` are shown: lets a caller skip preparing one that is not.
+    pub fn shows(&self, level: Level) -> bool {
+        level <= self.level
+    }
+
+    /// How many lines could not be written.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// Something failed and somebody should look.
+    pub fn error(&mut self, message: &str, fields: Fields) {
+        self.write(Level::Error, message, fields);
+    }
+
+    /// Something is not as it should be, and the engine goes on.
+    pub fn warn(&mut self, message: &str, fields: Fields) {
+        self.write(Level::Warn, message, fields);
+    }
+
+    /// What an operator wants to have read afterwards.
+    pub fn info(&mut self, message: &str, fields: Fields) {
+        self.write(Level::Info, message, fields);
+    }
+
+    /// The life of the world.
+    pub fn debug(&mut self, message: &str, fields: Fields) {
+        self.write(Level::Debug, message, fields);
+    }
+
+    fn write(&mut self, level: Level, message: &str, fields: Fields) {
+        if !self.shows(level) {
+            return;
+        }
+        self.line.clear();
+        format_line(&mut self.line, &clock::wall().rfc3339_millis(), level, message, fields);
+        let written = self.output.as_mut().is_some_and(|output| write_now(output, self.line.as_bytes()));
+        self.dropped += u64::from(!written);
+    }
+}
+
+/// Writes `line` if that is possible without waiting.
+fn write_now(output: &mut File, line: &[u8]) -> bool {
+    let mut ready = [PollFd::new(output, false, true)];
+    let polled = sys::poll(&mut ready, Some(Duration::ZERO));
+    polled.is_ok() && ready[0].writable() && output.write(line).is_ok_and(|count| count == line.len())
+}
+
+fn format_line(line: &mut String, time: &str, level: Level, message: &str, fields: Fields) {
+    let _ = write!(line, "ts={time} level={} msg=", level.name());
+    write_value(line, &message);
+    for (name, value) in fields {
+        let _ = write!(line, " {name}=");
+        write_value(line, value);
+    }
+    if line.len() >= LOG_LINE_BYTES_MAX {
+        const MARK: &str = "...\"";
+        let cut = (0..=LOG_LINE_BYTES_MAX - 1 - MARK.len()).rev().find(|&at| line.is_char_boundary(at)).unwrap_or(0);
+        line.truncate(cut);
+        line.push_str(MARK);
+    }
+    line.push('\n');
+}
+
+/// Writes a value as logfmt reads it: bare if it is plain, otherwise in double quotes with escapes.
+fn write_value(line: &mut String, value: &dyn Display) {
+    let start = line.len();
+    let _ = write!(line, "{value}");
+    let plain = |byte: u8| byte > b' ' && byte != b'"' && byte != b'=' && byte != b'\\' && byte < 0x7f;
+    if line.len() > start && line[start..].bytes().all(plain) {
+        return;
+    }
+    let text = line.split_off(start);
+    let _ = write!(line, "\"{}\"", Escaped(&text));
+}
+
+/// Text with quotes, backslashes and control characters escaped, as JSON does it, so that whatever a stranger sent
+/// stays on one line and cannot act on a terminal.
+struct Escaped<'a>(&'a str);
+
+impl Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for character in self.0.chars() {
+            match character {
+                '"' => f.write_str("\\\"")?,
+                '\\' => f.write_str("\\\\")?,
+                '\n' => f.write_str("\\n")?,
+                '\r' => f.write_str("\\r")?,
+                '\t' => f.write_str("\\t")?,
+                // Control characters of C0 and C1, and the two separators that some viewers break lines at.
+                c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => write!(f, "\\u{:04x}", c as u32)?,
+                c => f.write_char(c)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(message: &str, fields: Fields) -> String {
+        let mut line = String::new();
+        format_line(&mut line, "T", Level::Info, message, fields);
+        line
+    }
+
+    #[test]
+    fn plain_values_stand_bare_and_others_are_quoted() {
+        assert_eq!(line("up", &[("port", &7878)]), "ts=T level=info msg=up port=7878\n");
+        assert_eq!(line("a b", &[("k", &"x=1"), ("e", &"")]), "ts=T level=info msg=\"a b\" k=\"x=1\" e=\"\"\n");
+    }
+
+    #[test]
+    fn nothing_a_stranger_sends_can_break_or_colour_a_line() {
+        let hostile = "a\"b\\c\nd\re\tf\0g\x1b[31mh\u{9b}i\u{2028}j";
+        let expected = r#"msg="a\"b\\c\nd\re\tf\u0000g\u001b[31mh\u009bi\u2028j""#;
+        assert_eq!(line(hostile, &[]), format!("ts=T level=info {expected}\n"));
+    }
+
+    #[test]
+    fn a_long_line_is_cut_at_a_character_and_stays_one_line() {
+        for pad in 0..4 {
+            let long = format!("{}{}", "x".repeat(pad), "é".repeat(LOG_LINE_BYTES_MAX));
+            let line = line(&long, &[]);
+            assert!(line.len() <= LOG_LINE_BYTES_MAX && line.ends_with("...\"\n"), "{} bytes", line.len());
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What can go wrong with a database: what was tried, on what, and what to do.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why a database could not be used.
+#[derive(Debug)]
+pub struct StorageError {
+    /// The file or folder it is about.
+    pub path: PathBuf,
+    /// What went wrong with it.
+    pub failure: Failure,
+}
+
+/// What went wrong.
+#[derive(Debug)]
+pub enum Failure {
+    /// A file operation failed: what was tried.
+    Io(&'static str, io::Error),
+    /// SQLite reported an error: what was tried.
+    Sqlite(&'static str, rusqlite::Error),
+    /// Another engine has the database: who.
+    Held(String),
+    /// It holds something that is not this engine's: what.
+    Foreign(String),
+    /// It is this engine's, and broken: in which ways.
+    Damaged(Vec<String>),
+    /// It holds another world than the one asked for.
+    OtherWorld {
+        /// The world in the database.
+        stored: String,
+        /// The world of the file.
+        wanted: String,
+    },
+    /// While the engine ran, the file was removed, replaced or written by somebody else: how.
+    Disturbed(String),
+    /// The target of a backup exists.
+    Exists,
+}
+
+impl StorageError {
+    /// An error about a path.
+    pub fn new(path: &Path, failure: Failure) -> StorageError {
+        StorageError { path: path.to_owned(), failure }
+    }
+
+    /// Turns an `io::Error` into ours.
+    pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StorageError {
+        move |source| StorageError::new(path, Failure::Io(doing, source))
+    }
+
+    /// Turns an error of SQLite into ours.
+    pub(super) fn sqlite(doing: &'static str, path: &Path) -> impl Fn(rusqlite::Error) -> StorageError {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        move |source| match source.sqlite_error_code() {
+            Some(DatabaseCorrupt | NotADatabase) => {
+                StorageError::new(path, Failure::Damaged(vec![format!("cannot {doing} it: {source}")]))
+            }
+            _ => StorageError::new(path, Failure::Sqlite(doing, source)),
+        }
+    }
+
+    /// What an operator can do about it, if this was met at the start.
+    pub fn advice(&self) -> &'static str {
+        match self.failure {
+            Failure::Held(_) => {
+                "One database serves one engine: stop the other one, or give this one a path of its own."
+            }
+            Failure::Exists => "A backup never overwrites: choose another path.",
+            Failure::OtherWorld { .. } => {
+                "Nothing was changed. Unset AQEVIA_WORLD_PATH to go on with the stored world, or give the other world a \
+                 database of its own."
+            }
+            Failure::Io(..) | Failure::Sqlite(..) | Failure::Disturbed(_) => {
+                "Check that the folder and the database in it belong to the user the engine runs as, that the disk has \
+                 room and that the path is right."
+            }
+            Failure::Foreign(_) | Failure::Damaged(_) => {
+                "Nothing was changed. Keep a copy of the database and of its -wal file beside it before anything else. \
+                 To restore a backup, see 'Restore' in the README. To begin a new world: docker compose down, then \
+                 docker volume rm aqevia_data."
+            }
+        }
+    }
+}
+
+impl fmt::Display for StorageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = &self.path;
+        match &self.failure {
+            Failure::Io(doing, source) => write!(f, "cannot {doing} {path:?}: {source}"),
+            Failure::Sqlite(doing, source) => {
+                write!(f, "cannot {doing} {path:?}: {source}")?;
+                match source.sqlite_error() {
+                    Some(error) => write!(f, " (SQLite code {})", error.extended_code),
+                    None => Ok(()),
+                }
+            }
+            Failure::Held(holder) => write!(f, "{path:?} is in use by another engine: {holder}"),
+            Failure::Foreign(what) => write!(f, "{path:?} is not a database of this engine: {what}"),
+            Failure::Damaged(problems) => write!(f, "{path:?} is damaged: {}", problems.join("; ")),
+            Failure::OtherWorld { stored, wanted } => {
+                write!(f, "{path:?} holds the world {stored:?}, and the world file is of {wanted:?}")
+            }
+            Failure::Disturbed(what) => write!(f, "{path:?} was disturbed: {what}"),
+            Failure::Exists => write!(f, "{path:?} exists already"),
+        }
+    }
+}
+
+impl std::error::Error for StorageError {}

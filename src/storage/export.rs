@@ -1,0 +1,138 @@
+//! A world as a world file: its places and what is in them, as they are now. The clock and the players stay behind.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::json::Json;
+use crate::world::{Active, Entity, EntityId, Habit, Kind, Verb, World};
+
+/// Writes `world` as JSON, which is JSON5 too: `worldfile::read` takes it back.
+pub fn export(world: &World) -> String {
+    let export = Export { world, tags: tags(world) };
+    Json::object_indented(|json| {
+        json.key("id").string(world.id());
+        json.key("name").string(world.name());
+        json.key("rooms").nested(|json| export.each(json, Kind::Room));
+        json.key("things").nested(|json| export.each(json, Kind::Thing));
+        json.key("creatures").nested(|json| export.each(json, Kind::Creature));
+        json.key("spawns").array(|json| export.spawns(json));
+    })
+}
+
+/// A tag for every entity that a world file names: its own, or one made of its kind and id.
+fn tags(world: &World) -> BTreeMap<EntityId, String> {
+    let own: BTreeSet<&str> = world.entities().filter_map(|entity| entity.tag.as_deref()).collect();
+    let tag = |entity: &Entity| match &entity.tag {
+        Some(tag) => tag.clone(),
+        None => {
+            let mut made = format!("{}_{}", entity.kind.name(), entity.id);
+            while own.contains(made.as_str()) {
+                made.push('_');
+            }
+            made
+        }
+    };
+    world.entities().map(|entity| (entity.id, tag(entity))).collect()
+}
+
+struct Export<'a> {
+    world: &'a World,
+    tags: BTreeMap<EntityId, String>,
+}
+
+impl Export<'_> {
+    fn tag(&self, id: EntityId) -> &str {
+        self.tags.get(&id).map_or("", String::as_str)
+    }
+
+    fn each(&self, json: &mut Json, kind: Kind) {
+        for entity in self.world.entities().filter(|entity| entity.kind == kind) {
+            json.key(self.tag(entity.id)).nested(|json| self.entity(json, entity));
+        }
+    }
+
+    fn entity(&self, json: &mut Json, entity: &Entity) {
+        for (key, text) in [("name", &entity.name), ("description", &entity.description), ("gait", &entity.gait)] {
+            if let Some(text) = text {
+                json.key(key).string(text.as_str());
+            }
+        }
+        // A player's belongings lie where the player stands: players are no part of a world file.
+        let holder = entity.location.and_then(|id| self.world.entity(id));
+        let place = match holder {
+            Some(player) if player.kind == Kind::Player => player.location,
+            _ => entity.location,
+        };
+        let elsewhere = entity.home.filter(|home| Some(*home) != place);
+        for (key, other) in [("in", place), ("home", elsewhere), ("prototype", entity.prototype)] {
+            if let Some(other) = other {
+                json.key(key).string(self.tag(other));
+            }
+        }
+        if entity.active != Active::Always && entity.prototype.is_none() {
+            json.key("active").string(entity.active.name());
+        }
+        for (key, flag) in [("indoors", entity.indoors), ("fixed", entity.fixed && entity.prototype.is_none())] {
+            if flag {
+                json.key(key).plain(true);
+            }
+        }
+        if entity.kind == Kind::Room {
+            json.key("exits").nested(|json| self.exits(json, entity.id));
+        }
+        let habits = self.world.own_habits(entity.id);
+        if !habits.is_empty() {
+            json.key("habits").nested(|json| habits.iter().for_each(|habit| self.habit(json, habit)));
+        }
+    }
+
+    fn exits(&self, json: &mut Json, room: EntityId) {
+        for exit in self.world.contents(room, Kind::Exit) {
+            json.key(self.world.name_of(exit.id)).nested(|json| {
+                if let Some(to) = exit.destination {
+                    json.key("to").string(self.tag(to));
+                }
+                if let Some(description) = &exit.description {
+                    json.key("description").string(description.as_str());
+                }
+                if exit.locked {
+                    json.key("locked").plain(true);
+                }
+            });
+        }
+    }
+
+    fn habit(&self, json: &mut Json, habit: &Habit) {
+        json.key(habit.verb.name()).nested(|json| {
+            json.key("every_minutes").plain(habit.every_minutes);
+            json.key(items_key(habit.verb)).array(|json| {
+                habit.targets.iter().for_each(|target| json.string(self.tag(*target)));
+                habit.lines.iter().for_each(|line| json.string(line.as_str()));
+            });
+        });
+    }
+
+    fn spawns(&self, json: &mut Json) {
+        for spawn in self.world.spawns() {
+            json.nested(|json| {
+                json.key("prototype").string(self.tag(spawn.prototype));
+                json.key("room").string(self.tag(spawn.room));
+                json.key("at_most").plain(spawn.at_most);
+                json.key("every_minutes").plain(spawn.every_minutes);
+                if let Some(text) = &spawn.text {
+                    json.key("text").string(text.as_str());
+                }
+            });
+        }
+    }
+}
+
+/// The key under which a habit lists what it is about.
+pub(super) fn items_key(verb: Verb) -> &'static str {
+    match verb {
+        Verb::Wander => "within",
+        Verb::Route => "stops",
+        Verb::Say | Verb::Act => "lines",
+        Verb::Carry => "things",
+        Verb::Eat => "prey",
+    }
+}

@@ -1,0 +1,271 @@
+//! SQLite: open, lock, check, load, flush, checkpoint. Knows the world's types; nothing above knows SQLite.
+//!
+//! A flush is one transaction that holds one cut of the world between two ticks. Until it has succeeded the world
+//! keeps every change pending, so a failure loses nothing while the process lives. After a failure the connection is
+//! given up and the next attempt begins with a fresh one, because what a failed write or sync has left behind in the
+//! old one is not to be trusted. Next: `schema.rs` for what is accepted as ours, `records.rs` for rows.
+
+pub mod backup;
+mod error;
+pub mod export;
+mod records;
+pub mod schema;
+pub mod worldfile;
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{Read, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use crate::clock::Wall;
+use crate::world::{Tick, World};
+pub use error::{Failure, StorageError};
+use records::Stored;
+use schema::{APPLICATION_ID, Found, SCHEMA_VERSION, Scrutiny, TABLES};
+
+/// The database of a running engine. Nobody else writes it while this lives.
+pub struct Storage {
+    path: PathBuf,
+    /// Held for life; the lock goes with it.
+    _lock: File,
+    link: Option<Link>,
+    /// The tick that the stored world has, as far as is known.
+    persisted: Tick,
+    /// The latest tick that a flush tried to store: a commit that failed may have succeeded all the same.
+    attempted: Tick,
+}
+
+/// An open connection, and which file it is on.
+struct Link {
+    connection: Connection,
+    file: (u64, u64),
+}
+
+/// A world as it came from a database.
+pub struct Loaded {
+    /// The world.
+    pub world: World,
+    /// The digest of the world file it was founded from.
+    pub source: String,
+}
+
+impl Storage {
+    /// Takes the database at `path` for this process: locks it and makes sure that it is ours, or empty. Changes
+    /// nothing in it. `started` is told to others who want it.
+    pub fn open(path: &Path, started: Wall) -> Result<(Storage, Found), StorageError> {
+        let path = real_path(path)?;
+        let lock = lock(&path, started)?;
+        let found = schema::inspect(&path, Scrutiny::Quick)?;
+        Ok((Storage { path, _lock: lock, link: None, persisted: Tick(0), attempted: Tick(0) }, found))
+    }
+
+    /// Writes a new world into an empty database, in one transaction.
+    pub fn found(&mut self, world: &mut World, source: &str, wall: Wall) -> Result<(), StorageError> {
+        let path = self.path.clone();
+        let failed = StorageError::sqlite("found a world in", &path);
+        let mut connection = open_writer(&path, OpenFlags::SQLITE_OPEN_CREATE)?;
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
+        for (_, table) in TABLES {
+            transaction.execute_batch(table).map_err(&failed)?;
+        }
+        transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(&failed)?;
+        transaction.pragma_update(None, "user_version", SCHEMA_VERSION).map_err(&failed)?;
+        records::insert_world(&transaction, world, source, wall).map_err(&failed)?;
+        records::write_changes(&transaction, world).map_err(&failed)?;
+        transaction.commit().map_err(&failed)?;
+        self.adopt(connection, world)?;
+        // From here on the file's own header says whose it is.
+        self.checkpoint(Checkpoint::Truncate)?;
+        world.flushed();
+        Ok(())
+    }
+
+    /// Reads the world out of a database that is ours.
+    pub fn load(&mut self) -> Result<Loaded, StorageError> {
+        let mut connection = open_writer(&self.path, OpenFlags::empty())?;
+        let loaded = load_from(&mut connection, &self.path)?;
+        self.adopt(connection, &loaded.world)?;
+        Ok(loaded)
+    }
+
+    fn adopt(&mut self, connection: Connection, world: &World) -> Result<(), StorageError> {
+        (self.persisted, self.attempted) = (world.now(), world.now());
+        self.link = Some(Link { connection, file: file_id(&self.path)? });
+        Ok(())
+    }
+
+    /// Writes everything that is pending in `world`, all or nothing. The caller tells the world afterwards.
+    /// Returns the number of records written, the world's own included.
+    pub fn flush(&mut self, world: &World, wall: Wall) -> Result<u64, StorageError> {
+        let mut link = self.connect(world)?;
+        self.attempted = world.now();
+        let count = write(&mut link.connection, &self.path, world, self.persisted, wall)?;
+        self.persisted = world.now();
+        self.link = Some(link);
+        Ok(count)
+    }
+
+    /// The connection if it is still on the file at our path; otherwise a fresh one.
+    fn connect(&mut self, world: &World) -> Result<Link, StorageError> {
+        let file = file_id(&self.path)?;
+        if let Some(link) = self.link.take() {
+            return if link.file == file { Ok(link) } else { Err(self.disturbed("another file has taken its place")) };
+        }
+        let connection = open_writer(&self.path, OpenFlags::empty())?;
+        if schema::identify(&connection, &self.path)? == Found::Empty {
+            return Err(self.disturbed("it has been emptied"));
+        }
+        let failed = StorageError::sqlite("read the tick of", &self.path);
+        let (id, tick) = records::read_tick(&connection).map_err(failed)?;
+        if id != world.id() || !(self.persisted..=self.attempted).contains(&tick) {
+            return Err(
+                self.disturbed(&format!("it holds tick {} of {id:?}, which this engine did not put there", tick.0))
+            );
+        }
+        self.persisted = tick;
+        Ok(Link { connection, file })
+    }
+
+    fn disturbed(&self, what: &str) -> StorageError {
+        StorageError::new(&self.path, Failure::Disturbed(what.to_owned()))
+    }
+
+    /// Moves what flushes left in the write-ahead log into the database itself. Without a connection there is
+    /// nothing to do.
+    pub fn checkpoint(&mut self, how: Checkpoint) -> Result<(), StorageError> {
+        let Some(link) = &self.link else { return Ok(()) };
+        let pragma = match how {
+            Checkpoint::Passive => "PRAGMA wal_checkpoint(PASSIVE)",
+            Checkpoint::Truncate => "PRAGMA wal_checkpoint(TRUNCATE)",
+        };
+        // The row says how far it came. A reader may hold it up; the next one then goes on from there.
+        link.connection.query_row(pragma, [], |_| Ok(())).map_err(StorageError::sqlite("checkpoint", &self.path))
+    }
+
+    /// Bytes of the write-ahead log.
+    pub fn wal_bytes(&self) -> Option<u64> {
+        fs::metadata(schema::wal_of(&self.path)).ok().map(|metadata| metadata.len())
+    }
+}
+
+/// How far a checkpoint goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Checkpoint {
+    /// As far as is possible without waiting for anybody.
+    Passive,
+    /// All of it, and the log is cut to nothing.
+    Truncate,
+}
+
+/// Reads and checks a database or backup that this process does not own: SQLite's integrity check, then the world's
+/// own invariants and its digest.
+pub fn examine(path: &Path, scrutiny: Scrutiny) -> Result<Loaded, StorageError> {
+    fs::metadata(path).map_err(StorageError::io("read", path))?;
+    match schema::inspect(path, scrutiny)? {
+        Found::Ours => load_from(&mut schema::open_reader(path)?, path),
+        Found::Empty => Err(StorageError::new(path, Failure::Foreign("the database is empty".to_owned()))),
+    }
+}
+
+fn load_from(connection: &mut Connection, path: &Path) -> Result<Loaded, StorageError> {
+    let damaged = |problems| StorageError::new(path, Failure::Damaged(problems));
+    let Stored { parts, source, digest } = records::read_world(connection).map_err(|source| match source {
+        rusqlite::Error::SqliteFailure(..) => StorageError::sqlite("load the world from", path)(source),
+        rusqlite::Error::QueryReturnedNoRows => damaged(vec!["the world's own record is missing".to_owned()]),
+        other => damaged(vec![other.to_string()]),
+    })?;
+    let world = World::restore(parts).map_err(damaged)?;
+    let found = records::hexadecimal(world.digest());
+    match digest {
+        Some(stored) if stored != found => Err(damaged(vec![format!(
+            "the records are not those of the last flush: their digest is {found}, and {stored} was stored with them"
+        )])),
+        _ => Ok(Loaded { world, source }),
+    }
+}
+
+fn write(
+    connection: &mut Connection,
+    path: &Path,
+    world: &World,
+    persisted: Tick,
+    wall: Wall,
+) -> Result<u64, StorageError> {
+    let failed = StorageError::sqlite("flush to", path);
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
+    let count = records::write_changes(&transaction, world).map_err(&failed)?;
+    if !records::update_world(&transaction, world, persisted, wall).map_err(&failed)? {
+        let what = "somebody else has written to it".to_owned();
+        return Err(StorageError::new(path, Failure::Disturbed(what)));
+    }
+    transaction.commit().map_err(&failed)?;
+    Ok(count + 1)
+}
+
+/// A connection that may write, set up as the engine's promises need it.
+fn open_writer(path: &Path, more: OpenFlags) -> Result<Connection, StorageError> {
+    let failed = StorageError::sqlite("open", path);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | more;
+    let connection = Connection::open_with_flags(path, flags).map_err(&failed)?;
+    // The loop never waits for a lock: a flush that cannot have it fails and is tried again.
+    connection.busy_timeout(Duration::ZERO).map_err(&failed)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true).map_err(&failed)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false).map_err(&failed)?;
+    let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(&failed)?;
+    if mode != "wal" {
+        let what = format!("SQLite refuses write-ahead logging here and uses {mode:?}");
+        return Err(StorageError::new(path, Failure::Disturbed(what)));
+    }
+    connection
+        .execute_batch("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA cell_size_check = ON")
+        .map_err(&failed)?;
+    Ok(connection)
+}
+
+/// The path with all links followed, so that one file has one lock however it is called.
+fn real_path(path: &Path) -> Result<PathBuf, StorageError> {
+    match fs::canonicalize(path) {
+        Ok(real) => Ok(real),
+        Err(_) => {
+            let name = path.file_name().unwrap_or_default();
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            Ok(fs::canonicalize(folder).map_err(StorageError::io("find the folder", folder))?.join(name))
+        }
+    }
+}
+
+/// Takes `<database>.lock` for this process and writes into it who holds it.
+fn lock(database: &Path, started: Wall) -> Result<File, StorageError> {
+    let mut path = database.as_os_str().to_owned();
+    path.push(".lock");
+    let path = PathBuf::from(path);
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(StorageError::io("open the lock file", &path))?;
+    match file.try_lock() {
+        Ok(()) => (),
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            let _ = (&file).take(256).read_to_string(&mut holder);
+            return Err(StorageError::new(database, Failure::Held(holder.trim().to_owned())));
+        }
+        Err(TryLockError::Error(error)) => return Err(StorageError::io("lock", &path)(error)),
+    }
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let holder = format!("process {} on {}, since {}\n", std::process::id(), host.trim(), started.rfc3339());
+    file.set_len(0).and_then(|()| file.write_all(holder.as_bytes())).map_err(StorageError::io("write", &path))?;
+    Ok(file)
+}
+
+fn file_id(path: &Path) -> Result<(u64, u64), StorageError> {
+    let metadata = fs::metadata(path).map_err(StorageError::io("find", path))?;
+    Ok((metadata.dev(), metadata.ino()))
+}

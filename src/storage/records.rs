@@ -1,0 +1,258 @@
+//! Rows of the database and records of the world, one turned into the other.
+
+use std::collections::BTreeMap;
+
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
+use rusqlite::{Connection, Row, Transaction, params};
+
+use crate::clock::Wall;
+use crate::world::{Active, Entity, EntityId, Habit, Kind, Parts, Spawn, Tick, Verb, Weather, World};
+
+const UPSERT_ENTITY: &str = "
+INSERT INTO entity (id, kind, tag, name, description, location, home, owner, prototype, destination,
+                    gait, active, step, indoors, locked, fixed, asleep)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
+ON CONFLICT (id) DO UPDATE SET
+  kind = ?2, tag = ?3, name = ?4, description = ?5, location = ?6, home = ?7, owner = ?8, prototype = ?9,
+  destination = ?10, gait = ?11, active = ?12, step = ?13, indoors = ?14, locked = ?15, fixed = ?16, asleep = ?17";
+
+/// The stored record of a world beside its parts.
+pub struct Stored {
+    /// The world.
+    pub parts: Parts,
+    /// A digest of the world file it was founded from.
+    pub source: String,
+    /// The world's digest as of its last flush; `None` if somebody has cleared it.
+    pub digest: Option<String>,
+}
+
+/// Writes every pending entity of `world`; returns how many there were.
+pub fn write_changes(transaction: &Transaction, world: &World) -> rusqlite::Result<u64> {
+    let mut upsert = transaction.prepare(UPSERT_ENTITY)?;
+    let mut delete = transaction.prepare("DELETE FROM entity WHERE id = ?1")?;
+    let mut count = 0;
+    for (id, entity) in world.changes() {
+        match entity {
+            Some(entity) => write_entity(&mut upsert, entity)?,
+            None => delete.execute([number(id)])?,
+        };
+        count += 1;
+    }
+    Ok(count)
+}
+
+fn write_entity(upsert: &mut rusqlite::Statement, entity: &Entity) -> rusqlite::Result<usize> {
+    let reference = |id: Option<EntityId>| id.map(number);
+    upsert.execute(params![
+        number(entity.id),
+        entity.kind.name(),
+        entity.tag,
+        entity.name,
+        entity.description,
+        reference(entity.location),
+        reference(entity.home),
+        reference(entity.owner),
+        reference(entity.prototype),
+        reference(entity.destination),
+        entity.gait,
+        entity.active.name(),
+        entity.step,
+        entity.indoors,
+        entity.locked,
+        entity.fixed,
+        entity.asleep,
+    ])
+}
+
+/// Writes the world's own record over the one that was written at tick `persisted`; false if that is not there.
+pub fn update_world(transaction: &Transaction, world: &World, persisted: Tick, wall: Wall) -> rusqlite::Result<bool> {
+    let changed = transaction.execute(
+        "UPDATE world SET tick = ?1, random = ?2, weather = ?3, next_id = ?4, digest = ?5, flushed_at = ?6
+         WHERE one = 1 AND id = ?7 AND tick = ?8",
+        params![
+            world.now().0 as i64,
+            world.random_state() as i64,
+            world.weather().name(),
+            world.next_id() as i64,
+            hexadecimal(world.digest()),
+            wall.rfc3339(),
+            world.id(),
+            persisted.0 as i64,
+        ],
+    )?;
+    Ok(changed == 1)
+}
+
+/// Writes what a new database holds beside entities: the world's own record, habits and spawn rules.
+pub fn insert_world(transaction: &Transaction, world: &World, source: &str, wall: Wall) -> rusqlite::Result<()> {
+    transaction.execute(
+        "INSERT INTO world (one, id, name, tick, random, weather, next_id, source, digest, flushed_at)
+         VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        params![
+            world.id(),
+            world.name(),
+            world.now().0 as i64,
+            world.random_state() as i64,
+            world.weather().name(),
+            world.next_id() as i64,
+            source,
+            hexadecimal(world.digest()),
+            wall.rfc3339(),
+        ],
+    )?;
+    let mut habit_row = transaction.prepare("INSERT INTO habit VALUES (?1, ?2, ?3)")?;
+    let mut item_row = transaction.prepare("INSERT INTO habit_item VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    for (creature, habits) in world.habits() {
+        for Habit { verb, every_minutes, targets, lines } in habits {
+            habit_row.execute(params![number(creature), verb.name(), *every_minutes as i64])?;
+            let targets = targets.iter().map(|target| (Some(number(*target)), None));
+            let items = targets.chain(lines.iter().map(|line| (None, Some(line))));
+            for (position, (target, line)) in items.enumerate() {
+                item_row.execute(params![number(creature), verb.name(), position as i64, target, line])?;
+            }
+        }
+    }
+    let mut spawn_row = transaction.prepare("INSERT INTO spawn VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
+    for (position, Spawn { prototype, room, at_most, every_minutes, text }) in world.spawns().iter().enumerate() {
+        let (at_most, every_minutes) = (*at_most as i64, *every_minutes as i64);
+        spawn_row.execute(params![position as i64, number(*prototype), number(*room), at_most, every_minutes, text])?;
+    }
+    Ok(())
+}
+
+/// Reads which world is stored, as of which tick.
+pub fn read_tick(connection: &Connection) -> rusqlite::Result<(String, Tick)> {
+    connection.query_row("SELECT id, tick FROM world WHERE one = 1", [], |row| Ok((row.get(0)?, Tick(count(row, 1)?))))
+}
+
+/// Reads all of a world, in one transaction so that it is one cut.
+pub fn read_world(connection: &mut Connection) -> rusqlite::Result<Stored> {
+    let transaction = connection.transaction()?;
+    let mut stored = transaction.query_row(
+        "SELECT id, name, tick, random, weather, next_id, source, digest FROM world WHERE one = 1",
+        [],
+        |row| {
+            let parts = Parts {
+                id: row.get(0)?,
+                name: row.get(1)?,
+                tick: Tick(count(row, 2)?),
+                random: row.get::<_, i64>(3)? as u64,
+                weather: named(row, 4, &Weather::ALL)?,
+                next_id: count(row, 5)?,
+                entities: Vec::new(),
+                habits: Vec::new(),
+                spawns: Vec::new(),
+            };
+            Ok(Stored { parts, source: row.get(6)?, digest: row.get(7)? })
+        },
+    )?;
+    stored.parts.entities = read_all(
+        &transaction,
+        "SELECT id, kind, tag, name, description, location, home, owner, prototype, destination, gait, active, step,
+                indoors, locked, fixed, asleep FROM entity ORDER BY id",
+        read_entity,
+    )?;
+    stored.parts.habits = read_habits(&transaction)?;
+    stored.parts.spawns = read_all(
+        &transaction,
+        "SELECT prototype, room, at_most, every_minutes, text FROM spawn ORDER BY position",
+        |row| {
+            let Id(prototype) = row.get(0)?;
+            let Id(room) = row.get(1)?;
+            Ok(Spawn { prototype, room, at_most: count(row, 2)?, every_minutes: count(row, 3)?, text: row.get(4)? })
+        },
+    )?;
+    Ok(stored)
+}
+
+fn read_entity(row: &Row) -> rusqlite::Result<Entity> {
+    let reference = |index| Ok::<_, rusqlite::Error>(row.get::<_, Option<Id>>(index)?.map(|Id(id)| id));
+    let Id(id) = row.get(0)?;
+    Ok(Entity {
+        id,
+        kind: named(row, 1, &Kind::ALL)?,
+        tag: row.get(2)?,
+        name: row.get(3)?,
+        description: row.get(4)?,
+        location: reference(5)?,
+        home: reference(6)?,
+        owner: reference(7)?,
+        prototype: reference(8)?,
+        destination: reference(9)?,
+        gait: row.get(10)?,
+        active: named(row, 11, &Active::ALL)?,
+        step: row.get(12)?,
+        indoors: row.get(13)?,
+        locked: row.get(14)?,
+        fixed: row.get(15)?,
+        asleep: row.get(16)?,
+    })
+}
+
+fn read_habits(transaction: &Transaction) -> rusqlite::Result<Vec<(EntityId, Habit)>> {
+    let mut items: BTreeMap<(EntityId, Verb), (Vec<EntityId>, Vec<String>)> = BTreeMap::new();
+    let rows = read_all(
+        transaction,
+        "SELECT creature, verb, target, line FROM habit_item ORDER BY creature, verb, position",
+        |row| {
+            let Id(creature) = row.get(0)?;
+            Ok(((creature, named(row, 1, &Verb::ALL)?), row.get::<_, Option<Id>>(2)?, row.get::<_, Option<String>>(3)?))
+        },
+    )?;
+    for (habit, target, line) in rows {
+        let (targets, lines) = items.entry(habit).or_default();
+        targets.extend(target.map(|Id(target)| target));
+        lines.extend(line);
+    }
+    read_all(transaction, "SELECT creature, verb, every_minutes FROM habit ORDER BY creature, verb", |row| {
+        let Id(creature) = row.get(0)?;
+        let verb = named(row, 1, &Verb::ALL)?;
+        let (targets, lines) = items.remove(&(creature, verb)).unwrap_or_default();
+        Ok((creature, Habit { verb, every_minutes: count(row, 2)?, targets, lines }))
+    })
+}
+
+fn read_all<T>(
+    transaction: &Transaction,
+    query: &str,
+    read: impl FnMut(&Row) -> rusqlite::Result<T>,
+) -> rusqlite::Result<Vec<T>> {
+    transaction.prepare(query)?.query_map([], read)?.collect()
+}
+
+/// A digest as it is stored: sixteen hexadecimal digits.
+pub fn hexadecimal(digest: u64) -> String {
+    format!("{digest:016x}")
+}
+
+fn number(id: EntityId) -> i64 {
+    // Cannot wrap: `EntityId::MAX` is `i64::MAX`.
+    id.get() as i64
+}
+
+/// A column that holds the id of an entity.
+struct Id(EntityId);
+
+impl FromSql for Id {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let number = value.as_i64()?;
+        let id = u64::try_from(number).ok().and_then(EntityId::new);
+        id.map(Id).ok_or(FromSqlError::OutOfRange(number))
+    }
+}
+
+/// A column that holds a number from 0 up.
+fn count(row: &Row, index: usize) -> rusqlite::Result<u64> {
+    let number: i64 = row.get(index)?;
+    u64::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(index, number))
+}
+
+/// A column that holds one of a few names.
+fn named<T: Copy>(row: &Row, index: usize, names: &[(T, &str)]) -> rusqlite::Result<T> {
+    let text = row.get_ref(index)?.as_str()?;
+    let found = names.iter().find(|(_, name)| *name == text);
+    found.map(|(value, _)| *value).ok_or_else(|| {
+        let problem = format!("{text:?} is none of the names known here");
+        rusqlite::Error::FromSqlConversionFailure(index, rusqlite::types::Type::Text, problem.into())
+    })
+}

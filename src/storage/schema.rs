@@ -1,0 +1,221 @@
+//! The tables, and the question whether a file is a database of this engine.
+//!
+//! A database of another program, of another schema or a damaged one is never changed: it is only ever opened
+//! read-only until everything here has been answered. SQLite's file header is read by hand first, because even
+//! opening a strange database can roll its journal back.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read};
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use super::error::{Failure, StorageError};
+use crate::limits::{PROBLEMS_LISTED_MAX, READER_BUSY_MS_MAX};
+
+/// `PRAGMA application_id` of our databases: "Aqev" in ASCII.
+pub const APPLICATION_ID: i32 = 0x4171_6576;
+/// `PRAGMA user_version`: the version of the tables below.
+pub const SCHEMA_VERSION: i32 = 1;
+
+/// The tables. Every column has a type that SQLite enforces; references are checked by the world itself at load.
+pub const TABLES: [(&str, &str); 5] = [
+    (
+        "entity",
+        "CREATE TABLE entity (
+  id INTEGER PRIMARY KEY,
+  kind TEXT NOT NULL,
+  tag TEXT,
+  name TEXT,
+  description TEXT,
+  location INTEGER,
+  home INTEGER,
+  owner INTEGER,
+  prototype INTEGER,
+  destination INTEGER,
+  gait TEXT,
+  active TEXT NOT NULL,
+  step INTEGER NOT NULL,
+  indoors INTEGER NOT NULL,
+  locked INTEGER NOT NULL,
+  fixed INTEGER NOT NULL,
+  asleep INTEGER NOT NULL
+) STRICT",
+    ),
+    (
+        "habit",
+        "CREATE TABLE habit (
+  creature INTEGER NOT NULL,
+  verb TEXT NOT NULL,
+  every_minutes INTEGER NOT NULL,
+  PRIMARY KEY (creature, verb)
+) STRICT, WITHOUT ROWID",
+    ),
+    (
+        "habit_item",
+        "CREATE TABLE habit_item (
+  creature INTEGER NOT NULL,
+  verb TEXT NOT NULL,
+  position INTEGER NOT NULL,
+  target INTEGER,
+  line TEXT,
+  PRIMARY KEY (creature, verb, position)
+) STRICT, WITHOUT ROWID",
+    ),
+    (
+        "spawn",
+        "CREATE TABLE spawn (
+  position INTEGER PRIMARY KEY,
+  prototype INTEGER NOT NULL,
+  room INTEGER NOT NULL,
+  at_most INTEGER NOT NULL,
+  every_minutes INTEGER NOT NULL,
+  text TEXT
+) STRICT",
+    ),
+    (
+        "world",
+        "CREATE TABLE world (
+  one INTEGER PRIMARY KEY CHECK (one = 1),
+  id TEXT NOT NULL,
+  name TEXT NOT NULL,
+  tick INTEGER NOT NULL,
+  random INTEGER NOT NULL,
+  weather TEXT NOT NULL,
+  next_id INTEGER NOT NULL,
+  source TEXT NOT NULL,
+  digest TEXT,
+  flushed_at TEXT NOT NULL
+) STRICT",
+    ),
+];
+
+/// What lies at a path.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing, or an empty database: a world can be founded here.
+    Empty,
+    /// A database of this engine.
+    Ours,
+}
+
+/// How thoroughly SQLite is to look through a database.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Scrutiny {
+    /// `PRAGMA quick_check`.
+    Quick,
+    /// `PRAGMA integrity_check`.
+    Full,
+}
+
+/// True if the file begins as every SQLite database does (SQLite, "Database File Format", section 1.3).
+pub fn has_sqlite_magic(path: &Path) -> std::io::Result<bool> {
+    Ok(header(path)?.starts_with(b"SQLite format 3\0"))
+}
+
+fn header(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut header = Vec::new();
+    File::open(path)?.take(100).read_to_end(&mut header)?;
+    Ok(header)
+}
+
+/// Finds out what lies at `path` without changing it.
+pub fn inspect(path: &Path, scrutiny: Scrutiny) -> Result<Found, StorageError> {
+    let header = match header(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Found::Empty),
+        header => header.map_err(StorageError::io("read", path))?,
+    };
+    let foreign = |what: String| Err(StorageError::new(path, Failure::Foreign(what)));
+    if header.is_empty() {
+        return Ok(Found::Empty);
+    }
+    if header.len() < 100 || !header.starts_with(b"SQLite format 3\0") {
+        return foreign("the file is no SQLite database".to_owned());
+    }
+    let field = |at: usize| i32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+    // Zero is open: a founding that was cut short leaves the header so, and its write-ahead log may say more.
+    if field(68) != 0 && field(68) != APPLICATION_ID {
+        return foreign(format!("its application_id is {:#010x}, and ours is {APPLICATION_ID:#010x}", field(68)));
+    }
+    let connection = open_reader(path)?;
+    let found = identify(&connection, path)?;
+    if found == Found::Ours {
+        scrutinise(&connection, path, scrutiny)?;
+    }
+    Ok(found)
+}
+
+/// Opens a database for reading only.
+pub fn open_reader(path: &Path) -> Result<Connection, StorageError> {
+    let failed = StorageError::sqlite("read", path);
+    let open = |name: &Path, more: OpenFlags| -> rusqlite::Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | more;
+        let connection = Connection::open_with_flags(name, flags)?;
+        connection.busy_timeout(Duration::from_millis(READER_BUSY_MS_MAX))?;
+        connection
+            .execute_batch("PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; SELECT 1 FROM sqlite_schema")?;
+        Ok(connection)
+    };
+    match open(path, OpenFlags::empty()) {
+        // In a folder where no -shm file can be made, a database that nobody writes can still be read as it stands.
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::CannotOpen) && !wal_of(path).exists() => {
+            let absolute = fs::canonicalize(path).map_err(StorageError::io("read", path))?;
+            open(Path::new(&immutable_uri(&absolute)), OpenFlags::SQLITE_OPEN_URI).map_err(failed)
+        }
+        opened => opened.map_err(failed),
+    }
+}
+
+/// The write-ahead log that belongs to a database.
+pub fn wal_of(path: &Path) -> std::path::PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-wal");
+    name.into()
+}
+
+/// SQLite's "Uniform Resource Identifiers": `%`, `?` and `#` in a path must be escaped.
+fn immutable_uri(path: &Path) -> String {
+    let path = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    format!("file:{path}?immutable=1")
+}
+
+/// Tells whether a database is empty or ours, with the very tables that this engine makes.
+pub fn identify(connection: &Connection, path: &Path) -> Result<Found, StorageError> {
+    let failed = StorageError::sqlite("read the schema of", path);
+    let foreign = |what: String| Err(StorageError::new(path, Failure::Foreign(what)));
+    let number = |pragma: &str| connection.query_row(pragma, [], |row| row.get::<_, i32>(0)).map_err(&failed);
+    let (application, version) = (number("PRAGMA application_id")?, number("PRAGMA user_version")?);
+    let mut statement = connection
+        .prepare("SELECT name, coalesce(sql, '') FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name")
+        .map_err(&failed)?;
+    let objects = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(&failed)?;
+    let objects: Vec<(String, String)> = objects.collect::<Result<_, _>>().map_err(&failed)?;
+    match (application, version) {
+        (0, 0) if objects.is_empty() => return Ok(Found::Empty),
+        (APPLICATION_ID, SCHEMA_VERSION) => (),
+        (APPLICATION_ID, newer) if newer > SCHEMA_VERSION => {
+            return foreign(format!(
+                "its schema is version {newer}, made by a newer engine; this one knows {SCHEMA_VERSION}"
+            ));
+        }
+        (APPLICATION_ID, other) => return foreign(format!("its schema is version {other}, which no engine has made")),
+        _ => return foreign(format!("it holds {} tables or other objects of another program", objects.len())),
+    }
+    if let Some((name, _)) = objects.iter().find(|(name, sql)| !TABLES.contains(&(name, sql))) {
+        return foreign(format!("its {name:?} is not as this engine makes it"));
+    }
+    match TABLES.iter().find(|(table, _)| !objects.iter().any(|(name, _)| name == table)) {
+        Some((table, _)) => foreign(format!("its table {table:?} is missing")),
+        None => Ok(Found::Ours),
+    }
+}
+
+fn scrutinise(connection: &Connection, path: &Path, scrutiny: Scrutiny) -> Result<(), StorageError> {
+    let pragma = if scrutiny == Scrutiny::Full { "integrity_check" } else { "quick_check" };
+    let failed = StorageError::sqlite("check", path);
+    let mut statement = connection.prepare(&format!("PRAGMA {pragma}({PROBLEMS_LISTED_MAX})")).map_err(&failed)?;
+    let rows = statement.query_map([], |row| row.get(0)).map_err(&failed)?;
+    let problems: Vec<String> = rows.collect::<Result<_, _>>().map_err(&failed)?;
+    if problems == ["ok"] { Ok(()) } else { Err(StorageError::new(path, Failure::Damaged(problems))) }
+}

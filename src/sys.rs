@@ -1,0 +1,204 @@
+//! The operating system: poll(2), signals, resource limits, random bytes, what this process uses.
+//!
+//! The only file with `unsafe`; each block calls one function of libc and says why that is sound. Errors become
+//! `io::Error` here, once. Everything else in the engine uses std. Read `engine.rs` next for how these are used.
+#![allow(unsafe_code)]
+
+use std::fs;
+use std::io::{self, Read};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, IntoRawFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
+
+/// One descriptor to wait for, laid out as `struct pollfd`.
+#[repr(transparent)]
+pub struct PollFd(libc::pollfd);
+
+impl PollFd {
+    /// Waits until `descriptor` can be read or written, as asked; an error or a hang-up always counts.
+    pub fn new(descriptor: &impl AsRawFd, read: bool, write: bool) -> PollFd {
+        let events = if read { libc::POLLIN } else { 0 } | if write { libc::POLLOUT } else { 0 };
+        PollFd(libc::pollfd { fd: descriptor.as_raw_fd(), events, revents: 0 })
+    }
+
+    /// True if a read would not block: there is data, the end, or an error to collect.
+    pub fn readable(&self) -> bool {
+        self.0.revents & (libc::POLLIN | libc::POLLHUP | libc::POLLERR | libc::POLLNVAL) != 0
+    }
+
+    /// True if a write would not block: there is room, or an error to collect.
+    pub fn writable(&self) -> bool {
+        self.0.revents & (libc::POLLOUT | libc::POLLHUP | libc::POLLERR | libc::POLLNVAL) != 0
+    }
+}
+
+/// Waits until one of `descriptors` is ready or `timeout` has passed (`None`: for ever), rounded up to a millisecond
+/// so that a wait for a deadline never ends just before it. An interrupting signal counts as nothing ready.
+pub fn poll(descriptors: &mut [PollFd], timeout: Option<Duration>) -> io::Result<usize> {
+    let timeout_ms = match timeout {
+        None => -1,
+        Some(timeout) => libc::c_int::try_from(timeout.as_micros().div_ceil(1_000)).unwrap_or(libc::c_int::MAX),
+    };
+    let count = descriptors.len() as libc::nfds_t;
+    // SAFETY: `PollFd` is a transparent `pollfd`, and the pointer and count describe one live, exclusive slice.
+    let ready = unsafe { libc::poll(descriptors.as_mut_ptr().cast(), count, timeout_ms) };
+    match check(ready) {
+        Ok(ready) => Ok(ready as usize),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+            descriptors.iter_mut().for_each(|descriptor| descriptor.0.revents = 0);
+            Ok(0)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Where the signal handler writes the number of the signal it got.
+static SIGNAL_PIPE: AtomicI32 = AtomicI32::new(-1);
+
+/// The read end of the self-pipe: readable once a signal that ends the engine has come.
+pub struct Signals(UnixStream);
+
+impl Signals {
+    /// Turns SIGTERM, SIGINT and SIGHUP into bytes to poll for, and makes SIGPIPE and SIGXFSZ errors of the call
+    /// that met them. To be called once, at the start.
+    pub fn install() -> io::Result<Signals> {
+        let (reader, writer) = UnixStream::pair()?;
+        reader.set_nonblocking(true)?;
+        writer.set_nonblocking(true)?;
+        // The handler may run until the process ends, so the write end is never closed.
+        SIGNAL_PIPE.store(writer.into_raw_fd(), Ordering::Relaxed);
+        let handler: extern "C" fn(libc::c_int) = on_signal;
+        for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
+            act_on(signal, handler as libc::sighandler_t)?;
+        }
+        for signal in [libc::SIGPIPE, libc::SIGXFSZ] {
+            act_on(signal, libc::SIG_IGN)?;
+        }
+        Ok(Signals(reader))
+    }
+
+    /// The name of a signal that has come, if one has.
+    pub fn take(&mut self) -> Option<&'static str> {
+        let mut number = [0];
+        match self.0.read(&mut number) {
+            Ok(1) if i32::from(number[0]) == libc::SIGINT => Some("SIGINT"),
+            Ok(1) if i32::from(number[0]) == libc::SIGHUP => Some("SIGHUP"),
+            Ok(1) => Some("SIGTERM"),
+            _ => None,
+        }
+    }
+}
+
+impl AsRawFd for Signals {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+/// Runs inside a signal: only async-signal-safe calls (signal-safety(7)), and `errno` left as it was.
+extern "C" fn on_signal(signal: libc::c_int) {
+    // SAFETY: the location of this thread's `errno` is always valid.
+    let errno = unsafe { libc::__errno_location() };
+    // SAFETY: `errno` points to this thread's own variable, which nothing else writes meanwhile.
+    let saved = unsafe { errno.read() };
+    let byte = signal as u8;
+    // SAFETY: write(2) is async-signal-safe; one byte is read from a live local. A full pipe already wakes the loop,
+    // so its error may be dropped.
+    let _ = unsafe { libc::write(SIGNAL_PIPE.load(Ordering::Relaxed), (&raw const byte).cast(), 1) };
+    // SAFETY: as above.
+    unsafe { errno.write(saved) };
+}
+
+fn act_on(signal: libc::c_int, action: libc::sighandler_t) -> io::Result<()> {
+    // SAFETY: `sigaction` is plain data, for which zero bytes (no flags, an empty mask) are a valid value.
+    let mut request: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
+    request.sa_sigaction = action;
+    request.sa_flags = libc::SA_RESTART;
+    // SAFETY: `request` is initialised, and `action` is SIG_IGN or a handler of the signature without SA_SIGINFO.
+    check(unsafe { libc::sigaction(signal, &request, std::ptr::null_mut()) }).map(drop)
+}
+
+/// The soft limit on open descriptors.
+pub fn descriptors_max() -> io::Result<u64> {
+    Ok(descriptor_limits()?.rlim_cur)
+}
+
+/// Raises the soft limit on open descriptors to `wanted`, or as far as the hard limit allows. Never lowers it.
+/// Returns the limit now in force.
+pub fn raise_descriptors_max(wanted: u64) -> io::Result<u64> {
+    let mut limits = descriptor_limits()?;
+    if limits.rlim_cur < wanted.min(limits.rlim_max) {
+        limits.rlim_cur = wanted.min(limits.rlim_max);
+        // SAFETY: `limits` is an initialised `rlimit` that lives through the call.
+        check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limits) })?;
+    }
+    Ok(limits.rlim_cur)
+}
+
+fn descriptor_limits() -> io::Result<libc::rlimit> {
+    let mut limits = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limits` is a live `rlimit` for the call to fill.
+    check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limits) })?;
+    Ok(limits)
+}
+
+/// Eight bytes from the system's random generator.
+pub fn random_u64() -> io::Result<u64> {
+    let mut bytes = [0_u8; 8];
+    // SAFETY: pointer and length describe a live local; getrandom(2) gives up to 256 bytes whole or not at all.
+    let count = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    match count {
+        8 => Ok(u64::from_le_bytes(bytes)),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// What this process uses, as the usual `process_*` metrics show it. What cannot be learnt is `None`.
+pub struct Usage {
+    /// User and system time on the processor.
+    pub cpu: Option<Duration>,
+    /// Memory held in RAM (`VmRSS`).
+    pub resident_bytes: Option<u64>,
+    /// Address space (`VmSize`).
+    pub virtual_bytes: Option<u64>,
+    /// Open file descriptors.
+    pub descriptors: Option<u64>,
+    /// The soft limit on them.
+    pub descriptors_max: Option<u64>,
+}
+
+/// Asks the kernel what this process uses.
+pub fn usage() -> Usage {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let kilobytes = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
+    };
+    Usage {
+        cpu: cpu_time().ok(),
+        resident_bytes: kilobytes("VmRSS:"),
+        virtual_bytes: kilobytes("VmSize:"),
+        // The listing itself holds one descriptor while it is read.
+        descriptors: fs::read_dir("/proc/self/fd").ok().map(|entries| (entries.count() as u64).saturating_sub(1)),
+        descriptors_max: descriptors_max().ok(),
+    }
+}
+
+fn cpu_time() -> io::Result<Duration> {
+    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: `usage` is live, writable memory of the right type.
+    check(unsafe { libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr()) })?;
+    // SAFETY: the call succeeded and so filled it; zero bytes would be valid too.
+    let usage = unsafe { usage.assume_init() };
+    let duration = |time: libc::timeval| {
+        Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or(0))
+            + Duration::from_micros(u64::try_from(time.tv_usec).unwrap_or(0))
+    };
+    Ok(duration(usage.ru_utime) + duration(usage.ru_stime))
+}
+
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}

@@ -1,0 +1,52 @@
+//! Small things about strings that more than one layer needs.
+
+/// The candidate that `word` most probably meant: the one with the fewest letters to change, if a third of them or
+/// fewer would have to.
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let word = word.to_ascii_lowercase();
+    candidates
+        .into_iter()
+        .map(|candidate| (distance(&word, &candidate.to_ascii_lowercase()), candidate))
+        .filter(|(distance, candidate)| *distance <= candidate.len().max(3) / 3)
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// Edit distance: how many bytes must be put in, taken out or changed.
+fn distance(from: &str, to: &str) -> usize {
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (i, a) in from.bytes().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, b) in to.bytes().enumerate() {
+            let changed = diagonal + usize::from(a != b);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[to.len()]
+}
+
+/// The text with every run of white space made one space, and none at its ends.
+pub fn squeeze(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_finds_its_word_and_noise_finds_none() {
+        let names = ["AQEVIA_SQLITE_PATH", "AQEVIA_LOG_LEVEL", "PERSIST_FLUSH_INTERVAL_MS"];
+        assert_eq!(nearest("AQEVIA_SQLITE_PAHT", names), Some("AQEVIA_SQLITE_PATH"));
+        assert_eq!(nearest("PERSIST_FLUSH_INTERVAL", names), Some("PERSIST_FLUSH_INTERVAL_MS"));
+        assert_eq!(nearest("aqevia_loglevel", names), Some("AQEVIA_LOG_LEVEL"));
+        assert_eq!(nearest("PERSIST_X", names), None);
+        assert_eq!(nearest("", ["a"]), Some("a"));
+    }
+
+    #[test]
+    fn white_space_is_squeezed() {
+        assert_eq!(squeeze("  a \n\t b  c "), "a b c");
+    }
+}

@@ -1,0 +1,201 @@
+//! Time of day and weather, both functions of ticks: ten ticks are a minute, and the first tick dawns on day 1.
+
+use std::fmt;
+
+use super::random::Random;
+use crate::limits::TICKS_PER_MINUTE;
+
+/// How many ticks the world has lived. It grows by one with each tick and stands still while the engine is down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Tick(pub u64);
+
+pub(super) const MINUTES_PER_DAY: u64 = 24 * 60;
+/// A new world wakes at six in the morning.
+const FIRST_MINUTE: u64 = 6 * 60;
+const DAWN: u64 = 5 * 60;
+const DAY: u64 = 7 * 60;
+const DUSK: u64 = 19 * 60;
+const NIGHT: u64 = 21 * 60;
+
+/// The four parts of a day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// 05:00 to 07:00.
+    Dawn,
+    /// 07:00 to 19:00.
+    Day,
+    /// 19:00 to 21:00.
+    Dusk,
+    /// 21:00 to 05:00.
+    Night,
+}
+
+impl Phase {
+    /// What is to be seen out of doors when this phase begins.
+    pub fn announcement(self) -> &'static str {
+        match self {
+            Phase::Dawn => "The dark thins in the east.",
+            Phase::Day => "It is full day.",
+            Phase::Dusk => "The light begins to go.",
+            Phase::Night => "It is dark.",
+        }
+    }
+}
+
+/// A point in the world's calendar; prints as `day 3, 07:25`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Time {
+    minutes: u64,
+}
+
+impl Time {
+    /// The time at `tick`.
+    pub fn at(tick: Tick) -> Time {
+        Time { minutes: (tick.0 / TICKS_PER_MINUTE).saturating_add(FIRST_MINUTE) }
+    }
+
+    /// Minutes since midnight.
+    pub fn minute_of_day(self) -> u64 {
+        self.minutes % MINUTES_PER_DAY
+    }
+
+    /// Days since the first.
+    pub fn day(self) -> u64 {
+        self.minutes / MINUTES_PER_DAY
+    }
+
+    /// The part of the day.
+    pub fn phase(self) -> Phase {
+        match self.minute_of_day() {
+            DAWN..DAY => Phase::Dawn,
+            DAY..DUSK => Phase::Day,
+            DUSK..NIGHT => Phase::Dusk,
+            _ => Phase::Night,
+        }
+    }
+
+    /// Whether creatures of the day are awake: from dawn to the middle of dusk.
+    pub fn is_waking_hours(self) -> bool {
+        WAKING.contains(&self.minute_of_day())
+    }
+}
+
+/// The minutes of the day in which creatures of the day are awake and those of the night asleep. At either end each
+/// creature takes its own time, at most `TURNING_MINUTES`.
+pub(super) const WAKING: std::ops::Range<u64> = DAWN..20 * 60;
+/// How long it takes until all creatures have woken or gone to sleep.
+pub(super) const TURNING_MINUTES: u64 = 60;
+
+/// The first tick after `after` at which the clock shows `minute` (and however many minutes more) past midnight.
+pub(super) fn next_minute_of_day(after: Tick, minute: impl Fn(u64) -> u64) -> Tick {
+    let today = Time::at(after).day();
+    let tick_of =
+        |day: u64| Tick((day * MINUTES_PER_DAY + minute(day)).saturating_sub(FIRST_MINUTE) * TICKS_PER_MINUTE);
+    let candidate = tick_of(today);
+    if candidate > after { candidate } else { tick_of(today + 1) }
+}
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let minute = self.minute_of_day();
+        write!(f, "day {}, {:02}:{:02}", self.day() + 1, minute / 60, minute % 60)
+    }
+}
+
+/// The sky. It is a Markov chain: what comes next depends on what is, and it may change at each full hour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weather {
+    /// A clear sky.
+    Clear,
+    /// Clouds, and dry.
+    Cloudy,
+    /// Rain.
+    Rain,
+    /// Wind, rain and thunder.
+    Storm,
+    /// Fog.
+    Fog,
+}
+
+impl Weather {
+    /// Every weather with its name, in the order of the columns of `CHANCES`.
+    pub const ALL: [(Weather, &str); 5] = [
+        (Weather::Clear, "clear"),
+        (Weather::Cloudy, "cloudy"),
+        (Weather::Rain, "rain"),
+        (Weather::Storm, "storm"),
+        (Weather::Fog, "fog"),
+    ];
+
+    /// Of 16 hours, how many each weather (a row) is followed by each other (a column).
+    const CHANCES: [[u64; 5]; 5] = [
+        [11, 4, 0, 0, 1], // clear
+        [4, 7, 4, 0, 1],  // cloudy
+        [0, 6, 7, 2, 1],  // rain
+        [0, 3, 6, 7, 0],  // storm
+        [3, 4, 1, 0, 8],  // fog
+    ];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        Weather::ALL[self as usize].1
+    }
+
+    /// The weather of the next hour.
+    pub fn next(self, random: &mut Random) -> Weather {
+        let chances = Weather::CHANCES[self as usize];
+        let mut draw = random.below(chances.iter().sum());
+        for (weather, chance) in Weather::ALL.into_iter().map(|(weather, _)| weather).zip(chances) {
+            match draw.checked_sub(chance) {
+                Some(rest) => draw = rest,
+                None => return weather,
+            }
+        }
+        self
+    }
+
+    /// What is to be noticed out of doors when this weather begins.
+    pub fn announcement(self) -> &'static str {
+        match self {
+            Weather::Clear => "The sky clears.",
+            Weather::Cloudy => "Clouds cover the sky.",
+            Weather::Rain => "It rains.",
+            Weather::Storm => "The wind gets up, and thunder with it.",
+            Weather::Fog => "Fog comes in.",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_day_begins_at_six_and_ends_at_midnight() {
+        assert_eq!(Time::at(Tick(0)).to_string(), "day 1, 06:00");
+        assert_eq!(Time::at(Tick(18 * 600 - 1)).to_string(), "day 1, 23:59");
+        assert_eq!(Time::at(Tick(18 * 600)).to_string(), "day 2, 00:00");
+        assert_eq!(Time::at(Tick(2 * 14_400 + 855)).to_string(), "day 3, 07:25");
+    }
+
+    #[test]
+    fn the_next_time_of_day_is_always_later_and_within_a_day() {
+        for after in (0..40_000).step_by(7).map(Tick) {
+            let next = next_minute_of_day(after, |_| DUSK);
+            assert!(next > after && next.0 - after.0 <= 14_400, "{after:?} {next:?}");
+            assert_eq!(Time::at(next).minute_of_day(), DUSK);
+        }
+    }
+
+    #[test]
+    fn every_weather_is_reached_and_none_lasts_for_ever() {
+        assert!(Weather::CHANCES.iter().all(|row| row.iter().sum::<u64>() == 16));
+        let mut random = Random::new(5);
+        let (mut weather, mut seen) = (Weather::Clear, [0; 5]);
+        for _ in 0..10_000 {
+            seen[weather as usize] += 1;
+            weather = weather.next(&mut random);
+        }
+        assert!(seen.iter().all(|hours| (200..6_000).contains(hours)), "{seen:?}");
+    }
+}

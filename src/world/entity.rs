@@ -1,0 +1,244 @@
+//! What a world is made of: entities, the habits of creatures, the rules by which things come back.
+
+use std::fmt;
+use std::num::NonZeroU64;
+
+use super::digest::Hasher;
+
+/// The number of an entity: from 1 on, given once and never again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EntityId(NonZeroU64);
+
+impl EntityId {
+    /// The largest number: it still fits SQLite's signed integers.
+    pub const MAX: u64 = i64::MAX as u64;
+
+    /// The smallest number.
+    pub const FIRST: EntityId = EntityId(NonZeroU64::MIN);
+
+    /// The id with this number, if it is one.
+    pub fn new(number: u64) -> Option<EntityId> {
+        NonZeroU64::new(number).filter(|number| number.get() <= EntityId::MAX).map(EntityId)
+    }
+
+    /// Its number.
+    pub fn get(self) -> u64 {
+        self.0.get()
+    }
+}
+
+impl fmt::Display for EntityId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What an entity is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// A place.
+    Room,
+    /// A way from the room it stands in to another.
+    Exit,
+    /// Something without a will.
+    Thing,
+    /// Something with habits.
+    Creature,
+    /// A person.
+    Player,
+}
+
+impl Kind {
+    /// Every kind with its name.
+    pub const ALL: [(Kind, &str); 5] = [
+        (Kind::Room, "room"),
+        (Kind::Exit, "exit"),
+        (Kind::Thing, "thing"),
+        (Kind::Creature, "creature"),
+        (Kind::Player, "player"),
+    ];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        Kind::ALL[self as usize].1
+    }
+
+    /// Whether it can carry things and act.
+    pub fn is_actor(self) -> bool {
+        matches!(self, Kind::Creature | Kind::Player)
+    }
+}
+
+/// When a creature is awake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Active {
+    /// Day and night.
+    Always,
+    /// By day.
+    Day,
+    /// By night.
+    Night,
+}
+
+impl Active {
+    /// Every value with its name.
+    pub const ALL: [(Active, &str); 3] = [(Active::Always, "always"), (Active::Day, "day"), (Active::Night, "night")];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        Active::ALL[self as usize].1
+    }
+}
+
+/// One record of the world.
+///
+/// A *prototype* is a thing or creature without a location: it stands nowhere itself; its copies name it in
+/// `prototype` and take from it whatever they do not have of their own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entity {
+    /// Its number.
+    pub id: EntityId,
+    /// What it is.
+    pub kind: Kind,
+    /// The short name by which its world file speaks of it.
+    pub tag: Option<String>,
+    /// What people call it; `None`: as its prototype.
+    pub name: Option<String>,
+    /// What people see who look at it; `None`: as its prototype, if it has one.
+    pub description: Option<String>,
+    /// Where it is: the room of an exit, creature or player; the room, carrier or container of a thing.
+    pub location: Option<EntityId>,
+    /// Where it belongs: for a spawned copy, the room of its spawn rule.
+    pub home: Option<EntityId>,
+    /// The player who made it.
+    pub owner: Option<EntityId>,
+    /// What it is a copy of.
+    pub prototype: Option<EntityId>,
+    /// The room an exit leads to.
+    pub destination: Option<EntityId>,
+    /// How a creature moves, as a verb: "flaps"; `None`: as its prototype, or "goes".
+    pub gait: Option<String>,
+    /// When a creature is awake.
+    pub active: Active,
+    /// The stop of its route that a creature reached last, counted from 0.
+    pub step: u32,
+    /// A room: no sky above it.
+    pub indoors: bool,
+    /// An exit: nobody passes.
+    pub locked: bool,
+    /// A thing: nobody picks it up.
+    pub fixed: bool,
+    /// A creature: it sleeps.
+    pub asleep: bool,
+}
+
+impl Entity {
+    /// An entity of which no more is known.
+    pub fn new(id: EntityId, kind: Kind) -> Entity {
+        Entity {
+            id,
+            kind,
+            tag: None,
+            name: None,
+            description: None,
+            location: None,
+            home: None,
+            owner: None,
+            prototype: None,
+            destination: None,
+            gait: None,
+            active: Active::Always,
+            step: 0,
+            indoors: false,
+            locked: false,
+            fixed: false,
+            asleep: false,
+        }
+    }
+
+    /// Whether it is only there to be copied.
+    pub fn is_prototype(&self) -> bool {
+        self.location.is_none() && matches!(self.kind, Kind::Thing | Kind::Creature)
+    }
+
+    /// A digest of every field. All are named here, so that a new one cannot be forgotten.
+    pub(super) fn digest(&self) -> u64 {
+        let Entity { id, kind, tag, name, description, location, home, owner, prototype, destination, .. } = self;
+        let Entity { gait, active, step, indoors, locked, fixed, asleep, .. } = self;
+        let mut hasher = Hasher::new(1);
+        hasher.number(id.get()).number(*kind as u64);
+        for text in [tag, name, description, gait] {
+            hasher.text_option(text.as_deref());
+        }
+        for reference in [location, home, owner, prototype, destination] {
+            hasher.option(reference.map(EntityId::get));
+        }
+        hasher.number(*active as u64).number(u64::from(*step));
+        for flag in [indoors, locked, fixed, asleep] {
+            hasher.number(u64::from(*flag));
+        }
+        hasher.finish()
+    }
+}
+
+/// What a creature does by habit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verb {
+    /// Takes any open exit that leads to one of its rooms (if it names none: to any).
+    Wander,
+    /// Walks from one of its rooms to the next, round and round.
+    Route,
+    /// Says one of its lines.
+    Say,
+    /// Does one of its lines.
+    Act,
+    /// Picks up one of its things, and puts it down the next time.
+    Carry,
+    /// Eats a copy of one of its prototypes.
+    Eat,
+}
+
+impl Verb {
+    /// Every verb with its name.
+    pub const ALL: [(Verb, &str); 6] = [
+        (Verb::Wander, "wander"),
+        (Verb::Route, "route"),
+        (Verb::Say, "say"),
+        (Verb::Act, "act"),
+        (Verb::Carry, "carry"),
+        (Verb::Eat, "eat"),
+    ];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        Verb::ALL[self as usize].1
+    }
+}
+
+/// One habit of a creature, or of all copies of a prototype.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Habit {
+    /// What is done.
+    pub verb: Verb,
+    /// Once in so many world minutes, at a different point of each such span.
+    pub every_minutes: u64,
+    /// The rooms, things or prototypes it is about.
+    pub targets: Vec<EntityId>,
+    /// The lines of `Say` and `Act`.
+    pub lines: Vec<String>,
+}
+
+/// A rule by which copies of a prototype appear in a room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spawn {
+    /// What appears.
+    pub prototype: EntityId,
+    /// Where.
+    pub room: EntityId,
+    /// As long as fewer than so many of this rule's copies live anywhere.
+    pub at_most: u64,
+    /// Once in so many world minutes.
+    pub every_minutes: u64,
+    /// What people in the room read when it happens.
+    pub text: Option<String>,
+}

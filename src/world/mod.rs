@@ -1,0 +1,357 @@
+//! The kernel: a text world that lives by ticks and commands. Pure and deterministic: no I/O, no clock, no randomness
+//! but its own seeded generator, no order that depends on hashing. It knows nothing of storage, sockets or JSON.
+//!
+//! `World::tick` and `World::apply` are the only ways to change a world. Both tell what is to be heard and note which
+//! records changed; `changes`, `digest` and `flushed` are how storage takes them. Next: `life.rs` for what creatures
+//! do, `check.rs` for what always holds.
+
+pub mod calendar;
+mod check;
+pub mod digest;
+mod entity;
+mod life;
+pub mod random;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::fmt;
+use std::rc::Rc;
+
+pub use calendar::{Phase, Tick, Time, Weather};
+use digest::Hasher;
+pub use entity::{Active, Entity, EntityId, Habit, Kind, Spawn, Verb};
+use life::Event;
+pub use life::{Action, Command, Refusal, sleeps_at};
+use random::Random;
+
+/// All of a world as plain data: what a world file or a database holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parts {
+    /// Which world this is, for ever.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+    /// How long it has lived.
+    pub tick: Tick,
+    /// The state of its generator.
+    pub random: u64,
+    /// The sky.
+    pub weather: Weather,
+    /// The number that the next new entity gets.
+    pub next_id: u64,
+    /// Its records.
+    pub entities: Vec<Entity>,
+    /// What its creatures do, by creature or prototype.
+    pub habits: Vec<(EntityId, Habit)>,
+    /// What comes back.
+    pub spawns: Vec<Spawn>,
+}
+
+/// Something to be heard or seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Effect {
+    /// By whom.
+    pub audience: Audience,
+    /// Who did it; they need not be told.
+    pub actor: Option<EntityId>,
+    /// A sentence.
+    pub text: String,
+}
+
+/// Who notices an effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// All who are in this room.
+    Room(EntityId),
+    /// All who have the sky above them.
+    Outdoors,
+}
+
+/// How many entities there are, prototypes aside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts([u64; Kind::ALL.len()]);
+
+impl Counts {
+    /// Those of one kind.
+    pub fn of(self, kind: Kind) -> u64 {
+        self.0[kind as usize]
+    }
+}
+
+/// A living world.
+pub struct World {
+    id: String,
+    name: String,
+    tick: Tick,
+    random: Random,
+    weather: Weather,
+    next_id: u64,
+    entities: BTreeMap<EntityId, Entity>,
+    habits: BTreeMap<EntityId, Rc<[Habit]>>,
+    spawns: Rc<[Spawn]>,
+
+    /// What stands where: (location, kind, id). Derived, never stored.
+    contents: BTreeSet<(EntityId, Kind, EntityId)>,
+    /// How many copies of a prototype belong to a room. Derived.
+    copies: BTreeMap<(EntityId, EntityId), u64>,
+    counts: Counts,
+    /// What is due next. Derived: `life.rs` computes each due tick from ids and the present tick alone.
+    queue: BinaryHeap<Reverse<(Tick, Event)>>,
+
+    /// The records changed since the last flush, with the digest each had then (0: there was none).
+    changed: BTreeMap<EntityId, u64>,
+    /// The sum of the digests of all records as of the last flush, habits and spawn rules included.
+    settled: u64,
+    flushed_tick: Option<Tick>,
+}
+
+impl World {
+    /// A world that storage does not hold yet: every record of it is pending.
+    pub fn found(parts: Parts) -> Result<World, Vec<String>> {
+        let mut world = World::assemble(parts)?;
+        world.changed = world.entities.keys().map(|&id| (id, 0)).collect();
+        Ok(world)
+    }
+
+    /// A world as storage holds it: nothing is pending.
+    pub fn restore(parts: Parts) -> Result<World, Vec<String>> {
+        let mut world = World::assemble(parts)?;
+        world.settled = world.entities.values().fold(world.settled, |sum, entity| sum.wrapping_add(entity.digest()));
+        world.flushed_tick = Some(world.tick);
+        Ok(world)
+    }
+
+    fn assemble(parts: Parts) -> Result<World, Vec<String>> {
+        let Parts { id, name, tick, random, weather, next_id, entities, habits, spawns } = parts;
+        let mut problems = Vec::new();
+        let count = entities.len();
+        let entities: BTreeMap<EntityId, Entity> = entities.into_iter().map(|entity| (entity.id, entity)).collect();
+        if entities.len() < count {
+            problems.push(format!("{} entities share an id with another", count - entities.len()));
+        }
+        let mut habits_by_creature: BTreeMap<EntityId, Vec<Habit>> = BTreeMap::new();
+        let mut settled = 0_u64;
+        for (creature, habit) in habits {
+            settled = settled.wrapping_add(habit_digest(creature, &habit));
+            habits_by_creature.entry(creature).or_default().push(habit);
+        }
+        for spawn in &spawns {
+            settled = settled.wrapping_add(spawn_digest(spawn));
+        }
+        let mut world = World {
+            id,
+            name,
+            tick,
+            random: Random::new(random),
+            weather,
+            next_id,
+            contents: BTreeSet::new(),
+            copies: BTreeMap::new(),
+            counts: Counts::default(),
+            entities: BTreeMap::new(),
+            habits: habits_by_creature.into_iter().map(|(creature, habits)| (creature, habits.into())).collect(),
+            spawns: spawns.into(),
+            queue: BinaryHeap::new(),
+            changed: BTreeMap::new(),
+            settled,
+            flushed_tick: None,
+        };
+        entities.values().for_each(|entity| world.index(entity));
+        world.entities = entities;
+        problems.extend(world.violations());
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        world.schedule_all();
+        Ok(world)
+    }
+
+    /// Which world this is.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// What people call it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How many ticks it has lived.
+    pub fn now(&self) -> Tick {
+        self.tick
+    }
+
+    /// Its time of day.
+    pub fn time(&self) -> Time {
+        Time::at(self.tick)
+    }
+
+    /// The sky.
+    pub fn weather(&self) -> Weather {
+        self.weather
+    }
+
+    /// How many entities there are.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// The state of its generator.
+    pub fn random_state(&self) -> u64 {
+        self.random.state()
+    }
+
+    /// The number that the next new entity will get.
+    pub fn next_id(&self) -> u64 {
+        self.next_id
+    }
+
+    /// The entity with this id.
+    pub fn entity(&self, id: EntityId) -> Option<&Entity> {
+        self.entities.get(&id)
+    }
+
+    /// All entities, by id.
+    pub fn entities(&self) -> impl Iterator<Item = &Entity> {
+        self.entities.values()
+    }
+
+    /// The habits that a world file or database gives to creatures and prototypes, by id.
+    pub fn habits(&self) -> impl Iterator<Item = (EntityId, &[Habit])> {
+        self.habits.iter().map(|(&creature, habits)| (creature, &habits[..]))
+    }
+
+    /// The habits of one creature or prototype, without those it has from its prototype.
+    pub fn own_habits(&self, id: EntityId) -> &[Habit] {
+        self.habits.get(&id).map_or(&[], |habits| habits)
+    }
+
+    /// The spawn rules, in their order.
+    pub fn spawns(&self) -> &[Spawn] {
+        &self.spawns
+    }
+
+    /// What of one kind is at a place, by id.
+    pub fn contents(&self, place: EntityId, kind: Kind) -> impl Iterator<Item = &Entity> {
+        let range = (place, kind, EntityId::FIRST)..;
+        let here = self.contents.range(range).take_while(move |(at, of, _)| (*at, *of) == (place, kind));
+        here.filter_map(|(.., id)| self.entities.get(id))
+    }
+
+    /// What people call an entity: its own name, or its prototype's.
+    pub fn name_of(&self, id: EntityId) -> &str {
+        self.inherited(id, |entity| entity.name.as_deref()).unwrap_or("something")
+    }
+
+    fn inherited<'a, T>(&'a self, id: EntityId, field: impl Fn(&'a Entity) -> Option<T>) -> Option<T> {
+        let entity = self.entities.get(&id)?;
+        field(entity).or_else(|| field(self.entities.get(&entity.prototype?)?))
+    }
+
+    /// How many records wait for a flush: the changed entities, and the world's own record if a tick has passed.
+    pub fn pending(&self) -> usize {
+        self.changed.len() + usize::from(self.flushed_tick != Some(self.tick))
+    }
+
+    /// The changed entities by id; `None` stands for one that is gone.
+    pub fn changes(&self) -> impl Iterator<Item = (EntityId, Option<&Entity>)> {
+        self.changed.keys().map(|&id| (id, self.entities.get(&id)))
+    }
+
+    /// Storage has what `changes` gave, and nothing has changed since.
+    pub fn flushed(&mut self) {
+        self.settled = self.sum();
+        self.changed.clear();
+        self.flushed_tick = Some(self.tick);
+    }
+
+    /// A digest of the whole state: equal for two worlds that are the same, bit for bit. Its cost follows the
+    /// number of pending records.
+    pub fn digest(&self) -> u64 {
+        let mut hasher = Hasher::new(0);
+        hasher.text(&self.id).text(&self.name).number(self.tick.0).number(self.random.state());
+        hasher.number(self.weather as u64).number(self.next_id).number(self.sum()).finish()
+    }
+
+    /// The sum of the digests of all records. A sum does not depend on order and can be kept up to date.
+    fn sum(&self) -> u64 {
+        self.changed.iter().fold(self.settled, |sum, (id, before)| {
+            sum.wrapping_sub(*before).wrapping_add(self.entities.get(id).map_or(0, Entity::digest))
+        })
+    }
+
+    /// The one way to change an entity: notes that it is pending. Its location is not to be changed here.
+    fn change(&mut self, id: EntityId) -> Option<&mut Entity> {
+        let entity = self.entities.get_mut(&id)?;
+        self.changed.entry(id).or_insert_with(|| entity.digest());
+        Some(entity)
+    }
+
+    fn relocate(&mut self, id: EntityId, to: EntityId) {
+        let Some(entity) = self.change(id) else { return };
+        let kind = entity.kind;
+        let from = entity.location.replace(to);
+        if let Some(from) = from {
+            self.contents.remove(&(from, kind, id));
+        }
+        self.contents.insert((to, kind, id));
+    }
+
+    /// Adds an entity with the next free id.
+    fn create(&mut self, make: impl FnOnce(EntityId) -> Entity) -> Option<EntityId> {
+        let id = EntityId::new(self.next_id)?;
+        self.next_id += 1;
+        let entity = make(id);
+        self.index(&entity);
+        self.entities.insert(id, entity);
+        self.changed.insert(id, 0);
+        Some(id)
+    }
+
+    /// Takes an entity out of the world for ever. What it held falls to where it was.
+    fn destroy(&mut self, id: EntityId) {
+        let Some(place) = self.change(id).and_then(|entity| entity.location) else { return };
+        let held: Vec<EntityId> = self.contents(id, Kind::Thing).map(|thing| thing.id).collect();
+        held.into_iter().for_each(|thing| self.relocate(thing, place));
+        let Some(entity) = self.entities.remove(&id) else { return };
+        self.contents.remove(&(place, entity.kind, id));
+        self.counts.0[entity.kind as usize] -= 1;
+        if let Some(count) = entity.prototype.zip(entity.home).and_then(|copy| self.copies.get_mut(&copy)) {
+            *count -= 1;
+        }
+    }
+
+    fn index(&mut self, entity: &Entity) {
+        if let Some(location) = entity.location {
+            self.contents.insert((location, entity.kind, entity.id));
+        }
+        if !entity.is_prototype() {
+            self.counts.0[entity.kind as usize] += 1;
+        }
+        if let Some(copy) = entity.prototype.zip(entity.home) {
+            *self.copies.entry(copy).or_default() += 1;
+        }
+    }
+}
+
+fn habit_digest(creature: EntityId, habit: &Habit) -> u64 {
+    let Habit { verb, every_minutes, targets, lines } = habit;
+    let mut hasher = Hasher::new(2);
+    hasher.number(creature.get()).number(*verb as u64).number(*every_minutes).number(targets.len() as u64);
+    targets.iter().for_each(|target| _ = hasher.number(target.get()));
+    lines.iter().for_each(|line| _ = hasher.text(line));
+    hasher.finish()
+}
+
+fn spawn_digest(spawn: &Spawn) -> u64 {
+    let Spawn { prototype, room, at_most, every_minutes, text } = spawn;
+    let mut hasher = Hasher::new(3);
+    hasher.number(prototype.get()).number(room.get()).number(*at_most).number(*every_minutes);
+    hasher.text_option(text.as_deref()).finish()
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "World({} at {:?}, {} entities, {:016x})", self.id, self.tick, self.entities.len(), self.digest())
+    }
+}
