@@ -6,9 +6,15 @@
 pub mod limits;
 pub mod sys;
 pub mod clock;
+pub mod schedule;
 pub mod log;
 pub mod json;
 pub mod text;
 pub mod config;
+pub mod metrics;
 pub mod world;
 pub mod storage;
+pub mod net;
+pub mod http;
+pub mod engine;
+pub mod cli;

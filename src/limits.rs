@@ -92,6 +92,9 @@ pub const HTTP_HEAD_MS_MAX: u64 = 5_000;
 pub const HTTP_WRITE_MS_MAX: u64 = 10_000;
 /// A connection between requests is closed after this.
 pub const HTTP_IDLE_MS_MAX: u64 = 30_000;
+/// After an answer that ends a connection, how long what the peer still sends is read and dropped, so that the answer
+/// is not lost to a reset (RFC 9112 section 9.6).
+pub const HTTP_LINGER_MS_MAX: u64 = 1_000;
 /// Requests answered to one connection before the others get their turn.
 pub const HTTP_REQUESTS_PER_TURN: usize = 100;
 /// Unsent bytes at which a connection gets no further answer until the peer has read.

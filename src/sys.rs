@@ -137,6 +137,11 @@ pub fn raise_descriptors_max(wanted: u64) -> io::Result<u64> {
     Ok(limits.rlim_cur)
 }
 
+/// Whether a call failed because no descriptor is free, or, as accept(2) says, no memory for one.
+pub fn is_out_of_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
+}
+
 fn descriptor_limits() -> io::Result<libc::rlimit> {
     let mut limits = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limits` is a live `rlimit` for the call to fill.

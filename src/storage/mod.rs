@@ -146,9 +146,9 @@ impl Storage {
         link.connection.query_row(pragma, [], |_| Ok(())).map_err(StorageError::sqlite("checkpoint", &self.path))
     }
 
-    /// Bytes of the write-ahead log.
-    pub fn wal_bytes(&self) -> Option<u64> {
-        fs::metadata(schema::wal_of(&self.path)).ok().map(|metadata| metadata.len())
+    /// Bytes of the write-ahead log; none if there is no such file.
+    pub fn wal_bytes(&self) -> u64 {
+        fs::metadata(schema::wal_of(&self.path)).map_or(0, |metadata| metadata.len())
     }
 }
 

@@ -1,0 +1,212 @@
+//! The command line: one function for each command, and the exit codes.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::panic;
+use std::path::Path;
+use std::process;
+use std::time::Duration;
+
+use crate::clock;
+use crate::config::{Config, VARIABLES};
+use crate::engine::{End, Engine, StartError, read_world_file};
+use crate::limits::HEALTHCHECK_MS_MAX;
+use crate::log::{Level, Log};
+use crate::storage::schema::{Scrutiny, has_sqlite_magic};
+use crate::storage::{self, StorageError, export, worldfile};
+use crate::world::{Kind, World};
+
+/// Why a command failed: what to print, and the exit code.
+struct Exit(u8, String);
+
+const FAILED: u8 = 1;
+const USAGE: u8 = 2;
+const STORAGE: u8 = 3;
+const LISTEN: u8 = 4;
+
+impl From<StorageError> for Exit {
+    fn from(error: StorageError) -> Exit {
+        Exit(STORAGE, format!("{error}\n{}", error.advice()))
+    }
+}
+
+impl From<StartError> for Exit {
+    fn from(error: StartError) -> Exit {
+        let code = match error {
+            StartError::System(..) => FAILED,
+            StartError::WorldFile(..) => USAGE,
+            StartError::Storage(_) => STORAGE,
+            StartError::Listen(..) => LISTEN,
+        };
+        Exit(code, error.to_string())
+    }
+}
+
+/// Does what the arguments (without the program's name) say; returns the exit code.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let words: Vec<&str> = arguments.iter().map(|argument| argument.to_str().unwrap_or_default()).collect();
+    let done = match words.as_slice() {
+        [] => run(),
+        ["healthcheck"] => healthcheck(),
+        ["backup", _] => backup(&arguments[1]),
+        ["check", _] => check(&arguments[1]),
+        ["export"] => config().and_then(|config| print(&export::export(&open(&config.sqlite_path)?))),
+        ["--version" | "-V"] => print(&format!("aqevia-engine {}\n", env!("CARGO_PKG_VERSION"))),
+        ["--help" | "-h" | "help"] => print(&help()),
+        _ => Err(Exit(USAGE, format!("cannot make sense of {:?}\nTry: aqevia-engine --help", words.join(" ")))),
+    };
+    match done {
+        Ok(()) => 0,
+        Err(Exit(code, message)) => {
+            // With standard error closed there is nobody left to tell but by the exit code.
+            message.lines().for_each(|line| _ = writeln!(io::stderr(), "aqevia-engine: {line}"));
+            code
+        }
+    }
+}
+
+fn help() -> String {
+    let mut text = "\
+Aqevia Engine hosts one World: ticks it, keeps it in SQLite, shows its state over HTTP.
+
+  aqevia-engine               run the World
+  aqevia-engine healthcheck   ask the running engine's /health; exit 0 if it answers ok
+  aqevia-engine backup PATH   copy the live database to PATH, which must not exist
+  aqevia-engine check PATH    examine a database, a backup or a world file
+  aqevia-engine export        print the stored world as a world file
+  aqevia-engine --version     print the version
+  aqevia-engine --help        print this
+
+Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 storage, 4 cannot listen.
+
+Environment (an empty value counts as unset):
+"
+    .to_owned();
+    for (name, default, meaning) in VARIABLES {
+        let default = if default.is_empty() { String::new() } else { format!(" [{default}]") };
+        text += &format!("  {name:26} {meaning}{default}\n");
+    }
+    text
+}
+
+fn run() -> Result<(), Exit> {
+    let mut log = Log::new(Level::Info);
+    let (config, unknown) = read_config()?;
+    log.set_level(config.log_level);
+    for unknown in unknown {
+        let nearest = unknown.nearest.unwrap_or("none");
+        log.warn("an unknown variable is ignored", &[("variable", &unknown.variable), ("nearest", &nearest)]);
+    }
+    end_on_panic();
+    match Engine::start(config, log)?.run() {
+        End::Saved => Ok(()),
+        End::Unsaved => Err(Exit(FAILED, "the last changes could not be saved; the log says why".to_owned())),
+    }
+}
+
+/// A panic is a fault in the engine. The world may be half-changed then, so the process ends at once, without a flush,
+/// and comes back as of the last one.
+fn end_on_panic() {
+    panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map_or_else(String::new, ToString::to_string);
+        let payload = panic.payload();
+        let text = payload.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or_default();
+        Log::new(Level::Error).error("panic: this is a fault of the engine", &[("place", &place), ("text", &text)]);
+        process::exit(FAILED.into());
+    }));
+}
+
+fn read_config() -> Result<(Config, Vec<crate::config::Unknown>), Exit> {
+    Config::read(std::env::vars_os()).map_err(|mistakes| {
+        let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+        Exit(USAGE, lines.join("\n"))
+    })
+}
+
+fn config() -> Result<Config, Exit> {
+    read_config().map(|(config, _)| config)
+}
+
+fn backup(to: &OsStr) -> Result<(), Exit> {
+    let from = config()?.sqlite_path;
+    let tick = storage::backup::backup(&from, Path::new(to))?;
+    print(&format!("backup of tick {} written to {}\n", tick.0, Path::new(to).display()))
+}
+
+fn check(path: &OsStr) -> Result<(), Exit> {
+    let path = Path::new(path);
+    let cannot_read = |error| Exit(STORAGE, format!("cannot read {path:?}: {error}"));
+    let (kind, world) = if has_sqlite_magic(path).map_err(cannot_read)? {
+        ("database", storage::examine(path, Scrutiny::Full)?.world)
+    } else {
+        let text = read_world_file(path)?;
+        let read = worldfile::read(&text, 0);
+        ("world file", read.map_err(|problems| StartError::WorldFile(path.to_owned(), problems))?)
+    };
+    let count = |kind: Kind| world.counts().of(kind);
+    print(&format!(
+        "{kind} of {} ({}): tick {}, {} rooms, {} exits, {} things, {} creatures, {} players; digest {:016x}\nok\n",
+        world.name(),
+        world.id(),
+        world.now().0,
+        count(Kind::Room),
+        count(Kind::Exit),
+        count(Kind::Thing),
+        count(Kind::Creature),
+        count(Kind::Player),
+        world.digest(),
+    ))
+}
+
+fn open(path: &Path) -> Result<World, StorageError> {
+    Ok(storage::examine(path, Scrutiny::Quick)?.world)
+}
+
+fn healthcheck() -> Result<(), Exit> {
+    let mut address = config()?.observability_addr;
+    if address.port() == 0 {
+        return Err(Exit(USAGE, "healthcheck needs a fixed port in AQEVIA_OBSERVABILITY_ADDR".to_owned()));
+    }
+    match address.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => (),
+    }
+    match ask_health(address) {
+        Ok(answer) if answer.starts_with("HTTP/1.1 200 ") => Ok(()),
+        Ok(answer) => {
+            Err(Exit(FAILED, format!("{address}/health answered {:?}", answer.lines().next().unwrap_or_default())))
+        }
+        Err(error) => Err(Exit(FAILED, format!("{address}/health does not answer: {error}"))),
+    }
+}
+
+/// Asks for /health and reads the answer to its end, all within one deadline.
+fn ask_health(address: SocketAddr) -> io::Result<String> {
+    let end = clock::monotonic().after(Duration::from_millis(HEALTHCHECK_MS_MAX));
+    let left = || match end.since(clock::monotonic()) {
+        Duration::ZERO => Err(io::Error::from(io::ErrorKind::TimedOut)),
+        left => Ok(left),
+    };
+    let mut stream = TcpStream::connect_timeout(&address, left()?)?;
+    stream.set_write_timeout(Some(left()?))?;
+    write!(stream, "GET /health HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let (mut answer, mut buffer) = (Vec::new(), [0; 1024]);
+    loop {
+        stream.set_read_timeout(Some(left()?))?;
+        match stream.read(&mut buffer)? {
+            0 => return Ok(String::from_utf8_lossy(&answer).into_owned()),
+            count if answer.len() < 64 * 1024 => answer.extend_from_slice(&buffer[..count]),
+            _ => return Err(io::Error::from(io::ErrorKind::InvalidData)),
+        }
+    }
+}
+
+fn print(text: &str) -> Result<(), Exit> {
+    let mut output = io::stdout().lock();
+    let written = output.write_all(text.as_bytes()).and_then(|()| output.flush());
+    written.map_err(|error| Exit(FAILED, format!("cannot write to standard output: {error}")))
+}

@@ -1,0 +1,377 @@
+//! The loop: wait, read, tick, flush, write. Everything the engine does, it does here, in this order, on one thread.
+//!
+//! `Engine::start` reads in the order in which things happen; `Engine::run` is one turn after the other until a signal
+//! comes. A panic anywhere ends the process (see `cli.rs`): a half-changed world is never flushed.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::clock::{self, Monotonic, Wall};
+use crate::config::Config;
+use crate::http::server::Server;
+use crate::http::{Snapshot, StorageView};
+use crate::limits::{
+    CHECKPOINT_INTERVAL_MS, CHECKPOINT_RECORDS, DESCRIPTORS_RESERVED, DESCRIPTORS_WANTED, WORLD_FILE_BYTES_MAX,
+};
+use crate::log::{Level, Log};
+use crate::metrics::{Metrics, Outcome, count};
+use crate::schedule::{Flusher, Ticker, Trigger};
+use crate::storage::schema::Found;
+use crate::storage::{Checkpoint, Failure, Loaded, Storage, StorageError, worldfile};
+use crate::sys::{self, PollFd, Signals};
+use crate::world::{Audience, Effect, Tick, World};
+
+/// One World, its storage and its listener.
+pub struct Engine {
+    config: Config,
+    log: Log,
+    metrics: Metrics,
+    signals: Signals,
+    world: World,
+    storage: Storage,
+    server: Server,
+    ticker: Ticker,
+    flusher: Flusher,
+    started: (Monotonic, Wall),
+    persisted_tick: Tick,
+    last_flush_at: Option<Wall>,
+    last_error: Option<String>,
+    checkpointed_at: Monotonic,
+    records_since_checkpoint: u64,
+    wal_bytes: u64,
+}
+
+/// Why an engine did not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// The operating system refused something.
+    System(&'static str, io::Error),
+    /// The world file cannot be used: which, and all that is wrong with it.
+    WorldFile(PathBuf, Vec<String>),
+    /// The database cannot be used.
+    Storage(StorageError),
+    /// The address cannot be listened on.
+    Listen(SocketAddr, io::Error),
+}
+
+impl From<StorageError> for StartError {
+    fn from(error: StorageError) -> StartError {
+        StartError::Storage(error)
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::System(doing, error) => write!(f, "cannot {doing}: {error}"),
+            StartError::WorldFile(path, problems) => {
+                let separator = format!("\n{}: ", path.display());
+                write!(f, "{}: {}", path.display(), problems.join(&separator))
+            }
+            StartError::Storage(error) => write!(f, "{error}\n{}", error.advice()),
+            StartError::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
+        }
+    }
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Everything is saved.
+    Saved,
+    /// The final flush failed, and the log says what was not saved.
+    Unsaved,
+}
+
+impl Engine {
+    /// Gets everything ready, in the order in which mistakes are best reported.
+    pub fn start(config: Config, mut log: Log) -> Result<Engine, StartError> {
+        let started = (clock::monotonic(), clock::wall());
+        let signals = Signals::install().map_err(|error| StartError::System("handle signals", error))?;
+        let descriptors = sys::raise_descriptors_max(DESCRIPTORS_WANTED)
+            .map_err(|error| StartError::System("learn the limit on descriptors", error))?;
+        let (mut storage, found) = Storage::open(&config.sqlite_path, started.1)?;
+        let world = open_world(&config, &mut storage, found, &mut log)?;
+        let clients_max = usize::try_from(descriptors.saturating_sub(DESCRIPTORS_RESERVED)).unwrap_or(usize::MAX);
+        let listen_error = |error| StartError::Listen(config.observability_addr, error);
+        let server = Server::bind(config.observability_addr, clients_max).map_err(listen_error)?;
+        let address = server.address().map_err(listen_error)?;
+
+        let now = clock::monotonic();
+        log.info(
+            "listening",
+            &[
+                ("addr", &address),
+                ("world", &world.id()),
+                ("tick", &world.now().0),
+                ("database", &config.sqlite_path.display()),
+                ("version", &env!("CARGO_PKG_VERSION")),
+                ("start_ms", &now.since(started.0).as_millis()),
+            ],
+        );
+        Ok(Engine {
+            ticker: Ticker::new(config.tick_interval, now),
+            flusher: Flusher::new(config.flush_interval, config.batch_capacity, now),
+            metrics: Metrics::default(),
+            persisted_tick: world.now(),
+            last_flush_at: None,
+            last_error: None,
+            checkpointed_at: now,
+            records_since_checkpoint: 0,
+            wal_bytes: storage.wal_bytes(),
+            config,
+            log,
+            signals,
+            world,
+            storage,
+            server,
+            started,
+        })
+    }
+
+    /// Runs until a signal comes.
+    pub fn run(mut self) -> End {
+        let mut descriptors = Vec::new();
+        loop {
+            if let Err(error) = self.wait(&mut descriptors) {
+                self.log.error("cannot wait for events", &[("error", &error)]);
+                self.stop();
+                return End::Unsaved;
+            }
+            if let Some(signal) = self.signals.take() {
+                self.log.info("stopping", &[("signal", &signal)]);
+                return self.stop();
+            }
+            let now = clock::monotonic();
+            self.serve(&descriptors[1..], now);
+            self.tick(now);
+            self.flush_if_due(now);
+            self.server.write(now);
+        }
+    }
+
+    /// Sleeps until something comes in or is due.
+    fn wait(&mut self, descriptors: &mut Vec<PollFd>) -> io::Result<()> {
+        descriptors.clear();
+        descriptors.push(PollFd::new(&self.signals, true, false));
+        self.server.wait_for(descriptors);
+        let flush = self.flusher.next(self.world.pending());
+        let timers = [Some(self.ticker.next()), flush, self.server.next_deadline()];
+        let now = clock::monotonic();
+        let timeout = timers.into_iter().flatten().min().map(|next| next.since(now));
+        sys::poll(descriptors, timeout)?;
+        self.metrics.wakeups += 1;
+        Ok(())
+    }
+
+    fn serve(&mut self, ready: &[PollFd], now: Monotonic) {
+        let succeeded = self.metrics.flushes.iter().filter(|((_, outcome), _)| *outcome == Outcome::Success);
+        let snapshot = Snapshot {
+            wall: clock::wall(),
+            started: self.started.1,
+            uptime: now.since(self.started.0),
+            world: &self.world,
+            storage: StorageView {
+                pending: self.world.pending(),
+                flushes: succeeded.map(|(_, count)| count).sum(),
+                persisted_tick: self.persisted_tick,
+                last_flush_at: self.last_flush_at,
+                last_error: self.last_error.as_deref(),
+                wal_bytes: self.wal_bytes,
+            },
+            tick_interval: self.config.tick_interval,
+            metrics: &self.metrics,
+            log_lines_dropped: self.log.dropped(),
+        };
+        self.server.read(ready, now, &snapshot);
+        if self.server.take_exhaustion() {
+            self.log.warn("no descriptor is free: not accepting for a while", &[]);
+        }
+    }
+
+    fn tick(&mut self, now: Monotonic) {
+        let Some(due) = self.ticker.take(now) else { return };
+        if due.skipped > 0 {
+            self.metrics.ticks_skipped += due.skipped;
+            self.log.warn("the loop was late and left out ticks", &[("ticks", &due.skipped)]);
+        }
+        let effects = self.world.tick();
+        self.metrics.ticks += 1;
+        self.metrics.tick_lateness.observe(due.lateness);
+        self.metrics.tick_duration.observe(clock::monotonic().since(now));
+        if self.log.shows(Level::Debug) {
+            effects.iter().for_each(|effect| self.tell(effect));
+        }
+    }
+
+    /// Lets a reader of the log see what happens in the world.
+    fn tell(&mut self, effect: &Effect) {
+        let place = match effect.audience {
+            Audience::Room(room) => self.world.name_of(room),
+            Audience::Outdoors => "outdoors",
+        };
+        let tick = self.world.now().0;
+        self.log.debug(&effect.text, &[("at", &place), ("tick", &tick)]);
+    }
+
+    fn flush_if_due(&mut self, now: Monotonic) {
+        if let Some(trigger) = self.flusher.due(now, self.world.pending()) {
+            self.flush(trigger);
+            self.checkpoint_if_due();
+            self.wal_bytes = self.storage.wal_bytes();
+        }
+    }
+
+    /// Makes everything that is pending durable, or notes why that failed and when to try again.
+    fn flush(&mut self, trigger: Trigger) -> bool {
+        let begun = clock::monotonic();
+        let wall = clock::wall();
+        let flushed = self.storage.flush(&self.world, wall);
+        let now = clock::monotonic();
+        self.metrics.flush_duration.observe(now.since(begun));
+        let outcome = if flushed.is_ok() { Outcome::Success } else { Outcome::Failure };
+        count(&mut self.metrics.flushes, (trigger, outcome));
+        match flushed {
+            Ok(records) => {
+                self.world.flushed();
+                self.flusher.succeeded(now);
+                self.persisted_tick = self.world.now();
+                self.last_flush_at = Some(wall);
+                self.metrics.records_flushed += records;
+                self.records_since_checkpoint += records;
+                if self.last_error.take().is_some() {
+                    self.log.info("flushes succeed again", &[("records", &records)]);
+                }
+                true
+            }
+            Err(error) => {
+                let pause = self.flusher.failed(now);
+                let error = error.to_string();
+                if self.last_error.as_ref() != Some(&error) {
+                    let (pending, retry_ms) = (self.world.pending(), pause.as_millis());
+                    let fields: crate::log::Fields =
+                        &[("error", &error), ("pending_records", &pending), ("retry_ms", &retry_ms)];
+                    self.log.error("flush failed: everything stays pending and is tried again", fields);
+                }
+                self.last_error = Some(error);
+                false
+            }
+        }
+    }
+
+    /// Keeps the write-ahead log short: after so many records, or so much time, since it was last emptied.
+    fn checkpoint_if_due(&mut self) {
+        let now = clock::monotonic();
+        let aged = now.since(self.checkpointed_at) >= Duration::from_millis(CHECKPOINT_INTERVAL_MS);
+        if self.last_error.is_none() && (aged || self.records_since_checkpoint >= CHECKPOINT_RECORDS) {
+            self.checkpoint(Checkpoint::Passive);
+        }
+    }
+
+    fn checkpoint(&mut self, how: Checkpoint) {
+        let begun = clock::monotonic();
+        if let Err(error) = self.storage.checkpoint(how) {
+            // Nothing is lost: the log keeps what could not be moved.
+            self.metrics.checkpoint_failures += 1;
+            self.log.warn("checkpoint failed", &[("error", &error)]);
+        }
+        self.checkpointed_at = clock::monotonic();
+        self.records_since_checkpoint = 0;
+        self.metrics.checkpoint_duration.observe(self.checkpointed_at.since(begun));
+    }
+
+    /// The end: everything pending is flushed, the write-ahead log emptied, the last answers sent.
+    fn stop(mut self) -> End {
+        // A second attempt, on a fresh connection, in case only the old one was broken.
+        let saved = self.flush(Trigger::Shutdown) || self.flush(Trigger::Shutdown);
+        if saved {
+            self.checkpoint(Checkpoint::Truncate);
+        }
+        self.server.write(clock::monotonic());
+        let (tick, persisted) = (self.world.now().0, self.persisted_tick.0);
+        if saved {
+            self.log.info("stopped", &[("tick", &tick)]);
+            return End::Saved;
+        }
+        let pending = self.world.pending();
+        let fields: crate::log::Fields = &[
+            ("pending_records", &pending),
+            ("tick", &tick),
+            ("persisted_tick", &persisted),
+            ("error", &self.last_error.as_deref().unwrap_or_default()),
+        ];
+        self.log.error("stopped without saving: the world will come back as of persisted_tick", fields);
+        End::Unsaved
+    }
+}
+
+/// The world that the database holds, or in an empty one the world that the configuration names.
+fn open_world(config: &Config, storage: &mut Storage, found: Found, log: &mut Log) -> Result<World, StartError> {
+    let path = config.world_path.as_deref();
+    match found {
+        Found::Empty => {
+            let text = path.map_or_else(|| Ok(worldfile::BUILTIN.to_owned()), read_world_file)?;
+            let seed = sys::random_u64().map_err(|error| StartError::System("get random bytes", error))?;
+            let shown = path.unwrap_or(Path::new("the built-in world"));
+            let mut world = worldfile::read(&text, seed).map_err(|problems| world_file_error(shown, problems))?;
+            storage.found(&mut world, &worldfile::source_digest(&text), clock::wall())?;
+            log.info("founded a new world", &[("world", &world.id()), ("from", &shown.display())]);
+            Ok(world)
+        }
+        Found::Ours => {
+            let Loaded { world, source } = storage.load()?;
+            if let Some(path) = path {
+                compare_with_file(&world, &source, path, config, log)?;
+            }
+            Ok(world)
+        }
+    }
+}
+
+/// A file is of no use to a database that holds a world; but the wrong file is a mistake, and a changed one is likely
+/// to be another.
+fn compare_with_file(
+    world: &World,
+    source: &str,
+    path: &Path,
+    config: &Config,
+    log: &mut Log,
+) -> Result<(), StartError> {
+    let text = read_world_file(path)?;
+    if worldfile::source_digest(&text) == source {
+        return Ok(());
+    }
+    let file = worldfile::read(&text, 0).map_err(|problems| world_file_error(path, problems))?;
+    if file.id() != world.id() {
+        let failure = Failure::OtherWorld { stored: world.id().to_owned(), wanted: file.id().to_owned() };
+        return Err(StorageError::new(&config.sqlite_path, failure).into());
+    }
+    let message = "the world file has changed since the world was founded from it: the database wins";
+    log.warn(message, &[("file", &path.display()), ("database", &config.sqlite_path.display())]);
+    Ok(())
+}
+
+/// Reads a world file.
+pub fn read_world_file(path: &Path) -> Result<String, StartError> {
+    let problem = |problem: String| world_file_error(path, vec![problem]);
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(|error| problem(format!("cannot read it: {error}")))?;
+    let read = file.take(WORLD_FILE_BYTES_MAX + 1).read_to_end(&mut bytes);
+    read.map_err(|error| problem(format!("cannot read it: {error}")))?;
+    if bytes.len() as u64 > WORLD_FILE_BYTES_MAX {
+        return Err(problem(format!("it is larger than {WORLD_FILE_BYTES_MAX} bytes")));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let line =
+            error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
+        problem(format!("line {line}: it is not UTF-8"))
+    })
+}
+
+fn world_file_error(path: &Path, problems: Vec<String>) -> StartError {
+    StartError::WorldFile(path.to_owned(), problems)
+}

@@ -1,0 +1,308 @@
+//! A request and a snapshot to the bytes of an answer.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+
+use super::request::{Method, Path, Reject, Request};
+use super::{Snapshot, StorageView};
+use crate::json::Json;
+use crate::metrics::{Exposition, Outcome, labels};
+use crate::sys;
+use crate::world::Kind;
+
+/// What the HTTP server itself counts.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Open connections.
+    pub connections: usize,
+    /// Connections accepted.
+    pub accepted: u64,
+    /// Answers by path and status code.
+    pub requests: BTreeMap<(&'static str, u16), u64>,
+    /// Requests refused before their path mattered, by reason.
+    pub rejects: BTreeMap<&'static str, u64>,
+    /// Connections closed because the table was full and a new one came.
+    pub evictions: u64,
+    /// How often each other limit was reached.
+    pub limits: BTreeMap<&'static str, u64>,
+}
+
+/// An answer before it is bytes.
+pub struct Answer {
+    /// The status code.
+    pub code: u16,
+    content_type: &'static str,
+    allow: bool,
+    body: String,
+}
+
+const JSON: &str = "application/json";
+/// The methods that RFC 9110 section 15.5.6 wants named beside a 405.
+const ALLOW: &str = "Allow: GET, HEAD\r\n";
+
+/// What a request gets.
+pub fn answer(request: &Request, snapshot: &Snapshot, counters: &Counters) -> Answer {
+    match (request.method, request.path) {
+        (Method::Unknown, _) => error(501, "this method is not known here"),
+        (Method::NotAllowed, _) => Answer { allow: true, ..error(405, "only GET and HEAD are allowed here") },
+        (_, Path::Other) => error(404, "there are /health, /ready, /status and /metrics here"),
+        (_, Path::Root) => page(snapshot),
+        (_, Path::Health) => json(200, Json::object(|json| json.key("status").string("ok"))),
+        (_, Path::Ready) => ready(&snapshot.storage),
+        (_, Path::Status) => json(200, status(snapshot, counters)),
+        (_, Path::Metrics) => Answer {
+            content_type: "text/plain; version=0.0.4; charset=utf-8",
+            ..json(200, metrics(snapshot, counters))
+        },
+    }
+}
+
+/// What bytes get that are no request.
+pub fn rejection(reject: &Reject) -> Answer {
+    error(reject.code, reject.message)
+}
+
+/// What a client gets who did not send a whole request in time.
+pub fn timed_out() -> Answer {
+    error(408, "the request did not come in time")
+}
+
+fn json(code: u16, body: String) -> Answer {
+    Answer { code, content_type: JSON, allow: false, body }
+}
+
+fn error(code: u16, message: &str) -> Answer {
+    json(code, Json::object(|json| json.key("error").string(message)))
+}
+
+impl Answer {
+    /// Appends the answer to `output`. `date` is the value of the Date field; without `with_body`, as for HEAD,
+    /// everything but the body is as it would be with it (RFC 9110 section 9.3.2).
+    pub fn write(&self, output: &mut Vec<u8>, date: &str, connection: Connection, with_body: bool) {
+        let Answer { code, content_type, allow, body } = self;
+        let (reason, length, allow) = (reason(*code), body.len(), if *allow { ALLOW } else { "" });
+        let connection = match connection {
+            Connection::Open => "",
+            Connection::KeepAlive => "Connection: keep-alive\r\n",
+            Connection::Close => "Connection: close\r\n",
+        };
+        // Writing to a vector cannot fail.
+        let _ = write!(
+            output,
+            "HTTP/1.1 {code} {reason}\r\nDate: {date}\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\
+             Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n{allow}{connection}\r\n"
+        );
+        if with_body {
+            output.extend_from_slice(body.as_bytes());
+        }
+    }
+}
+
+/// What an answer says about its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connection {
+    /// It stays open, as HTTP/1.1 expects.
+    Open,
+    /// It stays open, which HTTP/1.0 wants to be told.
+    KeepAlive,
+    /// This is the last answer.
+    Close,
+}
+
+fn reason(code: u16) -> &'static str {
+    match code {
+        200 => "OK",
+        400 => "Bad Request",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        431 => "Request Header Fields Too Large",
+        501 => "Not Implemented",
+        503 => "Service Unavailable",
+        505 => "HTTP Version Not Supported",
+        _ => "Unknown",
+    }
+}
+
+fn ready(storage: &StorageView) -> Answer {
+    match storage.last_error {
+        None => json(200, Json::object(|json| json.key("status").string("ready"))),
+        Some(reason) => {
+            let body = Json::object(|json| {
+                json.key("status").string("unready");
+                json.key("reason").string(reason);
+            });
+            json(503, body)
+        }
+    }
+}
+
+fn status(snapshot: &Snapshot, counters: &Counters) -> String {
+    let Snapshot { world, storage, metrics, .. } = snapshot;
+    let ready = storage.last_error.is_none();
+    Json::object(|json| {
+        json.key("version").string(env!("CARGO_PKG_VERSION"));
+        json.key("uptime_seconds").plain(snapshot.uptime.as_secs());
+        json.key("ready").plain(ready);
+        json.key("world").nested(|json| {
+            json.key("id").string(world.id());
+            json.key("name").string(world.name());
+            json.key("tick").plain(world.now().0);
+            json.key("time").string(world.time().to_string().as_str());
+            json.key("weather").string(world.weather().name());
+            for (kind, name) in KINDS {
+                json.key(name).plain(world.counts().of(kind));
+            }
+            json.key("players_online").plain(0);
+        });
+        json.key("storage").nested(|json| {
+            json.key("backend").string("sqlite");
+            json.key("ready").plain(ready);
+            json.key("pending_records").plain(storage.pending);
+            json.key("flush_count").plain(storage.flushes);
+            json.key("records_flushed").plain(metrics.records_flushed);
+            json.key("persisted_tick").plain(storage.persisted_tick.0);
+            json.key("last_flush_at").string(storage.last_flush_at.map(|wall| wall.rfc3339()).as_deref());
+            json.key("last_error").string(storage.last_error);
+        });
+        json.key("loop").nested(|json| {
+            json.key("tick_interval_ms").plain(snapshot.tick_interval.as_millis());
+            json.key("ticks_skipped").plain(metrics.ticks_skipped);
+            json.key("http_connections").plain(counters.connections);
+            json.key("sessions").plain(0);
+        });
+    })
+}
+
+const KINDS: [(Kind, &str); 5] = [
+    (Kind::Room, "rooms"),
+    (Kind::Exit, "exits"),
+    (Kind::Thing, "things"),
+    (Kind::Creature, "creatures"),
+    (Kind::Player, "players"),
+];
+
+fn metrics(snapshot: &Snapshot, counters: &Counters) -> String {
+    let mut text = Exposition::default();
+    let build = labels(&[("version", &env!("CARGO_PKG_VERSION"))]);
+    text.gauges("aqevia_build_info", "The version of the engine.", [(build, 1)]);
+    world_metrics(&mut text, snapshot);
+    storage_metrics(&mut text, snapshot);
+    http_metrics(&mut text, counters);
+    let dropped = snapshot.log_lines_dropped;
+    text.counter("aqevia_log_lines_dropped_total", "Log lines that could not be written.", dropped);
+    process_metrics(&mut text, snapshot);
+    text.finish()
+}
+
+fn world_metrics(text: &mut Exposition, Snapshot { world, metrics, .. }: &Snapshot) {
+    text.counter("aqevia_ticks_total", "Ticks made by this process.", metrics.ticks);
+    text.counter("aqevia_ticks_skipped_total", "Ticks left out because the loop was late.", metrics.ticks_skipped);
+    text.histogram("aqevia_tick_duration_seconds", "How long ticks took.", &metrics.tick_duration);
+    text.histogram("aqevia_tick_lateness_seconds", "How late ticks began.", &metrics.tick_lateness);
+    text.counter("aqevia_loop_wakeups_total", "Turns of the loop.", metrics.wakeups);
+    text.gauge("aqevia_world_tick", "The tick of the world.", world.now().0 as f64);
+    let counts = Kind::ALL.map(|(kind, name)| (labels(&[("kind", &name)]), world.counts().of(kind)));
+    text.gauges("aqevia_world_entities", "Entities in the world by kind.", counts);
+}
+
+fn storage_metrics(text: &mut Exposition, Snapshot { storage, metrics, .. }: &Snapshot) {
+    let ready = f64::from(u8::from(storage.last_error.is_none()));
+    text.gauge("aqevia_ready", "1 if the engine is ready, 0 if flushes fail.", ready);
+    text.gauge("aqevia_pending_records", "Records that wait for a flush.", storage.pending as f64);
+    text.gauge(
+        "aqevia_persisted_tick",
+        "The tick that a crash now would fall back to.",
+        storage.persisted_tick.0 as f64,
+    );
+    let last = storage.last_flush_at.map(|wall| wall.seconds());
+    text.gauge("aqevia_last_flush_timestamp_seconds", "When a flush last succeeded.", last);
+    let flushes = metrics.flushes.iter().map(|((trigger, outcome), count)| {
+        let outcome = if *outcome == Outcome::Success { "success" } else { "failure" };
+        (labels(&[("trigger", &trigger.name()), ("outcome", &outcome)]), *count)
+    });
+    text.counters("aqevia_flushes_total", "Flushes by trigger and outcome.", flushes);
+    text.histogram("aqevia_flush_duration_seconds", "How long flushes took.", &metrics.flush_duration);
+    text.counter("aqevia_records_flushed_total", "Records that flushes wrote.", metrics.records_flushed);
+    text.histogram("aqevia_checkpoint_duration_seconds", "How long checkpoints took.", &metrics.checkpoint_duration);
+    text.counter("aqevia_checkpoint_failures_total", "Checkpoints that failed.", metrics.checkpoint_failures);
+    text.gauge("aqevia_wal_bytes", "Bytes of the write-ahead log.", storage.wal_bytes as f64);
+}
+
+fn http_metrics(text: &mut Exposition, counters: &Counters) {
+    text.gauge("aqevia_http_connections", "Open HTTP connections.", counters.connections as f64);
+    text.counter("aqevia_http_accepted_total", "HTTP connections accepted.", counters.accepted);
+    let requests = counters.requests.iter();
+    let requests = requests.map(|((path, code), count)| (labels(&[("path", path), ("code", code)]), *count));
+    text.counters("aqevia_http_requests_total", "HTTP answers by path and status code.", requests);
+    let by = |label: &'static str| move |(name, count): (&&str, &u64)| (labels(&[(label, name)]), *count);
+    let rejects = counters.rejects.iter().map(by("reason"));
+    text.counters("aqevia_http_rejects_total", "HTTP requests refused as malformed or too large.", rejects);
+    let evictions = counters.evictions;
+    text.counter("aqevia_http_evictions_total", "HTTP connections that made way for a new one.", evictions);
+    let limits = counters.limits.iter().map(by("limit"));
+    text.counters("aqevia_http_limits_total", "How often a limit of an HTTP connection was reached.", limits);
+}
+
+fn process_metrics(text: &mut Exposition, snapshot: &Snapshot) {
+    let usage = sys::usage();
+    let number = |number: Option<u64>| number.map(|number| number as f64);
+    let cpu = usage.cpu.map_or(0.0, |cpu| cpu.as_secs_f64());
+    text.counter("process_cpu_seconds_total", "User and system time on the processor.", cpu);
+    text.gauge("process_resident_memory_bytes", "Memory held in RAM.", number(usage.resident_bytes));
+    text.gauge("process_virtual_memory_bytes", "Address space.", number(usage.virtual_bytes));
+    text.gauge("process_open_fds", "Open file descriptors.", number(usage.descriptors));
+    text.gauge("process_max_fds", "How many file descriptors may be open.", number(usage.descriptors_max));
+    text.gauge("process_start_time_seconds", "When the process started.", snapshot.started.seconds());
+}
+
+fn page(snapshot: &Snapshot) -> Answer {
+    let Snapshot { world, .. } = snapshot;
+    let body = format!(
+        "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>{name}</title>\n<h1>{name}</h1>\n\
+         <p>It is {time}; the weather: {weather}.</p>\n<p><a href=\"/health\">health</a>, <a href=\"/ready\">ready</a>, \
+         <a href=\"/status\">status</a>, <a href=\"/metrics\">metrics</a></p>\n<p>Aqevia Engine {version}</p>\n</html>\n",
+        name = escape_html(world.name()),
+        time = world.time(),
+        weather = world.weather().name(),
+        version = env!("CARGO_PKG_VERSION"),
+    );
+    Answer { content_type: "text/html; charset=utf-8", ..json(200, body) }
+}
+
+fn escape_html(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_answer_is_the_get_answer_without_its_body() {
+        let answer = error(404, "x");
+        let (mut get, mut head) = (Vec::new(), Vec::new());
+        answer.write(&mut get, "D", Connection::Close, true);
+        answer.write(&mut head, "D", Connection::Close, false);
+        assert_eq!(get, [head.as_slice(), b"{\"error\":\"x\"}"].concat());
+        let head = String::from_utf8(head).unwrap();
+        assert!(head.starts_with("HTTP/1.1 404 Not Found\r\nDate: D\r\n") && head.ends_with("\r\n\r\n"));
+        assert!(head.contains("\r\nContent-Length: 13\r\n") && head.contains("\r\nConnection: close\r\n"));
+    }
+
+    #[test]
+    fn every_code_that_is_used_has_its_reason_phrase() {
+        let source = concat!(include_str!("request.rs"), include_str!("answer.rs"));
+        let numbers = source.split(|c: char| !c.is_ascii_digit()).filter(|number| number.len() == 3);
+        let codes = numbers.filter_map(|number| number.parse().ok()).filter(|code| (400..506).contains(code));
+        let unknown: Vec<u16> = codes.filter(|code| reason(*code) == "Unknown").collect();
+        assert!(unknown.iter().all(|code| [443, 506].contains(code)), "{unknown:?}");
+    }
+
+    #[test]
+    fn a_name_cannot_break_the_page() {
+        assert_eq!(escape_html("<a href=\"x\">&</a>"), "&lt;a href=&quot;x&quot;&gt;&amp;&lt;/a&gt;");
+    }
+}

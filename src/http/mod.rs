@@ -1,0 +1,50 @@
+//! HTTP/1.1 on one port, read-only by construction: answers are made from a `Snapshot`, which cannot change anything.
+//!
+//! `request.rs` turns bytes into requests, `answer.rs` turns requests and a snapshot into bytes, `server.rs` keeps the
+//! connections.
+
+pub mod answer;
+pub mod request;
+pub mod server;
+
+use std::time::Duration;
+
+use crate::clock::Wall;
+use crate::metrics::Metrics;
+use crate::world::{Tick, World};
+
+/// Everything that an answer can tell, as of one moment.
+pub struct Snapshot<'a> {
+    /// The wall clock.
+    pub wall: Wall,
+    /// When the process started.
+    pub started: Wall,
+    /// For how long it has run.
+    pub uptime: Duration,
+    /// The world.
+    pub world: &'a World,
+    /// Its storage.
+    pub storage: StorageView<'a>,
+    /// The pace of the world.
+    pub tick_interval: Duration,
+    /// What has been counted.
+    pub metrics: &'a Metrics,
+    /// Log lines that could not be written.
+    pub log_lines_dropped: u64,
+}
+
+/// What is to be told of the storage.
+pub struct StorageView<'a> {
+    /// Records that wait for a flush.
+    pub pending: usize,
+    /// Flushes that succeeded.
+    pub flushes: u64,
+    /// After a crash the world comes back at this tick or later.
+    pub persisted_tick: Tick,
+    /// When a flush of this process last succeeded.
+    pub last_flush_at: Option<Wall>,
+    /// Why the last flush failed, if it did.
+    pub last_error: Option<&'a str>,
+    /// Bytes of the write-ahead log.
+    pub wal_bytes: u64,
+}
