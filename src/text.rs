@@ -1,13 +1,13 @@
 //! Small things about strings that more than one layer needs.
 
-/// The candidate that `word` most probably meant: the one with the fewest letters to change, if a third of them or
-/// fewer would have to.
+/// The candidate that `word` most probably meant: the one with the fewest letters to change, if a third of them (of a
+/// short one: half) or fewer would have to.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_ascii_lowercase();
     candidates
         .into_iter()
         .map(|candidate| (distance(&word, &candidate.to_ascii_lowercase()), candidate))
-        .filter(|(distance, candidate)| *distance <= candidate.len().max(3) / 3)
+        .filter(|(distance, candidate)| *distance <= candidate.len() / if candidate.len() < 6 { 2 } else { 3 })
         .min()
         .map(|(_, candidate)| candidate)
 }
@@ -42,7 +42,8 @@ mod tests {
         assert_eq!(nearest("PERSIST_FLUSH_INTERVAL", names), Some("PERSIST_FLUSH_INTERVAL_MS"));
         assert_eq!(nearest("aqevia_loglevel", names), Some("AQEVIA_LOG_LEVEL"));
         assert_eq!(nearest("PERSIST_X", names), None);
-        assert_eq!(nearest("", ["a"]), Some("a"));
+        assert_eq!(nearest("bran", ["quay", "barn"]), Some("barn"));
+        assert_eq!(nearest("c", ["a", "b"]), None);
     }
 
     #[test]

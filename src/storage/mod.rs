@@ -32,17 +32,14 @@ pub struct Storage {
     path: PathBuf,
     /// Held for life; the lock goes with it.
     _lock: File,
-    link: Option<Link>,
+    connection: Option<Connection>,
+    /// Device and inode of the file that the world was loaded from. Another file at the same path is not ours, and
+    /// opening it would mix it with the write-ahead log of this one.
+    file: (u64, u64),
     /// The tick that the stored world has, as far as is known.
     persisted: Tick,
     /// The latest tick that a flush tried to store: a commit that failed may have succeeded all the same.
     attempted: Tick,
-}
-
-/// An open connection, and which file it is on.
-struct Link {
-    connection: Connection,
-    file: (u64, u64),
 }
 
 /// A world as it came from a database.
@@ -60,7 +57,10 @@ impl Storage {
         let path = real_path(path)?;
         let lock = lock(&path, started)?;
         let found = schema::inspect(&path, Scrutiny::Quick)?;
-        Ok((Storage { path, _lock: lock, link: None, persisted: Tick(0), attempted: Tick(0) }, found))
+        Ok((
+            Storage { path, _lock: lock, connection: None, file: (0, 0), persisted: Tick(0), attempted: Tick(0) },
+            found,
+        ))
     }
 
     /// Writes a new world into an empty database, in one transaction.
@@ -94,26 +94,30 @@ impl Storage {
 
     fn adopt(&mut self, connection: Connection, world: &World) -> Result<(), StorageError> {
         (self.persisted, self.attempted) = (world.now(), world.now());
-        self.link = Some(Link { connection, file: file_id(&self.path)? });
+        self.file = file_id(&self.path)?;
+        self.connection = Some(connection);
         Ok(())
     }
 
     /// Writes everything that is pending in `world`, all or nothing. The caller tells the world afterwards.
     /// Returns the number of records written, the world's own included.
     pub fn flush(&mut self, world: &World, wall: Wall) -> Result<u64, StorageError> {
-        let mut link = self.connect(world)?;
+        let mut connection = self.connect(world)?;
         self.attempted = world.now();
-        let count = write(&mut link.connection, &self.path, world, self.persisted, wall)?;
+        let count = write(&mut connection, &self.path, world, self.persisted, wall)?;
         self.persisted = world.now();
-        self.link = Some(link);
+        self.connection = Some(connection);
         Ok(count)
     }
 
-    /// The connection if it is still on the file at our path; otherwise a fresh one.
-    fn connect(&mut self, world: &World) -> Result<Link, StorageError> {
-        let file = file_id(&self.path)?;
-        if let Some(link) = self.link.take() {
-            return if link.file == file { Ok(link) } else { Err(self.disturbed("another file has taken its place")) };
+    /// The connection that is at hand, or after a failure a fresh one. While the file is missing the old one stays
+    /// open: it goes on if the file is put back, and until then a deleted file can still be copied out of `/proc`.
+    fn connect(&mut self, world: &World) -> Result<Connection, StorageError> {
+        if file_id(&self.path)? != self.file {
+            return Err(self.disturbed("another file has taken its place"));
+        }
+        if let Some(connection) = self.connection.take() {
+            return Ok(connection);
         }
         let connection = open_writer(&self.path, OpenFlags::empty())?;
         if schema::identify(&connection, &self.path)? == Found::Empty {
@@ -127,7 +131,7 @@ impl Storage {
             );
         }
         self.persisted = tick;
-        Ok(Link { connection, file })
+        Ok(connection)
     }
 
     fn disturbed(&self, what: &str) -> StorageError {
@@ -137,13 +141,13 @@ impl Storage {
     /// Moves what flushes left in the write-ahead log into the database itself. Without a connection there is
     /// nothing to do.
     pub fn checkpoint(&mut self, how: Checkpoint) -> Result<(), StorageError> {
-        let Some(link) = &self.link else { return Ok(()) };
+        let Some(connection) = &self.connection else { return Ok(()) };
         let pragma = match how {
             Checkpoint::Passive => "PRAGMA wal_checkpoint(PASSIVE)",
             Checkpoint::Truncate => "PRAGMA wal_checkpoint(TRUNCATE)",
         };
         // The row says how far it came. A reader may hold it up; the next one then goes on from there.
-        link.connection.query_row(pragma, [], |_| Ok(())).map_err(StorageError::sqlite("checkpoint", &self.path))
+        connection.query_row(pragma, [], |_| Ok(())).map_err(StorageError::sqlite("checkpoint", &self.path))
     }
 
     /// Bytes of the write-ahead log; none if there is no such file.

@@ -1,0 +1,113 @@
+//! What was flushed is never lost, however the engine ends.
+
+use std::os::unix::process::ExitStatusExt;
+use std::thread;
+use std::time::Duration;
+
+use aqevia_engine::clock;
+use aqevia_engine::storage::Storage;
+use aqevia_engine::storage::schema::Found;
+use aqevia_engine::storage::worldfile::{self, BUILTIN};
+use aqevia_engine::world::random::Random;
+
+use crate::support::{Engine, Folder, command, output, query};
+
+#[test]
+fn a_stopped_world_goes_on_where_it_stood() {
+    let folder = Folder::new();
+    let mut reached = 0;
+    for signal in ["TERM", "INT", "HUP"] {
+        let engine = Engine::start(&folder);
+        let tick = engine.status_number("$.world.tick");
+        assert!(tick >= reached, "{tick} after {reached}");
+        engine.wait_for_tick(tick + 20);
+        reached = engine.status_number("$.world.tick");
+        let (status, log) = engine.end(signal);
+        assert_eq!(status.code(), Some(0), "{log}");
+        assert!(log.contains(&format!("msg=stopping signal=SIG{signal}")) && log.contains("msg=stopped"), "{log}");
+        // Everything is in the one file: the write-ahead log has been emptied and removed.
+        assert!(!folder.join("storage.sqlite-wal").exists());
+    }
+    assert!(query(&folder.database(), "SELECT tick FROM world").parse::<u64>().unwrap() >= reached);
+}
+
+#[test]
+fn killed_twenty_times_at_random_moments_it_comes_back_at_persisted_tick_or_later() {
+    let folder = Folder::new();
+    let mut random = Random::new(u64::from(std::process::id()));
+    let mut promised = 0;
+    for round in 0..20 {
+        let engine = Engine::start_with(&folder, &[("PERSIST_BATCH_CAPACITY", "3")]);
+        let tick = engine.status_number("$.world.tick");
+        assert!(tick >= promised, "round {round}: came back at {tick}, and {promised} was promised");
+        engine.wait_for_tick(tick + random.below(30));
+        promised = engine.status_number("$.storage.persisted_tick");
+        thread::sleep(Duration::from_micros(random.below(40_000)));
+        engine.kill();
+    }
+    let (code, stdout, stderr) = output(&mut command(&folder, &["check", "storage.sqlite"]));
+    assert!(code == 0, "{stdout}{stderr}");
+}
+
+#[test]
+fn a_graceful_stop_saves_what_no_timer_would_have() {
+    let folder = Folder::new();
+    let never = [("PERSIST_FLUSH_INTERVAL_MS", "3600000"), ("PERSIST_BATCH_CAPACITY", "1000000")];
+    let engine = Engine::start_with(&folder, &never);
+    engine.wait_for_tick(100);
+    assert_eq!(engine.status_number("$.storage.persisted_tick"), 0);
+    assert!(engine.status_number("$.storage.pending_records") > 1);
+    engine.stop();
+    assert!(query(&folder.database(), "SELECT tick FROM world").parse::<u64>().unwrap() >= 100);
+}
+
+#[test]
+fn a_second_stop_signal_does_not_spoil_the_first() {
+    let folder = Folder::new();
+    let engine = Engine::start(&folder);
+    engine.signal("STOP");
+    ["TERM", "INT", "TERM"].iter().for_each(|signal| engine.signal(signal));
+    let (status, log) = engine.end("CONT");
+    assert_eq!((status.code(), status.signal()), (Some(0), None), "{log}");
+}
+
+#[test]
+fn an_interruption_leaves_no_trace_in_the_life_of_the_world() {
+    let folder = Folder::new();
+    let mut random = Random::new(7);
+    let mut undisturbed = worldfile::read(BUILTIN, 42).unwrap();
+    let mut world = worldfile::read(BUILTIN, 42).unwrap();
+    let (mut storage, found) = Storage::open(&folder.database(), clock::wall()).unwrap();
+    assert_eq!(found, Found::Empty);
+    storage.found(&mut world, "test", clock::wall()).unwrap();
+    for _ in 0..40 {
+        for _ in 0..random.below(1_500) {
+            assert_eq!(undisturbed.tick(), world.tick());
+            if random.below(50) == 0 {
+                storage.flush(&world, clock::wall()).unwrap();
+                world.flushed();
+            }
+        }
+        storage.flush(&world, clock::wall()).unwrap();
+        let before = world.digest();
+        drop(storage);
+        let (reopened, found) = Storage::open(&folder.database(), clock::wall()).unwrap();
+        assert_eq!(found, Found::Ours);
+        storage = reopened;
+        world = storage.load().unwrap().world;
+        assert_eq!((world.digest(), undisturbed.digest()), (before, before));
+        assert_eq!((world.pending(), world.violations()), (0, Vec::new()));
+    }
+}
+
+#[test]
+fn pending_records_coalesce_and_a_full_batch_is_flushed_at_once() {
+    let folder = Folder::new();
+    let variables = [("PERSIST_FLUSH_INTERVAL_MS", "3600000"), ("PERSIST_BATCH_CAPACITY", "5")];
+    let engine = Engine::start_with(&folder, &variables);
+    crate::support::wait_for("a flush by capacity", || {
+        (engine.metric("aqevia_flushes_total{trigger=\"capacity\",outcome=\"success\"}") >= 3.0).then_some(())
+    });
+    assert!(engine.status_number("$.storage.pending_records") < 5);
+    assert_eq!(engine.metric("aqevia_flushes_total{trigger=\"interval\",outcome=\"success\"}"), 0.0);
+}

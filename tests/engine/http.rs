@@ -1,0 +1,221 @@
+//! HTTP from outside: what clients get, whatever they send and however.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::Shutdown;
+use std::process::{Command, Stdio};
+use std::thread;
+
+use crate::support::{Engine, Folder, json, wait_for};
+
+#[test]
+fn the_four_endpoints_answer_as_designed() {
+    let engine_folder = Folder::new();
+    let engine = Engine::start(&engine_folder);
+    assert_eq!(engine.get("/health"), (200, r#"{"status":"ok"}"#.to_owned()));
+    assert_eq!(engine.get("/ready"), (200, r#"{"status":"ready"}"#.to_owned()));
+    let (code, page) = engine.get("/");
+    assert!(code == 200 && page.contains("href=\"/status\""), "{page}");
+    engine.wait_for_tick(10);
+    let (code, status) = engine.get("/status");
+    assert_eq!(code, 200);
+    let version = include_str!("../../VERSION").trim();
+    for (path, expected) in [
+        ("$.version", version),
+        ("$.ready", "1"),
+        ("$.world.id", "saltmarsh"),
+        ("$.world.players_online", "0"),
+        ("$.storage.backend", "sqlite"),
+        ("$.storage.last_error", ""),
+        ("$.loop.tick_interval_ms", "10"),
+        ("$.loop.http_connections", "1"),
+        ("$.loop.sessions", "0"),
+    ] {
+        assert_eq!(json(&status, path), expected, "{path} in {status}");
+    }
+    for path in ["uptime_seconds", "world.rooms", "world.time", "world.weather", "storage.pending_records"] {
+        assert!(!json(&status, &format!("$.{path}")).is_empty(), "{path} in {status}");
+    }
+}
+
+#[test]
+fn promtool_finds_nothing_in_the_metrics() {
+    let folder = Folder::new();
+    let engine = Engine::start_with(&folder, &[("PERSIST_BATCH_CAPACITY", "1")]);
+    engine.get("/nope");
+    engine.send("x\r\n");
+    engine.wait_for_tick(20);
+    let (_, metrics) = engine.get("/metrics");
+    for name in [
+        "aqevia_build_info{version=",
+        "aqevia_ready 1",
+        "aqevia_ticks_total ",
+        "aqevia_tick_duration_seconds_bucket{le=\"0.001\"}",
+        "aqevia_flushes_total{trigger=\"capacity\",outcome=\"success\"}",
+        "aqevia_http_requests_total{path=\"other\",code=\"404\"} 1",
+        "aqevia_http_rejects_total{reason=\"request_line\"} 1",
+        "process_cpu_seconds_total ",
+        "process_resident_memory_bytes ",
+        "process_open_fds ",
+        "process_max_fds ",
+        "process_start_time_seconds ",
+    ] {
+        assert!(metrics.contains(name), "{name} in\n{metrics}");
+    }
+    let promtool =
+        Command::new("promtool").args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let Ok(mut promtool) = promtool else {
+        eprintln!("SKIPPED: promtool (Debian package prometheus) is not installed");
+        return;
+    };
+    promtool.stdin.take().unwrap().write_all(metrics.as_bytes()).unwrap();
+    let output = promtool.wait_with_output().unwrap();
+    assert!(output.status.success() && output.stdout.is_empty(), "{output:?}");
+}
+
+#[test]
+fn methods_paths_and_versions_get_their_codes() {
+    let folder = Folder::new();
+    let engine = Engine::start(&folder);
+    for (line, code, also) in [
+        ("GET /health?x=1 HTTP/1.1", 200, ""),
+        ("HEAD /status HTTP/1.1", 200, "Content-Length: "),
+        ("GET /Health HTTP/1.1", 404, ""),
+        ("GET /health/ HTTP/1.1", 404, ""),
+        ("POST /health HTTP/1.1", 405, "Allow: GET, HEAD\r\n"),
+        ("DELETE /nope HTTP/1.1", 405, "Allow: GET, HEAD\r\n"),
+        ("BREW /health HTTP/1.1", 501, ""),
+        ("GET /health HTTP/2.0", 505, ""),
+        ("GET /health", 400, ""),
+        ("GET /health HTTP/1.0", 200, "Connection: close\r\n"),
+    ] {
+        let answer = engine.send(format!("{line}\r\nHost: t\r\nConnection: close\r\n\r\n"));
+        assert!(answer.starts_with(&format!("HTTP/1.1 {code} ")), "{line}: {answer}");
+        assert!(answer.contains(also) && answer.contains("\r\nCache-Control: no-store\r\n"), "{line}: {answer}");
+        assert!(answer.contains("\r\nDate: "), "{line}: {answer}");
+        assert_eq!(line.starts_with("HEAD"), answer.ends_with("\r\n\r\n"), "{line}: {answer}");
+    }
+}
+
+#[test]
+fn a_body_or_a_smuggled_one_ends_the_connection_before_it_is_read_as_a_request() {
+    let folder = Folder::new();
+    let engine = Engine::start(&folder);
+    let smuggled = "GET /smuggled HTTP/1.1\r\nHost: t\r\n\r\n";
+    for (head, code) in [
+        (format!("GET / HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n", smuggled.len()), 413),
+        (format!("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n", smuggled.len()), 405),
+        ("POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned(), 501),
+        ("POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n".to_owned(), 400),
+        ("GET / HTTP/1.1\r\nHost: t\r\nContent-Length: 0\r\nContent-Length: 5\r\n\r\n".to_owned(), 400),
+    ] {
+        let answer = engine.send(format!("{head}{smuggled}"));
+        assert!(answer.starts_with(&format!("HTTP/1.1 {code} ")), "{head}: {answer}");
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{head}: {answer}");
+        assert!(answer.contains("Connection: close\r\n") && answer.contains("{\"error\":"), "{head}: {answer}");
+    }
+}
+
+#[test]
+fn pipelined_requests_are_all_answered_in_their_order() {
+    let folder = Folder::new();
+    let engine = Engine::start(&folder);
+    // More than one turn's worth, and answers far larger than the output buffer, so that both bounds are met.
+    const COUNT: usize = 3_000;
+    let mut stream = engine.connect();
+    let mut writer = stream.try_clone().unwrap();
+    let sender = thread::spawn(move || {
+        for index in 0..COUNT {
+            let path = ["/health", "/metrics", "/nope"][index % 3];
+            write!(writer, "GET {path} HTTP/1.1\r\nHost: t\r\n\r\n").unwrap();
+        }
+        writer.shutdown(Shutdown::Write).unwrap();
+    });
+    let mut answers = BufReader::new(&mut stream);
+    for index in 0..COUNT {
+        let mut line = String::new();
+        answers.read_line(&mut line).unwrap();
+        assert_eq!(&line[..12], ["HTTP/1.1 200", "HTTP/1.1 200", "HTTP/1.1 404"][index % 3], "answer {index}");
+        let mut length = 0;
+        while line != "\r\n" {
+            line.clear();
+            answers.read_line(&mut line).unwrap();
+            length = line.strip_prefix("Content-Length: ").map_or(length, |value| value.trim().parse().unwrap());
+        }
+        let mut body = vec![0; length];
+        answers.read_exact(&mut body).unwrap();
+        assert_eq!(index % 3 == 1, body.starts_with(b"# HELP"), "answer {index}");
+    }
+    let mut rest = Vec::new();
+    answers.read_to_end(&mut rest).unwrap();
+    assert!(rest.is_empty());
+    sender.join().unwrap();
+    assert!(engine.metric("aqevia_http_limits_total{limit=\"output\"}") > 0.0);
+}
+
+#[test]
+fn requests_in_pieces_half_closed_or_abandoned_do_no_harm() {
+    let folder = Folder::new();
+    let engine = Engine::start(&folder);
+    let request = b"GET /health HTTP/1.1\r\nHost: t\r\n\r\n";
+    let mut stream = engine.connect();
+    for byte in request {
+        stream.write_all(&[*byte]).unwrap();
+    }
+    stream.shutdown(Shutdown::Write).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+
+    let abandoned: Vec<_> = (0..10).map(|_| engine.connect()).collect();
+    abandoned.iter().for_each(|mut stream| stream.write_all(&request[..20]).unwrap());
+    drop(abandoned);
+    wait_for("abandoned connections to be closed", || {
+        (engine.status_number("$.loop.http_connections") == 1).then_some(())
+    });
+}
+
+#[test]
+fn who_sends_half_a_head_is_told_and_who_sends_nothing_is_not() {
+    let folder = Folder::new();
+    let engine = Engine::start(&folder);
+    // The deadline is absolute: bytes that keep dripping in do not extend it.
+    let mut slow = engine.connect();
+    let mut dripping = slow.try_clone().unwrap();
+    slow.write_all(b"GET /health HTTP/1.1\r\n").unwrap();
+    let drip = thread::spawn(move || {
+        while dripping.write_all(b"X").is_ok() {
+            thread::sleep(std::time::Duration::from_millis(50));
+        }
+    });
+    let mut answer = vec![0; 12];
+    slow.read_exact(&mut answer).unwrap();
+    assert_eq!(answer, b"HTTP/1.1 408");
+    assert_eq!(engine.get("/health").0, 200);
+    assert_eq!(engine.metric("aqevia_http_limits_total{limit=\"head_deadline\"}"), 1.0);
+    slow.shutdown(Shutdown::Both).unwrap();
+    drip.join().unwrap();
+}
+
+#[test]
+fn a_health_check_gets_through_a_full_table() {
+    let folder = Folder::new();
+    let engine = Engine::start(&folder);
+    let idle: Vec<_> = (0..300).map(|_| engine.connect()).collect();
+    wait_for("the table to be full", || (engine.status_number("$.loop.http_connections") == 256).then_some(()));
+    assert_eq!(engine.get("/health").0, 200);
+    assert!(engine.metric("aqevia_http_evictions_total") >= 45.0);
+    drop(idle);
+    wait_for("the table to be empty", || (engine.status_number("$.loop.http_connections") == 1).then_some(()));
+}
+
+#[test]
+fn many_clients_at_once_are_all_served() {
+    let folder = Folder::new();
+    let engine = Engine::start(&folder);
+    thread::scope(|scope| {
+        for _ in 0..10 {
+            scope.spawn(|| (0..20).for_each(|_| assert_eq!(engine.get("/ready").0, 200)));
+        }
+    });
+    assert_eq!(engine.metric("aqevia_http_requests_total{path=\"/ready\",code=\"200\"}"), 200.0);
+}

@@ -1,0 +1,11 @@
+//! The engine from outside: the real binary, real sockets, real signals, a real SQLite file.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod commands;
+mod durability;
+mod http;
+mod mistakes;
+mod support;
+mod trouble;
+mod world;

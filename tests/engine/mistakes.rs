@@ -1,0 +1,270 @@
+//! Everything that an operator or builder can get wrong: a clear error, the documented exit code, nothing changed.
+
+use std::fs;
+use std::net::TcpListener;
+
+use rusqlite::Connection;
+
+use crate::support::{Engine, Folder, SMALL_WORLD, command, output};
+
+/// Runs an engine that must not start: its exit code and what it says.
+fn refusal(folder: &Folder, variables: &[(&str, &str)]) -> (i32, String) {
+    let (code, _, stderr) = output(command(folder, &[]).envs(variables.iter().copied()));
+    (code, stderr)
+}
+
+#[test]
+fn bad_variables_are_all_named_at_once() {
+    let folder = Folder::new();
+    let (code, stderr) = refusal(
+        &folder,
+        &[
+            ("AQEVIA_SQLITE_PATH", "/no/such/folder/storage.sqlite"),
+            ("AQEVIA_OBSERVABILITY_ADDR", "localhost"),
+            ("PERSIST_FLUSH_INTERVAL_MS", "5"),
+            ("PERSIST_BATCH_CAPACITY", "0"),
+            ("AQEVIA_TICK_INTERVAL_MS", "fast"),
+            ("AQEVIA_WORLD_PATH", "/no/such/world.json5"),
+            ("AQEVIA_LOG_LEVEL", "loud"),
+        ],
+    );
+    assert_eq!((code, stderr.lines().count()), (2, 7), "{stderr}");
+    assert!(stderr.contains("PERSIST_BATCH_CAPACITY=\"0\": accepted is a whole number from 1 to 1000000 (records)"));
+    assert!(!folder.database().exists());
+}
+
+#[test]
+fn empty_variables_count_as_unset_and_unknown_ones_get_a_warning() {
+    let folder = Folder::new();
+    let engine = Engine::start_with(&folder, &[("PERSIST_BATCH_CAPACITY", ""), ("AQEVIA_LOG_LEVLE", "debug")]);
+    let expected =
+        "level=warn msg=\"an unknown variable is ignored\" variable=AQEVIA_LOG_LEVLE nearest=AQEVIA_LOG_LEVEL";
+    assert!(engine.log().contains(expected), "{}", engine.log());
+    engine.stop();
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_a_storage_error() {
+    // Not even root can make files in /proc.
+    let (code, stderr) = refusal(&Folder::new(), &[("AQEVIA_SQLITE_PATH", "/proc/storage.sqlite")]);
+    assert_eq!(code, 3);
+    assert!(stderr.contains("/proc/storage.sqlite.lock") && stderr.contains("belong to the user"), "{stderr}");
+}
+
+#[test]
+fn what_is_not_ours_is_refused_and_not_changed() {
+    let ours = Folder::new();
+    Engine::start(&ours).stop();
+    let ours = fs::read(ours.database()).unwrap();
+    let made = |sql: &str| {
+        let folder = Folder::new();
+        fs::write(folder.join("x"), &ours).unwrap();
+        Connection::open(folder.join("x")).unwrap().execute_batch(sql).unwrap();
+        fs::read(folder.join("x")).unwrap()
+    };
+    let foreign = {
+        let folder = Folder::new();
+        Connection::open(folder.join("x"))
+            .unwrap()
+            .execute_batch("CREATE TABLE t (x); INSERT INTO t VALUES (1)")
+            .unwrap();
+        fs::read(folder.join("x")).unwrap()
+    };
+    let mut flipped = ours.clone();
+    // Every copy of it, because some may lie in space that is no longer used.
+    let places: Vec<usize> = (5..flipped.len()).filter(|at| flipped[at - 5..*at] == *b"Stait").collect();
+    places.into_iter().for_each(|at| flipped[at] ^= 1);
+    let mut torn = ours.clone();
+    torn[8192..12_288].fill(0xa5);
+    for (what, bytes, expected) in [
+        ("text", b"Dear diary,\n".repeat(100), "no SQLite database"),
+        ("half a header", ours[..60].to_vec(), "no SQLite database"),
+        ("half a file", ours[..ours.len() / 2].to_vec(), "damaged"),
+        ("a torn page", torn, "damaged"),
+        ("one changed letter", flipped, "digest"),
+        ("another program's", foreign, "another program"),
+        ("another program's number", made("PRAGMA application_id = 7"), "application_id"),
+        ("a newer schema", made("PRAGMA user_version = 2"), "newer engine"),
+        (
+            "a trigger",
+            made("CREATE TRIGGER t AFTER UPDATE ON world BEGIN SELECT 1; END"),
+            "\"t\" is not as this engine",
+        ),
+        ("a missing table", made("DROP TABLE spawn"), "\"spawn\" is missing"),
+        ("a missing world", made("DELETE FROM world"), "record is missing"),
+        ("a broken invariant", made("UPDATE entity SET location = 999 WHERE tag = 'heron'"), "heron"),
+        ("a nonsense kind", made("UPDATE entity SET kind = 'dragon' WHERE id = 3"), "dragon"),
+        ("a negative tick", made("UPDATE world SET tick = -1"), "damaged"),
+        ("a far future", made("UPDATE world SET tick = 9223372036854775807, digest = NULL"), "beyond"),
+    ] {
+        let folder = Folder::new();
+        fs::write(folder.database(), &bytes).unwrap();
+        let (code, stderr) = refusal(&folder, &[]);
+        assert_eq!(code, 3, "{what}: {stderr}");
+        assert!(stderr.contains(expected), "{what}: {stderr}");
+        assert!(stderr.contains("docker volume rm aqevia_data") && stderr.contains("Restore"), "{what}: {stderr}");
+        assert!(fs::read(folder.database()).unwrap() == bytes, "{what} was changed");
+    }
+}
+
+#[test]
+fn an_edit_by_hand_can_be_confirmed_by_clearing_the_digest() {
+    let folder = Folder::new();
+    Engine::start(&folder).stop();
+    let edit = "UPDATE entity SET name = 'The Muddy Quay' WHERE id = 1";
+    Connection::open(folder.database()).unwrap().execute_batch(edit).unwrap();
+    assert_eq!(refusal(&folder, &[]).0, 3);
+    Connection::open(folder.database()).unwrap().execute_batch("UPDATE world SET digest = NULL").unwrap();
+    Engine::start(&folder).stop();
+    assert_eq!(crate::support::query(&folder.database(), "SELECT name FROM entity WHERE id = 1"), "The Muddy Quay");
+}
+
+#[test]
+fn an_empty_file_is_an_empty_database() {
+    let folder = Folder::new();
+    folder.write("storage.sqlite", "");
+    let log = Engine::start(&folder).stop();
+    assert!(log.contains("founded a new world"), "{log}");
+}
+
+#[test]
+fn a_second_engine_is_refused_and_told_who_was_first() {
+    let folder = Folder::new();
+    let first = Engine::start(&folder);
+    let (code, stderr) = refusal(&folder, &[]);
+    assert_eq!(code, 3);
+    assert!(stderr.contains(&format!("in use by another engine: process {} on ", first.child.id())), "{stderr}");
+    // A link to the same file is the same database.
+    std::os::unix::fs::symlink(folder.database(), folder.join("link.sqlite")).unwrap();
+    let (code, stderr) = refusal(&folder, &[("AQEVIA_SQLITE_PATH", "link.sqlite")]);
+    assert_eq!(code, 3, "{stderr}");
+    assert_eq!(first.get("/ready").0, 200);
+}
+
+#[test]
+fn a_port_in_use_is_an_error_of_its_own() {
+    let folder = Folder::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let (code, stderr) = refusal(&folder, &[("AQEVIA_OBSERVABILITY_ADDR", &address)]);
+    assert_eq!(code, 4);
+    assert!(stderr.contains(&format!("cannot listen on {address}: Address already in use")), "{stderr}");
+}
+
+#[test]
+fn the_database_wins_over_a_changed_world_file_and_another_worlds_file_is_refused() {
+    let folder = Folder::new();
+    let path = folder.write("world.json5", SMALL_WORLD);
+    let variables = [("AQEVIA_WORLD_PATH", path.to_str().unwrap())];
+    let log = Engine::start_with(&folder, &variables).stop();
+    assert!(log.contains("founded a new world") && log.contains("world=small"), "{log}");
+    let log = Engine::start_with(&folder, &variables).stop();
+    assert!(!log.contains("level=warn"), "{log}");
+
+    folder.write("world.json5", SMALL_WORLD.replace("Gravel.", "Mud."));
+    let engine = Engine::start_with(&folder, &variables);
+    assert!(engine.log().contains("level=warn msg=\"the world file has changed"), "{}", engine.log());
+    engine.stop();
+    assert_eq!(crate::support::query(&folder.database(), "SELECT description FROM entity WHERE id = 1"), "Gravel.");
+
+    folder.write("world.json5", SMALL_WORLD.replace("\"small\"", "\"other\""));
+    let (code, stderr) = refusal(&folder, &variables);
+    assert_eq!(code, 3);
+    assert!(stderr.contains("holds the world \"small\", and the world file is of \"other\""), "{stderr}");
+
+    folder.write("world.json5", "{");
+    assert_eq!(refusal(&folder, &variables).0, 2);
+    Engine::start(&folder).stop();
+}
+
+#[test]
+fn a_world_file_with_every_kind_of_mistake_names_each_place() {
+    let folder = Folder::new();
+    let path = folder.write(
+        "world.json5",
+        r#"{
+  id: "Bad Id", nam: "x",
+  rooms: {
+    a: { name: "A", description: "", exits: { north: "b", south: "c", up: { locked: "yes" }, down: {} } },
+    b: { name: "B", description: "ok", indoors: 1, exits: "none" },
+    b: { name: "B again", description: "ok" },
+    Quay: { name: "Q", description: "ok", exitz: {} },
+  },
+  things: {
+    cup: { name: "a cup", description: "ok", in: "bird" },
+    box: { name: "a box", description: "ok", in: "crate", fixed: true },
+    crate: { name: "a crate", description: "ok", in: "box" },
+    lost: { name: "lost", description: "ok" },
+    copy: { prototype: "cup", in: "a", fixed: true },
+    b: { name: 5, description: "ok", in: "a" },
+  },
+  creatures: {
+    bird: {
+      name: "a bird", description: "ok", in: "cup", active: "noon",
+      habits: {
+        wander: { every_minutes: 0, within: ["b"] },
+        route: { every_minutes: 5, stops: ["a", "b"] },
+        say: { every_minutes: 5, lines: [] },
+        carry: { every_minutes: 5, things: ["a"] },
+        eat: { every_minutes: 5, prey: ["cup"] },
+        sing: { every_minutes: 5 },
+      },
+    },
+  },
+  spawns: [{ prototype: "cup", room: "nowhere", at_most: 0 }, 7],
+}"#,
+    );
+    let (code, stderr) = refusal(&folder, &[("AQEVIA_WORLD_PATH", path.to_str().unwrap())]);
+    assert_eq!(code, 2, "{stderr}");
+    for expected in [
+        "id: \"Bad Id\" is no tag",
+        "nam: is not known; perhaps `name` is meant",
+        "the file: `name` is missing",
+        "rooms.a.description: is empty",
+        "rooms.a.exits.south: there is no \"c\"",
+        "rooms.a.exits.up.locked: must be true or false",
+        "rooms.a.exits.down: leads nowhere",
+        "rooms.b.indoors: must be true or false",
+        "rooms.b.exits: must be an object",
+        "rooms.b: is given twice",
+        "rooms.Quay: \"Quay\" is no tag",
+        "rooms.Quay.exitz: is not known; perhaps `exits` is meant",
+        "things.lost: stands nowhere",
+        "things.copy.prototype: \"cup\" is a thing, and here a prototype (a thing without `in`) is wanted",
+        "things.copy.fixed: a copy has this from its prototype",
+        "things.b: a room has this tag already",
+        "creatures.bird.in: \"cup\" is a thing, and here a room is wanted",
+        "creatures.bird.active: must be",
+        "creatures.bird.habits.wander: `every_minutes` must be a whole number from 1 to 100000",
+        "creatures.bird.habits.say: `lines` must list 1 to 256",
+        "creatures.bird.habits.carry.things[0]: \"a\" is a room, and here a thing is wanted",
+        "creatures.bird.habits.eat.prey[0]: \"cup\" is a thing, and here a prototype",
+        "creatures.bird.habits.sing: is not known; known here: wander, route, say, act, carry, eat",
+        "creatures.bird.habits.route: no open exit leads from \"b\" to \"a\"",
+        "spawns[0].room: there is no \"nowhere\"",
+        "spawns[0]: `at_most` must be a whole number from 1 to 10000",
+        "spawns[1]: must be an object",
+    ] {
+        assert!(stderr.contains(expected), "missing: {expected}\nin:\n{stderr}");
+    }
+    assert!(!folder.database().exists());
+}
+
+#[test]
+fn a_world_file_that_is_no_json5_names_line_and_column() {
+    let folder = Folder::new();
+    for (text, expected) in [
+        ("", "line 1, column 1: this is not JSON5"),
+        ("{\n  id: \"a\",\n  name: 'x' 'y'\n}", "line 3, column 13: this is not JSON5"),
+        ("[]", "the file: must be an object"),
+        ("{ id: \"a\", name: \"b\" }", "rooms: a world needs at least one"),
+    ] {
+        let path = folder.write("world.json5", text);
+        let (code, stderr) = refusal(&folder, &[("AQEVIA_WORLD_PATH", path.to_str().unwrap())]);
+        assert_eq!(code, 2, "{stderr}");
+        assert!(stderr.contains(expected), "{text:?}: {stderr}");
+    }
+    let path = folder.write("world.json5", b"{\n  id: \"\xff\"\n}");
+    let (code, stderr) = refusal(&folder, &[("AQEVIA_WORLD_PATH", path.to_str().unwrap())]);
+    assert!(code == 2 && stderr.contains("line 2: it is not UTF-8"), "{stderr}");
+}

@@ -1,0 +1,235 @@
+//! Runs the binary in a folder of its own on a free port, and talks to it.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Longer than anything here takes on a loaded machine.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A world of three rooms and one restless creature.
+pub const SMALL_WORLD: &str = r#"{
+  id: "small", name: "A Small World",
+  rooms: {
+    yard: { name: "The Yard", description: "Gravel.", exits: { north: "barn", east: "lane" } },
+    barn: { name: "The Barn", description: "Straw.", indoors: true, exits: { south: "yard" } },
+    lane: { name: "The Lane", description: "Mud.", exits: { west: "yard" } },
+  },
+  things: { bucket: { name: "a bucket", description: "Tin.", in: "yard" } },
+  creatures: {
+    hen: {
+      name: "a hen", description: "Brown.", in: "yard", gait: "struts",
+      habits: { wander: { every_minutes: 1 }, say: { every_minutes: 1, lines: ["Tuk."] } },
+    },
+  },
+}"#;
+
+/// A folder that is removed when it goes out of scope.
+pub struct Folder(PathBuf);
+
+impl Folder {
+    pub fn new() -> Folder {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("aqevia-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).unwrap();
+        Folder(path)
+    }
+
+    pub fn join(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        fs::write(self.join(name), content).unwrap();
+        self.join(name)
+    }
+
+    pub fn database(&self) -> PathBuf {
+        self.join("storage.sqlite")
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The binary, with nothing in its environment but where its database is and that it picks a free port.
+pub fn command(folder: &Folder, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_aqevia-engine"));
+    command.args(arguments).env_clear().current_dir(&folder.0);
+    command.env("AQEVIA_SQLITE_PATH", folder.database()).env("AQEVIA_OBSERVABILITY_ADDR", "127.0.0.1:0");
+    command
+}
+
+/// Runs a command to its end: exit code, standard output, standard error.
+pub fn output(command: &mut Command) -> (i32, String, String) {
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let process = child.id().to_string();
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || sender.send(child.wait_with_output().unwrap()));
+    let Ok(Output { status, stdout, stderr }) = receiver.recv_timeout(PATIENCE) else {
+        Command::new("kill").args(["-s", "KILL", &process]).status().unwrap();
+        panic!("{command:?} did not end");
+    };
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code().unwrap_or(-1), text(stdout), text(stderr))
+}
+
+/// A running engine. It is killed when it goes out of scope.
+pub struct Engine {
+    pub child: Child,
+    pub address: SocketAddr,
+    log: Arc<Mutex<String>>,
+}
+
+impl Engine {
+    /// Starts a world that ticks fast, and waits until it listens.
+    pub fn start(folder: &Folder) -> Engine {
+        Engine::start_with(folder, &[])
+    }
+
+    pub fn start_with(folder: &Folder, variables: &[(&str, &str)]) -> Engine {
+        let mut command = command(folder, &[]);
+        command.env("AQEVIA_TICK_INTERVAL_MS", "10").env("PERSIST_FLUSH_INTERVAL_MS", "20");
+        Engine::spawn(command.envs(variables.iter().copied()))
+    }
+
+    pub fn spawn(command: &mut Command) -> Engine {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        let (lines, shared) = (BufReader::new(child.stdout.take().unwrap()).lines(), log.clone());
+        thread::spawn(move || lines.map_while(Result::ok).for_each(|line| *shared.lock().unwrap() += &(line + "\n")));
+        let mut engine = Engine { child, address: SocketAddr::from(([127, 0, 0, 1], 0)), log };
+        let found = wait_for("the engine to listen", || {
+            let log = engine.log();
+            let line = log.lines().find(|line| line.contains("msg=listening"))?;
+            line.split(" addr=").nth(1)?.split(' ').next()?.parse().ok()
+        });
+        engine.address = found;
+        engine
+    }
+
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    pub fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect_timeout(&self.address, PATIENCE).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream
+    }
+
+    /// Sends bytes on a connection of their own and reads until the engine closes it.
+    pub fn send(&self, request: impl AsRef<[u8]>) -> String {
+        let mut stream = self.connect();
+        stream.write_all(request.as_ref()).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        String::from_utf8(answer).unwrap()
+    }
+
+    /// GETs a path: status code and body.
+    pub fn get(&self, path: &str) -> (u16, String) {
+        let answer = self.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"));
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    }
+
+    /// A value of /status, by SQLite's path: `$.world.tick`.
+    pub fn status(&self, path: &str) -> String {
+        json(&self.get("/status").1, path)
+    }
+
+    pub fn status_number(&self, path: &str) -> u64 {
+        self.status(path).parse().unwrap()
+    }
+
+    /// A value of /metrics, by its name and labels; 0 if there is none.
+    pub fn metric(&self, name: &str) -> f64 {
+        let text = self.get("/metrics").1;
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+        value.unwrap_or(0.0)
+    }
+
+    pub fn wait_for_tick(&self, tick: u64) {
+        wait_for(&format!("tick {tick}"), || (self.status_number("$.world.tick") >= tick).then_some(()));
+    }
+
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Ends the engine by a signal and waits until it is gone.
+    pub fn end(mut self, signal: &str) -> (ExitStatus, String) {
+        self.signal(signal);
+        let status = self.child.wait().unwrap();
+        // The reader of its output may be a line behind.
+        let complete = || Arc::strong_count(&self.log) == 1;
+        wait_for("the end of the log", || complete().then_some(()));
+        (status, self.log())
+    }
+
+    /// Stops the engine as an operator does.
+    pub fn stop(self) -> String {
+        let (status, log) = self.end("TERM");
+        assert_eq!(status.code(), Some(0), "{log}");
+        log
+    }
+
+    /// Kills it without a chance to save anything.
+    pub fn kill(self) {
+        assert_eq!(self.end("KILL").0.signal(), Some(9));
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits for a condition, with a limit.
+pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(value) = condition() {
+            return value;
+        }
+        assert!(start.elapsed() < PATIENCE, "waited too long for {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A value out of JSON; `null` as an empty string.
+pub fn json(text: &str, path: &str) -> String {
+    let connection = rusqlite::Connection::open_in_memory().unwrap();
+    let query = "SELECT coalesce(json_extract(?1, ?2), '') || ''";
+    connection.query_row(query, [text, path], |row| row.get(0)).unwrap_or_else(|error| panic!("{error} in {text:?}"))
+}
+
+/// A value out of a database, as text.
+pub fn query(database: &Path, query: &str) -> String {
+    let connection = rusqlite::Connection::open(database).unwrap();
+    connection.busy_timeout(PATIENCE).unwrap();
+    connection
+        .query_row(query, [], |row| row.get::<_, rusqlite::types::Value>(0))
+        .map(|value| match value {
+            rusqlite::types::Value::Integer(number) => number.to_string(),
+            rusqlite::types::Value::Text(text) => text,
+            other => format!("{other:?}"),
+        })
+        .unwrap()
+}

@@ -1,0 +1,267 @@
+//! A running engine in trouble: storage that fails, a log nobody reads, a machine that stands still.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+
+use rusqlite::Connection;
+
+use crate::support::{Engine, Folder, PATIENCE, command, query, wait_for};
+
+/// Waits until flushes fail, checks all that must show it, and returns the reason.
+fn expect_unready(engine: &Engine) -> String {
+    let reason = wait_for("the engine to be unready", || {
+        let (code, body) = engine.get("/ready");
+        (code == 503).then(|| crate::support::json(&body, "$.reason"))
+    });
+    assert_eq!(engine.get("/health").0, 200);
+    assert_eq!(engine.status("$.ready"), "0");
+    assert_eq!(engine.status("$.storage.last_error"), reason);
+    assert_eq!(engine.metric("aqevia_ready"), 0.0);
+    let logged = || engine.log().matches("flush failed").count();
+    let logged_once = logged();
+    // Its life goes on, and everything stays pending.
+    let (tick, persisted) = (engine.status_number("$.world.tick"), engine.status_number("$.storage.persisted_tick"));
+    engine.wait_for_tick(tick + 20);
+    assert_eq!(engine.status_number("$.storage.persisted_tick"), persisted);
+    assert!(engine.status_number("$.storage.pending_records") > 0);
+    // The same reason is not logged again with every attempt.
+    assert_eq!(logged(), logged_once);
+    reason
+}
+
+fn expect_recovery(engine: &Engine) {
+    let tick = engine.status_number("$.world.tick");
+    wait_for("the engine to be ready again", || (engine.get("/ready").0 == 200).then_some(()));
+    assert!(engine.status_number("$.storage.persisted_tick") >= tick);
+    assert!(engine.log().contains("flushes succeed again"));
+}
+
+#[test]
+fn while_somebody_else_holds_the_database_everything_stays_pending() {
+    let folder = Folder::new();
+    let engine = Engine::start(&folder);
+    engine.wait_for_tick(5);
+    let other = Connection::open(folder.database()).unwrap();
+    other.busy_timeout(PATIENCE).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let reason = expect_unready(&engine);
+    assert!(reason.contains("database is locked"), "{reason}");
+    other.execute_batch("ROLLBACK").unwrap();
+    expect_recovery(&engine);
+    drop(other);
+    engine.stop();
+}
+
+#[test]
+fn readers_are_welcome_and_hold_nothing_up() {
+    let folder = Folder::new();
+    let engine = Engine::start(&folder);
+    let reader = Connection::open(folder.database()).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM entity").unwrap();
+    let tick = |reader: &Connection| {
+        reader.query_row("SELECT tick FROM world", [], |row| row.get::<_, i64>(0)).unwrap() as u64
+    };
+    let seen = tick(&reader);
+    let persisted = || engine.status_number("$.storage.persisted_tick");
+    wait_for("flushes to go on", || (persisted() > seen + 20).then_some(()));
+    assert_eq!(tick(&reader), seen);
+    assert_eq!(engine.get("/ready").0, 200);
+    engine.stop();
+}
+
+#[test]
+fn a_file_that_may_not_grow_is_survived() {
+    let folder = Folder::new();
+    let engine = Engine::start(&folder);
+    engine.wait_for_tick(5);
+    let limit = |bytes: &str| {
+        let process = engine.child.id().to_string();
+        Command::new("prlimit").args(["--pid", &process, &format!("--fsize={bytes}:")]).status().unwrap().success()
+    };
+    // SIGXFSZ would end a process that does not expect it.
+    assert!(limit("1024"));
+    expect_unready(&engine);
+    assert!(limit("unlimited"));
+    expect_recovery(&engine);
+    engine.stop();
+    assert_eq!(query(&folder.database(), "PRAGMA integrity_check"), "ok");
+}
+
+#[test]
+fn a_full_disk_is_survived_and_so_is_a_stop_on_it() {
+    let folder = Folder::new();
+    let disk = folder.join("disk");
+    fs::create_dir(&disk).unwrap();
+    let mounts = "mount -t tmpfs -o size=300k tmpfs \"$0\" && exec \"$1\"";
+    let probe = Command::new("unshare").args(["-m", "mount", "-t", "tmpfs", "tmpfs"]).arg(&disk).output();
+    if !probe.is_ok_and(|output| output.status.success()) {
+        eprintln!("SKIPPED: no mount namespaces without privileges");
+        return;
+    }
+    let start = |saved: Option<&str>| {
+        let mut shell = Command::new("unshare");
+        let script = saved
+            .map_or_else(|| mounts.to_owned(), |copy| mounts.replace("exec", &format!("cp {copy} \"$0\" && exec")));
+        shell.args(["-m", "sh", "-c", &script]).arg(&disk).arg(env!("CARGO_BIN_EXE_aqevia-engine"));
+        shell.env("AQEVIA_SQLITE_PATH", disk.join("storage.sqlite")).env("AQEVIA_OBSERVABILITY_ADDR", "127.0.0.1:0");
+        shell.env("AQEVIA_TICK_INTERVAL_MS", "10").env("PERSIST_FLUSH_INTERVAL_MS", "20");
+        Engine::spawn(&mut shell)
+    };
+    let engine = start(None);
+    // The disk as the engine sees it, in its own mount namespace.
+    let seen = std::path::PathBuf::from(format!("/proc/{}/root{}", engine.child.id(), disk.display()));
+    let fill = || {
+        let mut filler = fs::File::options().append(true).create(true).open(seen.join("filler")).unwrap();
+        while filler.write_all(&[0; 4096]).is_ok() {}
+    };
+    // Giving up a connection removes its write-ahead log, which frees some room once.
+    let fill_up = || {
+        fill();
+        wait_for("a flush to fail", || (engine.get("/ready").0 == 503).then_some(()));
+        fill();
+    };
+    engine.wait_for_tick(5);
+    fill_up();
+    let reason = expect_unready(&engine);
+    assert!(reason.contains("full") || reason.contains("disk"), "{reason}");
+    fs::remove_file(seen.join("filler")).unwrap();
+    expect_recovery(&engine);
+
+    fill_up();
+    expect_unready(&engine);
+    let persisted = engine.status_number("$.storage.persisted_tick");
+    fs::copy(seen.join("storage.sqlite"), folder.join("left.sqlite")).unwrap();
+    let _ = fs::copy(seen.join("storage.sqlite-wal"), folder.join("left.sqlite-wal"));
+    let (status, log) = engine.end("TERM");
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(log.contains("stopped without saving") && log.contains(&format!("persisted_tick={persisted}")), "{log}");
+    assert_eq!(query(&folder.join("left.sqlite"), "SELECT tick FROM world"), persisted.to_string());
+}
+
+#[test]
+fn a_database_moved_away_is_missed_and_taken_back() {
+    let folder = Folder::new();
+    let engine = Engine::start(&folder);
+    engine.wait_for_tick(5);
+    fs::rename(folder.database(), folder.join("elsewhere")).unwrap();
+    let reason = expect_unready(&engine);
+    assert!(reason.contains("No such file"), "{reason}");
+    assert!(!folder.database().exists());
+    fs::rename(folder.join("elsewhere"), folder.database()).unwrap();
+    expect_recovery(&engine);
+    engine.stop();
+}
+
+#[test]
+fn another_database_in_its_place_is_not_written_to() {
+    let (folder, other) = (Folder::new(), Folder::new());
+    Engine::start(&other).stop();
+    let engine = Engine::start(&folder);
+    engine.wait_for_tick(50);
+    let stranger = fs::read(other.database()).unwrap();
+    fs::write(folder.join("stranger"), &stranger).unwrap();
+    fs::rename(folder.join("stranger"), folder.database()).unwrap();
+    // Opening it would mix it with the write-ahead log of the file it has replaced.
+    let failures = || engine.metric("aqevia_flushes_total{trigger=\"interval\",outcome=\"failure\"}");
+    wait_for("several attempts", || (failures() >= 3.0).then_some(()));
+    assert!(expect_unready(&engine).contains("another file has taken its place"));
+    let (status, _) = engine.end("TERM");
+    assert_eq!(status.code(), Some(1));
+    assert_eq!(fs::read(folder.database()).unwrap(), stranger);
+}
+
+#[test]
+fn a_log_that_nobody_reads_holds_nothing_up() {
+    let folder = Folder::new();
+    let (reader, writer) = std::io::pipe().unwrap();
+    // A port of its own cannot be read from a log that nobody reads: take one that was free a moment ago.
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut command = command(&folder, &[]);
+    command.env("AQEVIA_OBSERVABILITY_ADDR", address.to_string()).env("AQEVIA_LOG_LEVEL", "debug");
+    command.env("AQEVIA_TICK_INTERVAL_MS", "10").stdout(writer).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    drop(command);
+    let answers = || std::net::TcpStream::connect(address).is_ok();
+    wait_for("the engine to listen", || answers().then_some(()));
+    let get = |path: &str| {
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        write!(stream, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
+        std::io::read_to_string(stream).unwrap()
+    };
+    // First the pipe fills up, at about a hundred lines a second of world time; then it is closed.
+    let dropped = || {
+        let metrics = get("/metrics");
+        let line = metrics.lines().find(|line| line.starts_with("aqevia_log_lines_dropped_total ")).unwrap();
+        line.split(' ').nth(1).unwrap().parse::<u64>().unwrap()
+    };
+    drop(reader);
+    wait_for("lines to be dropped", || (dropped() > 10).then_some(()));
+    assert!(get("/health").starts_with("HTTP/1.1 200"));
+    Command::new("kill").arg(child.id().to_string()).status().unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_machine_that_stood_still_skips_what_it_missed() {
+    let folder = Folder::new();
+    let engine = Engine::start_with(&folder, &[("AQEVIA_TICK_INTERVAL_MS", "50")]);
+    engine.wait_for_tick(3);
+    let before = engine.status_number("$.world.tick");
+    engine.signal("STOP");
+    std::thread::sleep(std::time::Duration::from_millis(1_500));
+    engine.signal("CONT");
+    let skipped = wait_for("ticks to be skipped", || {
+        let skipped = engine.status_number("$.loop.ticks_skipped");
+        (skipped > 0).then_some(skipped)
+    });
+    assert!(skipped >= 28, "{skipped}");
+    assert!(engine.status_number("$.world.tick") >= before);
+    assert!(engine.log().contains("left out ticks"));
+}
+
+#[test]
+fn an_engine_with_few_descriptors_still_answers_health_checks() {
+    let folder = Folder::new();
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -n 40 && exec \"$0\"", env!("CARGO_BIN_EXE_aqevia-engine")]);
+    let inherited = command(&folder, &[]);
+    limited.env_clear().envs(inherited.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    limited.env("AQEVIA_TICK_INTERVAL_MS", "10").arg0("sh");
+    let engine = Engine::spawn(&mut limited);
+    let idle: Vec<_> = (0..60).map(|_| engine.connect()).collect();
+    assert_eq!(engine.get("/health").0, 200);
+    let tick = engine.status_number("$.world.tick");
+    engine.wait_for_tick(tick + 5);
+    assert_eq!(engine.get("/ready").0, 200);
+    drop(idle);
+    engine.stop();
+}
+
+#[test]
+fn an_idle_loop_wakes_for_ticks_and_flushes_alone() {
+    let folder = Folder::new();
+    let engine =
+        Engine::start_with(&folder, &[("PERSIST_FLUSH_INTERVAL_MS", "1000"), ("PERSIST_BATCH_CAPACITY", "1000")]);
+    let work = || {
+        let metrics = engine.get("/metrics").1;
+        let value = |name: &str| -> f64 {
+            metrics
+                .lines()
+                .filter(|line| line.starts_with(name))
+                .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+                .sum()
+        };
+        (value("aqevia_loop_wakeups_total "), value("aqevia_ticks_total ") + value("aqevia_flushes_total{"))
+    };
+    let (wakeups, due) = work();
+    let tick = engine.status_number("$.world.tick");
+    // One request more, so that waiting itself does not wake the loop all the time.
+    std::thread::sleep(std::time::Duration::from_millis(1_500));
+    engine.wait_for_tick(tick + 100);
+    let (wakeups_after, due_after) = work();
+    // A handful for the three or so connections made here, each accepted, read and closed.
+    let surplus = (wakeups_after - wakeups) - (due_after - due);
+    assert!(surplus <= 30.0, "{surplus} wake-ups beyond {} ticks and flushes", due_after - due);
+}

@@ -1,0 +1,235 @@
+//! The kernel: what creatures do, what comes back, and that the same seed gives the same world.
+
+use std::collections::BTreeSet;
+
+use aqevia_engine::storage::worldfile::{self, BUILTIN};
+use aqevia_engine::world::{Action, Audience, Command, Effect, Entity, EntityId, Kind, Refusal, World};
+
+use crate::support::SMALL_WORLD;
+
+const DAY: u64 = 14_400;
+
+fn world(text: &str) -> World {
+    worldfile::read(text, 1).unwrap_or_else(|problems| panic!("{}", problems.join("\n")))
+}
+
+fn find<'w>(world: &'w World, tag: &str) -> &'w Entity {
+    world.entities().find(|entity| entity.tag.as_deref() == Some(tag)).unwrap()
+}
+
+fn id(world: &World, tag: &str) -> EntityId {
+    find(world, tag).id
+}
+
+fn texts(effects: &[Effect]) -> Vec<&str> {
+    effects.iter().map(|effect| effect.text.as_str()).collect()
+}
+
+/// A world of one habit: a creature in `a`, with rooms `a`, `b` and `c` in a row.
+fn habit(habits: &str, more: &str) -> World {
+    world(&format!(
+        r#"{{ id: "h", name: "H",
+        rooms: {{
+          a: {{ name: "A", description: "-", exits: {{ east: "b" }} }},
+          b: {{ name: "B", description: "-", exits: {{ west: "a", east: "c" }} }},
+          c: {{ name: "C", description: "-", exits: {{ west: "b" }} }},
+        }},
+        creatures: {{ it: {{ name: "it", description: "-", in: "a", habits: {{ {habits} }} }} }},
+        {more} }}"#
+    ))
+}
+
+#[test]
+fn the_same_seed_gives_the_same_world_and_another_seed_another() {
+    let run = |seed| {
+        let mut world = worldfile::read(BUILTIN, seed).unwrap();
+        let effects: Vec<Effect> = (0..DAY).flat_map(|_| world.tick()).collect();
+        (world.digest(), effects)
+    };
+    assert_eq!(run(1), run(1));
+    assert_ne!(run(1).0, run(2).0);
+}
+
+#[test]
+fn the_built_in_world_lives_for_a_month_and_stays_sound() {
+    let mut world = worldfile::read(BUILTIN, 3).unwrap();
+    let (mut weathers, mut busy) = (BTreeSet::new(), BTreeSet::new());
+    for _ in 0..30 * DAY {
+        busy.extend(world.tick().iter().filter_map(|effect| effect.actor));
+        weathers.insert(world.weather().name());
+    }
+    assert_eq!(world.violations(), Vec::<String>::new());
+    assert_eq!(weathers.len(), 5);
+    // Every creature that stands in the world did something, and nothing multiplied beyond its rule.
+    let idle = world.entities().filter(|entity| entity.kind == Kind::Creature && !entity.is_prototype());
+    let idle: Vec<_> = idle.filter(|entity| entity.tag.is_some() && !busy.contains(&entity.id)).collect();
+    assert!(idle.is_empty(), "{idle:?}");
+    for spawn in world.spawns() {
+        let copies = world.entities().filter(|e| e.prototype == Some(spawn.prototype) && e.home == Some(spawn.room));
+        assert!(copies.count() as u64 <= spawn.at_most);
+    }
+}
+
+#[test]
+fn the_digest_kept_up_to_date_is_the_one_computed_afresh() {
+    let mut world = worldfile::read(BUILTIN, 5).unwrap();
+    for round in 0..200_u64 {
+        (0..round % 37).for_each(|_| drop(world.tick()));
+        if round % 3 == 0 {
+            world.flushed();
+        }
+        let parts = aqevia_engine::world::Parts {
+            id: world.id().to_owned(),
+            name: world.name().to_owned(),
+            tick: world.now(),
+            random: world.random_state(),
+            weather: world.weather(),
+            next_id: world.next_id(),
+            entities: world.entities().cloned().collect(),
+            habits: world.habits().flat_map(|(id, habits)| habits.iter().map(move |h| (id, h.clone()))).collect(),
+            spawns: world.spawns().to_vec(),
+        };
+        assert_eq!(World::restore(parts.clone()).unwrap().digest(), world.digest());
+        assert_eq!(World::found(parts).unwrap().digest(), world.digest());
+    }
+}
+
+#[test]
+fn a_wanderer_keeps_within_its_bounds_and_its_pace() {
+    let mut world = habit(r#"wander: { every_minutes: 5, within: ["a", "b"] }"#, "");
+    let it = id(&world, "it");
+    let mut moves = 0;
+    for _ in 0..DAY {
+        moves += world.tick().iter().filter(|effect| effect.text.starts_with("It goes")).count();
+        assert_ne!(world.entity(it).unwrap().location, Some(id(&world, "c")));
+    }
+    assert_eq!(moves as u64, DAY / 50);
+}
+
+#[test]
+fn a_route_is_walked_in_order_and_a_locked_door_is_waited_at() {
+    let mut world = habit(r#"route: { every_minutes: 1, stops: ["a", "b", "c", "b"] }"#, "");
+    let it = id(&world, "it");
+    let mut path = Vec::new();
+    for _ in 0..400 {
+        world.tick();
+        let here = world.entity(it).unwrap().location.map(|room| world.name_of(room).to_owned());
+        if path.last() != Some(&here) {
+            path.push(here);
+        }
+    }
+    let expected = ["A", "B", "C", "B"].iter().cycle().map(|name| Some((*name).to_owned())).take(path.len());
+    assert!(path.len() > 30 && path.iter().cloned().eq(expected), "{path:?}");
+}
+
+#[test]
+fn creatures_of_the_day_sleep_at_night_and_do_nothing_then() {
+    let text = SMALL_WORLD.replace("gait: \"struts\"", "active: \"day\"");
+    let mut world = world(&text);
+    let hen = id(&world, "hen");
+    let (mut slept, mut woke) = (0, 0);
+    for _ in 0..10 * DAY {
+        let mut asleep = world.entity(hen).unwrap().asleep;
+        for effect in world.tick() {
+            slept += u32::from(effect.text == "A hen falls asleep.");
+            woke += u32::from(effect.text == "A hen wakes up.");
+            asleep &= effect.text != "A hen wakes up.";
+            assert!(!asleep || effect.actor != Some(hen), "{}", effect.text);
+        }
+        let minute = world.time().minute_of_day();
+        let asleep = world.entity(hen).unwrap().asleep;
+        assert!(
+            (6 * 60..20 * 60).contains(&minute) != asleep
+                || (300..360).contains(&minute)
+                || (1200..1260).contains(&minute)
+        );
+    }
+    assert_eq!((slept, woke), (10, 10));
+}
+
+#[test]
+fn a_carrier_moves_things_about_and_leaves_fixed_ones() {
+    let mut world = habit(
+        r#"wander: { every_minutes: 2 }, carry: { every_minutes: 3, things: ["cup", "rock"] }"#,
+        r#"things: { cup: { name: "a cup", description: "-", in: "a" },
+                     rock: { name: "a rock", description: "-", in: "a", fixed: true } }"#,
+    );
+    let (cup, rock, start) = (id(&world, "cup"), id(&world, "rock"), id(&world, "a"));
+    let mut places = BTreeSet::new();
+    for _ in 0..DAY {
+        world.tick();
+        places.insert(world.entity(cup).unwrap().location);
+        assert_eq!(world.entity(rock).unwrap().location, Some(start));
+    }
+    // Three rooms and the carrier itself.
+    assert_eq!(places.len(), 4);
+    assert_eq!(world.violations(), Vec::<String>::new());
+}
+
+#[test]
+fn what_is_eaten_grows_back_up_to_its_rule_and_ids_are_never_used_again() {
+    let mut world = habit(
+        r#"eat: { every_minutes: 20, prey: ["berry"] }"#,
+        r#"things: { berry: { name: "a berry", description: "-" } },
+           spawns: [{ prototype: "berry", room: "a", at_most: 3, every_minutes: 10, text: "A berry ripens." }]"#,
+    );
+    let berry = id(&world, "berry");
+    let (mut eaten, mut grown, mut seen, mut most) = (0, 0, BTreeSet::new(), 0);
+    for _ in 0..DAY {
+        let effects = world.tick();
+        eaten += texts(&effects).iter().filter(|text| **text == "It eats a berry.").count();
+        grown += texts(&effects).iter().filter(|text| **text == "A berry ripens.").count();
+        let berries: Vec<EntityId> = world.entities().filter(|e| e.prototype == Some(berry)).map(|e| e.id).collect();
+        most = most.max(berries.len());
+        seen.extend(berries);
+    }
+    assert!(eaten > 50 && most == 3, "{eaten} eaten, {most} at most");
+    assert_eq!(seen.len(), grown);
+    assert_eq!(world.counts().of(Kind::Thing) as usize, grown - eaten);
+    assert!(world.next_id() > seen.last().unwrap().get());
+}
+
+#[test]
+fn commands_do_what_they_say_and_tell_who_is_there() {
+    let mut world = world(SMALL_WORLD);
+    let (hen, bucket, yard, barn) = (id(&world, "hen"), id(&world, "bucket"), id(&world, "yard"), id(&world, "barn"));
+    let north = world.contents(yard, Kind::Exit).next().unwrap().id;
+    let mut apply = |action| world.apply(Command { actor: hen, action }).unwrap();
+    assert_eq!(texts(&apply(Action::Take(bucket))), ["A hen picks up a bucket."]);
+    let effects = apply(Action::Go(north));
+    assert_eq!(texts(&effects), ["A hen struts north.", "A hen arrives."]);
+    assert_eq!(effects.iter().map(|e| e.audience).collect::<Vec<_>>(), [Audience::Room(yard), Audience::Room(barn)]);
+    assert_eq!(texts(&apply(Action::Drop(bucket))), ["A hen puts down a bucket."]);
+    assert_eq!(texts(&apply(Action::Say("Tuk."))), ["A hen says, \"Tuk.\""]);
+    assert_eq!(texts(&apply(Action::Act("preens."))), ["A hen preens."]);
+    assert_eq!(find(&world, "bucket").location, Some(barn));
+    assert_eq!(world.violations(), Vec::<String>::new());
+}
+
+#[test]
+fn refused_commands_change_nothing() {
+    let text = SMALL_WORLD
+        .replace("in: \"yard\" }", "in: \"yard\", fixed: true }")
+        .replace("south: \"yard\"", "south: \"yard\", down: { locked: true }");
+    let mut world = world(&text);
+    let (hen, bucket, yard, barn) = (id(&world, "hen"), id(&world, "bucket"), id(&world, "yard"), id(&world, "barn"));
+    let out = world.contents(barn, Kind::Exit).next().unwrap().id;
+    let before = (world.digest(), world.pending());
+    for (actor, action, refusal) in [
+        (yard, Action::Say("x"), Refusal::NoActor),
+        (EntityId::new(999).unwrap(), Action::Say("x"), Refusal::NoActor),
+        (hen, Action::Go(out), Refusal::NotHere),
+        (hen, Action::Go(bucket), Refusal::NotHere),
+        (hen, Action::Take(bucket), Refusal::Fixed),
+        (hen, Action::Drop(bucket), Refusal::NotHere),
+        (hen, Action::Eat(bucket), Refusal::Inedible),
+        (hen, Action::Eat(hen), Refusal::Inedible),
+    ] {
+        assert_eq!(world.apply(Command { actor, action }), Err(refusal), "{action:?}");
+        assert_eq!((world.digest(), world.pending()), before, "{action:?}");
+    }
+    let inside = world.contents(yard, Kind::Exit).next().unwrap().id;
+    world.apply(Command { actor: hen, action: Action::Go(inside) }).unwrap();
+    let down = world.contents(barn, Kind::Exit).nth(1).unwrap().id;
+    assert_eq!(world.apply(Command { actor: hen, action: Action::Go(down) }), Err(Refusal::Locked));
+}
