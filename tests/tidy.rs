@@ -1,0 +1,221 @@
+//! The rules that the source keeps, as a test: who may use whom, what may stand where, how large anything may grow, and
+//! that what is written in two places says the same.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use aqevia_engine::config::VARIABLES;
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+fn read(name: &str) -> String {
+    fs::read_to_string(Path::new(ROOT).join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// Every file of Rust source in `src`, by its path there, without its tests.
+fn sources() -> Vec<(String, String)> {
+    let mut folders = vec![PathBuf::from(ROOT).join("src")];
+    let mut sources = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let name = path.strip_prefix(Path::new(ROOT).join("src")).unwrap().to_str().unwrap().to_owned();
+                let text = fs::read_to_string(&path).unwrap();
+                sources.push((name, text.split("\n#[cfg(test)]").next().unwrap().to_owned()));
+            }
+        }
+    }
+    assert!(sources.len() > 20);
+    sources.sort();
+    sources
+}
+
+fn is_code(line: &str) -> bool {
+    !line.trim().is_empty() && !line.trim_start().starts_with("//")
+}
+
+fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.lines().enumerate().filter(|(_, line)| is_code(line)).map(|(index, line)| (index + 1, line))
+}
+
+/// The top-level modules in the order of `lib.rs`, each of which may use only those before it.
+fn layers() -> Vec<String> {
+    let lib = read("src/lib.rs");
+    lib.lines().filter_map(|line| Some(line.strip_prefix("pub mod ")?.strip_suffix(';')?.to_owned())).collect()
+}
+
+#[test]
+fn each_layer_uses_only_those_before_it() {
+    let layers = layers();
+    let place = |name: &str| layers.iter().position(|layer| layer == name).unwrap_or_else(|| panic!("no layer {name}"));
+    for (file, text) in sources().iter().filter(|(file, _)| file != "lib.rs" && file != "main.rs") {
+        let layer = place(file.split(['/', '.']).next().unwrap());
+        for (line, text) in code(text) {
+            let mut rest = text;
+            while let Some(at) = rest.find("crate::") {
+                rest = &rest[at + "crate::".len()..];
+                if let Some(names) = rest.strip_prefix('{') {
+                    panic!("{file}:{line}: name one module a line: {{{names}");
+                }
+                let used = rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap();
+                assert!(place(used) <= layer, "{file}:{line}: a lower layer uses {used}");
+            }
+        }
+    }
+}
+
+#[test]
+fn unsafe_stands_in_one_file_and_each_with_its_reason() {
+    for (file, text) in sources() {
+        let lines: Vec<&str> = text.lines().collect();
+        for (line, text) in code(&text) {
+            if text.contains("unsafe") && !text.contains("unsafe_code") {
+                assert_eq!(file, "sys.rs", "{file}:{line}: unsafe");
+                let reason = lines[..line - 1].iter().rev().take_while(|line| line.trim_start().starts_with("//"));
+                assert!(reason.into_iter().any(|line| line.contains("// SAFETY: ")), "{file}:{line}: no SAFETY reason");
+            }
+        }
+        let allows = text.matches("allow(unsafe_code)").count();
+        assert_eq!(allows, usize::from(file == "sys.rs"), "{file}");
+    }
+}
+
+#[test]
+fn what_is_forbidden_where_does_not_stand_there() {
+    for (file, text) in sources() {
+        for (line, text) in code(&text) {
+            let forbid = |what: &str, except: &str| {
+                assert!(!text.contains(what) || file == except, "{file}:{line}: {what} belongs in {except:?} alone");
+            };
+            for clock in ["Instant::now", "SystemTime::now", "UNIX_EPOCH"] {
+                forbid(clock, "clock.rs");
+            }
+            forbid("libc::", "sys.rs");
+            forbid("println!", "");
+            forbid(".unwrap()", "");
+            forbid("thread::", "");
+            if file.starts_with("world/") {
+                for outside in
+                    ["HashMap", "HashSet", "std::fs", "std::io", "std::net", "std::env", "rusqlite", "Instant"]
+                {
+                    forbid(outside, "");
+                }
+            }
+            if !file.starts_with("storage/") {
+                forbid("rusqlite", "");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_file_says_what_it_is_for_and_stays_small() {
+    let mut total = 0;
+    for (file, text) in sources() {
+        assert!(text.starts_with("//! "), "{file} does not open with what it is for");
+        let lines = code(&text).count();
+        assert!(lines <= 500, "{file} has {lines} lines of code");
+        total += lines;
+    }
+    assert!(total <= 6_000, "src has {total} lines of code");
+}
+
+#[test]
+fn there_are_two_direct_dependencies_and_eight_crates_in_all() {
+    let manifest = read("Cargo.toml");
+    let section = manifest.split("\n[dependencies]\n").nth(1).unwrap().split("\n[").next().unwrap();
+    let direct: Vec<&str> =
+        section.lines().filter_map(|line| line.split(" = ").next()).filter(|l| !l.is_empty()).collect();
+    assert_eq!(direct, ["libc", "rusqlite"]);
+    assert_eq!(manifest.matches("dependencies").count(), 1);
+
+    let arguments = ["tree", "--locked", "--edges", "normal", "--prefix", "none", "--format", "{p}"];
+    let tree = Command::new(env!("CARGO")).args(arguments).current_dir(ROOT).output().unwrap();
+    assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
+    let tree = String::from_utf8(tree.stdout).unwrap();
+    let crates: BTreeSet<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert!(crates.len() <= 8, "{crates:?}");
+}
+
+#[test]
+fn the_version_is_the_same_wherever_it_stands() {
+    let version = read("VERSION");
+    assert_eq!(version, format!("{}\n", env!("CARGO_PKG_VERSION")));
+    assert!(read("Dockerfile").contains(&format!("ARG VERSION={version}")));
+}
+
+#[test]
+fn variables_and_their_defaults_are_the_same_everywhere() {
+    let (readme, dockerfile, compose) = (read("README.md"), read("Dockerfile"), read("compose.yaml"));
+    for (name, default, _) in VARIABLES {
+        let row = readme.lines().find(|line| line.starts_with(&format!("| `{name}` |")));
+        let row = row.unwrap_or_else(|| panic!("README does not describe {name}"));
+        assert!(default.is_empty() || row.contains(&format!("`{default}`")), "README: {row}");
+    }
+    for (name, value) in [
+        ("AQEVIA_SQLITE_PATH", "/data/storage.sqlite"),
+        ("AQEVIA_OBSERVABILITY_ADDR", "0.0.0.0:7878"),
+        ("PERSIST_FLUSH_INTERVAL_MS", "1000"),
+        ("PERSIST_BATCH_CAPACITY", "10"),
+    ] {
+        // Once for each of the two images.
+        assert_eq!(dockerfile.matches(&format!("{name}={value}")).count(), 2, "Dockerfile: {name}");
+        let found =
+            [format!("{name}: {value}\n"), format!("{name}: \"{value}\"\n")].iter().any(|l| compose.contains(l));
+        assert!(found, "compose.yaml: {name}");
+        let (_, default, _) = VARIABLES.iter().find(|(known, ..)| *known == name).unwrap();
+        assert!(name == "AQEVIA_SQLITE_PATH" || *default == value, "{name}");
+    }
+}
+
+#[test]
+fn every_metric_and_limit_is_described_in_the_readme() {
+    let readme = read("README.md");
+    let answer = read("src/http/answer.rs");
+    let names = answer.split('"').filter(|text| text.starts_with("aqevia_") || text.starts_with("process_"));
+    let names: BTreeSet<&str> = names.collect();
+    assert!(names.len() > 25);
+    for name in names {
+        assert!(readme.contains(&format!("| `{name}` |")), "README does not describe {name}");
+    }
+    let server = read("src/http/server.rs");
+    let limits = server.split("limits, \"").skip(1).map(|rest| rest.split('"').next().unwrap());
+    let returned = ["linger", "write_deadline", "head_deadline", "idle"];
+    for limit in limits.chain(returned) {
+        assert!(server.contains(&format!("\"{limit}\"")) && readme.contains(&format!("`{limit}`")), "{limit}");
+    }
+    for line in read("src/limits.rs").lines().filter_map(|line| line.strip_prefix("pub const ")) {
+        let name = line.split(':').next().unwrap();
+        let configured = ["_DEFAULT", "INTERVAL_MS_MIN", "INTERVAL_MS_MAX", "CAPACITY_MIN", "CAPACITY_MAX"];
+        if !configured.iter().any(|suffix| name.ends_with(suffix)) {
+            assert!(readme.contains(&format!("| `{name}` |")), "README does not describe {name}");
+        }
+    }
+}
+
+#[test]
+fn every_make_target_that_the_readme_names_exists_and_is_no_file() {
+    let (readme, makefile) = (read("README.md"), read("Makefile"));
+    let phony = makefile.lines().find_map(|line| line.strip_prefix(".PHONY: ")).unwrap();
+    let named = readme.split("make ").skip(1).map(|rest| rest.split(|c: char| !c.is_ascii_lowercase()).next().unwrap());
+    let code: BTreeSet<&str> = named.filter(|name| readme.contains(&format!("`make {name}"))).collect();
+    assert!(code.contains("test") && code.contains("run"));
+    for target in code {
+        assert!(makefile.contains(&format!("\n{target}:")) && phony.split(' ').any(|name| name == target), "{target}");
+    }
+}
+
+#[test]
+fn the_world_that_the_readme_teaches_works_as_printed() {
+    let readme = read("README.md");
+    let text = readme.split("```json5\n").nth(1).unwrap().split("```").next().unwrap();
+    let world = aqevia_engine::storage::worldfile::read(text, 1).unwrap_or_else(|problems| panic!("{problems:#?}"));
+    assert_eq!(world.counts().of(aqevia_engine::world::Kind::Room), 3);
+}
