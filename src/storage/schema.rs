@@ -123,12 +123,15 @@ fn header(path: &Path) -> std::io::Result<Vec<u8>> {
 /// Finds out what lies at `path` without changing it.
 pub fn inspect(path: &Path, scrutiny: Scrutiny) -> Result<Found, StorageError> {
     let header = match header(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Found::Empty),
+        Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
         header => header.map_err(StorageError::io("read", path))?,
     };
     let foreign = |what: String| Err(StorageError::new(path, Failure::Foreign(what)));
     if header.is_empty() {
-        return Ok(Found::Empty);
+        // SQLite would delete the log unread, and with it the last flushes of a database that was moved without it.
+        let orphaned = fs::metadata(wal_of(path)).is_ok_and(|log| log.len() > 0);
+        let what = "the -wal file beside it is another database's: put the two together again, or move it away";
+        return if orphaned { foreign(what.to_owned()) } else { Ok(Found::Empty) };
     }
     if header.len() < 100 || !header.starts_with(b"SQLite format 3\0") {
         return foreign("the file is no SQLite database".to_owned());

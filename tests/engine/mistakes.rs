@@ -128,6 +128,20 @@ fn an_empty_file_is_an_empty_database() {
 }
 
 #[test]
+fn a_log_without_its_database_is_not_thrown_away() {
+    let folder = Folder::new();
+    let engine = Engine::start(&folder);
+    engine.wait_for_tick(20);
+    let promised = engine.status_number("$.storage.persisted_tick");
+    engine.kill();
+    fs::rename(folder.database(), folder.join("moved.sqlite")).unwrap();
+    let (code, stderr) = refusal(&folder, &[]);
+    assert!(code == 3 && stderr.contains("put the two together again"), "{code}: {stderr}");
+    fs::rename(folder.join("moved.sqlite"), folder.database()).unwrap();
+    assert!(Engine::start(&folder).status_number("$.world.tick") >= promised);
+}
+
+#[test]
 fn a_second_engine_is_refused_and_told_who_was_first() {
     let folder = Folder::new();
     let first = Engine::start(&folder);
