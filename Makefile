@@ -1,0 +1,95 @@
+# What there is to do; `make` alone lists it. A second World: COMPOSE_PROJECT_NAME and the ENGINE_* of compose.yaml.
+SHELL := bash
+COMPOSE := docker compose
+ENGINE := aqevia-engine
+BACKUPS := backups
+# What the recipes below run in the engine's container, and in one beside it that has the same image and volume.
+IN := $(COMPOSE) exec -T $(ENGINE)
+BESIDE := $(COMPOSE) run --rm -T --no-deps --entrypoint sh $(ENGINE) -euc
+VOLUME = $(shell $(COMPOSE) config | sed -n '/^volumes:/,$$s/^    name: //p')
+ASK = [ "$(YES)" = 1 ] || { read -rp 'Type yes: ' answer && [ "$$answer" = yes ]; } || \
+	{ echo 'Nothing was changed.' >&2; exit 1; }
+
+.DEFAULT_GOAL := help
+.PHONY: help run test docker up down logs smoke backup restore reset audit
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## build and run the World here, without Docker; its database: storage.sqlite; Ctrl-C ends it
+	cargo run --release --locked
+
+test: ## format, clippy and all tests, without Docker
+	cargo fmt --all -- --check
+	cargo clippy --locked --all-targets --all-features -- -D warnings
+	cargo test --locked
+
+docker: ## build the image aqevia-engine:dev
+	docker build -t aqevia-engine:dev .
+
+up: ## build and start the World in a container, and wait until it is healthy
+	$(COMPOSE) up --build --detach --wait
+	@echo "The World is at http://$$($(COMPOSE) port $(ENGINE) 7878 | sed s/0.0.0.0/localhost/)/"
+
+down: ## stop the World and remove its container; its volume stays
+	$(COMPOSE) down
+
+logs: ## follow the World's log; Ctrl-C ends the following, not the World
+	$(COMPOSE) logs --follow --tail 100
+
+smoke: ## try images and operations in containers of its own; they are gone afterwards
+	tests/docker/smoke.sh
+
+backup: ## copy the World into backups/ while it runs, and check the copy
+	@set -euo pipefail; \
+	container=$$($(COMPOSE) ps --quiet $(ENGINE)); \
+	[ -n "$$container" ] || { echo 'No World runs here: make up' >&2; exit 1; }; \
+	image=$$(docker inspect --format '{{.Image}}' "$$container"); \
+	mkdir -p "$(BACKUPS)"; \
+	file="$(BACKUPS)/aqevia-$$(date -u +%Y-%m-%dT%H%M%SZ).sqlite"; \
+	partial=$$(mktemp "$(BACKUPS)/.partial-XXXXXX"); inside=/data/backup-$${partial##*-}.sqlite; \
+	trap 'rm -f "$$partial"; $(IN) rm -f "$$inside" </dev/null' EXIT; \
+	$(IN) aqevia-engine backup "$$inside" </dev/null; \
+	$(IN) cat "$$inside" </dev/null >"$$partial"; \
+	docker run --rm --interactive --network none --entrypoint sh "$$image" \
+	  -euc 'cat >/tmp/copy.sqlite; aqevia-engine check /tmp/copy.sqlite' <"$$partial"; \
+	[ ! -e "$$file" ] || { echo "$$file exists" >&2; exit 1; }; \
+	chmod 644 "$$partial"; mv "$$partial" "$$file"; \
+	echo "$$file"
+
+restore: ## put a backup in the World's place: make restore FROM=backups/...; asks first, YES=1 does not
+	@set -euo pipefail; \
+	[ -f "$(FROM)" ] || { echo 'Say which: make restore FROM=backups/...' >&2; exit 2; }; \
+	echo "This puts $(FROM) in the place of the World in the volume $(VOLUME)."; $(ASK); \
+	$(BESIDE) 'cat >/data/restore.partial; aqevia-engine check /data/restore.partial | grep ^database || \
+	  { rm /data/restore.partial; echo "This is no backup: nothing was changed." >&2; exit 1; }' <"$(FROM)"; \
+	$(COMPOSE) stop; \
+	$(BESIDE) 'cd /data; rm -f storage.sqlite-wal storage.sqlite-shm; mv restore.partial storage.sqlite; sync' \
+	  </dev/null; \
+	$(COMPOSE) up --detach --wait
+
+reset: ## forget the World and found a new one; asks first, YES=1 does not
+	@echo "This destroys the World in the volume $(VOLUME)."; $(ASK)
+	$(COMPOSE) down
+	docker volume rm --force $(VOLUME)
+	$(COMPOSE) up --build --detach --wait
+
+audit: ## what an auditor asks for first: dependencies, lines, unsafe, limits
+	@echo '== Direct dependencies'; cargo tree --locked --depth 1
+	@echo; echo '== All dependencies, with licences'; cargo tree --locked --format '{p} {l}'
+	@echo; echo '== Lines, blank ones aside'
+	@find src -name '*.rs' | LC_ALL=C sort | xargs awk ' \
+	  BEGIN { printf "%7s %8s %7s\n", "code", "comments", "tests" } \
+	  FNR == 1 { file[++files] = FILENAME; tests = 0 } \
+	  /^#\[cfg\(test\)\]/ { tests = 1 } \
+	  NF { kind = tests ? 3 : $$1 ~ "^//" ? 2 : 1; lines[FILENAME, kind]++; lines["total", kind]++ } \
+	  END { file[++files] = "total"; for (f = 1; f <= files; f++) \
+	    printf "%7d %8d %7d  %s\n", lines[file[f], 1], lines[file[f], 2], lines[file[f], 3], file[f] }'
+	@echo; echo '== Every unsafe, with its reason'
+	@find src -name '*.rs' | LC_ALL=C sort | xargs awk ' \
+	  /SAFETY:/ { shown = 1 } \
+	  /unsafe( *{| fn| impl| extern)/ && $$1 !~ "^//" { open = 1; count++; if (!shown) print "NO REASON GIVEN:" } \
+	  shown || open { print FILENAME ":" FNR ":" $$0 } \
+	  open { depth += gsub(/{/, "{") - gsub(/}/, "}"); if (depth <= 0) shown = open = depth = 0 } \
+	  END { print count + 0, "in all" }'
+	@echo; echo '== Every limit'; grep -E '^(// |/// |pub const )' src/limits.rs

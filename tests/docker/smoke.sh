@@ -1,0 +1,410 @@
+#!/usr/bin/env bash
+# Tries the images, compose.yaml and the operations of Makefile and README in real containers, and removes all it made,
+# however it ends. Needs docker with compose and buildx, bash, curl, make and coreutils. Every run has names and a port
+# of its own, so several may run side by side. It reads from top to bottom; after `checking` comes what must hold.
+set -Eeuo pipefail
+cd "$(dirname "$0")/../.."
+# What is mounted into a container must be readable by aqevia.
+umask 022
+
+run=aqevia-smoke-$(date +%s)-$$
+work=$(mktemp -d)
+output=$work/output
+passed=0 doing='preparing' where='' said=''
+export COMPOSE_PROJECT_NAME=$run ENGINE_IMAGE_TAG=$run ENGINE_VOLUME=$run ENGINE_PORT=127.0.0.1:0
+export COMPOSE_DISABLE_ENV_FILE=1
+unset COMPOSE_FILE COMPOSE_PROFILES ENGINE_MEMORY AQEVIA_LOG_LEVEL
+dev=aqevia-engine:$run runtime=aqevia-engine:$run-runtime changed=aqevia-engine:$run-changed
+
+# --- helpers
+
+checking() { doing=$1; }
+ok() { passed=$((passed + 1)) && echo "ok: $doing"; }
+complain() { echo "$*" | tee -a "$output" >&2; return 1; }
+quietly() { "$@" >>"$output" 2>&1; }
+equal() { [ "$1" = "$2" ] || complain "expected \"$1\", got \"$2\""; }
+at_least() { [ "$2" -ge "$1" ] || complain "expected at least $1, got $2"; }
+at_most() { [ "$2" -le "$1" ] || complain "expected at most $1, got $2"; }
+contains() { [[ $2 == *"$1"* ]] || complain "expected \"$1\" in \"$2\""; }
+
+# exits CODE COMMAND...: the command must end so; what it printed stands in `said`.
+exits() {
+  local want=$1 got=0
+  shift
+  said=$("$@" 2>&1) || got=$?
+  echo "$said" >>"$output"
+  [ "$got" = "$want" ] || complain "exit code $got instead of $want: $* said: $said"
+}
+
+# within SECONDS COMMAND...: tries again until the command succeeds.
+within() {
+  local end=$((SECONDS + $1))
+  shift
+  until "$@"; do
+    [ "$SECONDS" -lt "$end" ] || complain "this did not come true in time: $*" || return
+    sleep 0.1
+  done
+}
+
+# The project beside the first, with a volume of its own.
+second() { COMPOSE_PROJECT_NAME=$run-second ENGINE_VOLUME=$run-second "$@"; }
+# A container beside those of compose.
+container() { docker run --rm --label "$run" "$@"; }
+inside() { docker compose exec -T aqevia-engine "$@" </dev/null; }
+id() { docker compose ps --all --quiet aqevia-engine; }
+state() { docker inspect --format "{{.State.$1}}" "$(id)"; }
+healthy() { [ "$(docker inspect --format '{{.State.Health.Status}}' "$1")" = healthy ]; }
+# Docker picks the port anew at every start.
+url() { echo "http://$(docker compose port aqevia-engine 7878)"; }
+get() { curl --silent --show-error --fail --max-time 5 "$(url)$1"; }
+code() { curl --silent --output /dev/null --max-time 5 --write-out '%{http_code}' "${@:2}" "$(url)$1"; }
+ready() { get /ready >/dev/null 2>&1; }
+number() { sed -n "s/.*\"$1\":\([0-9]*\).*/\1/p"; }
+tick() { get /status | number tick; }
+persisted() { get /status | number persisted_tick; }
+past() { [ "$(tick)" -ge "$1" ] 2>/dev/null; }
+# The tick at which the World began when it was started last.
+began_at() { last_tick_of listening; }
+last_tick_of() { docker compose logs --no-log-prefix | sed -n "s/.* msg=$1 .*\<tick=\([0-9]*\).*/\1/p" | tail -n 1; }
+variables() {
+  docker inspect --format '{{range .Config.Env}}{{println .}}{{end}}' "$1" | grep -E '^(AQEVIA|PERSIST)_.*=' | sort
+}
+declared() {
+  docker image inspect --format '{{.Config.User}} {{json .Config.Entrypoint}} {{json .Config.Cmd}} {{.Config.WorkingDir}}
+    {{json .Config.Volumes}} {{json .Config.ExposedPorts}} {{.Config.StopSignal}} {{json .Config.Healthcheck}}
+    {{with .Config.Labels}}{{index . "org.opencontainers.image.title"}}:
+    {{index . "org.opencontainers.image.description"}}
+    {{index . "org.opencontainers.image.version"}}{{end}}' "$1"
+}
+megabytes() { echo "$(($(docker image inspect --format '{{.Size}}' "$1") / 1000000)) MB"; }
+
+# --- the end, whatever it is
+
+leftovers() {
+  docker ps --all --quiet --filter "label=$run"
+  docker ps --all --quiet --filter "name=$run"
+  docker volume ls --quiet --filter "name=$run"
+  docker network ls --quiet --filter "name=$run"
+  docker images --quiet "aqevia-engine:$run*"
+}
+
+remove() {
+  docker ps --all --quiet --filter "label=$run" | xargs -r docker rm --force --volumes
+  second docker compose down --volumes --timeout 1
+  docker compose down --volumes --timeout 1
+  docker volume ls --quiet --filter "name=$run" | xargs -r docker volume rm --force
+  docker images --format '{{.Repository}}:{{.Tag}}' "aqevia-engine:$run*" | xargs -r docker rmi --force
+}
+
+finish() {
+  local status=$? failed=0 container
+  trap - EXIT ERR
+  trap '' INT TERM HUP
+  set +e
+  if [ "$status" != 0 ]; then
+    failed=1
+    echo "--- the last lines of what the commands printed"
+    tail -n 40 "$output"
+    for container in $(docker ps --all --quiet --filter "name=$run"); do
+      docker inspect --format '--- the log of {{.Name}}, {{.State.Status}}, exit code {{.State.ExitCode}}' "$container"
+      docker logs --tail 40 "$container"
+    done
+    echo "FAILED: $doing ($where)"
+  fi
+  quietly remove
+  if [ -n "$(leftovers)" ]; then
+    failed=$((failed + 1))
+    echo "FAILED: to remove $(leftovers | xargs)"
+  fi
+  rm -rf "$work"
+  echo "$passed passed, $failed failed"
+  [ "$failed" = 0 ] || exit 1
+}
+# The line out here, not the one inside a helper.
+trap 'where="line $LINENO"; [ ${#FUNCNAME[@]} -lt 2 ] || where="line ${BASH_LINENO[-2]}"' ERR
+trap finish EXIT
+trap 'where=interrupted; exit 130' INT
+trap 'where=interrupted; exit 143' TERM HUP
+
+# --- the images
+
+checking 'the development image builds'
+quietly docker compose build
+ok
+
+checking 'the runtime image builds'
+quietly docker build --target runtime --tag "$runtime" .
+ok
+echo "    size of the development image $(megabytes "$dev"), of the runtime image $(megabytes "$runtime")"
+
+checking 'both images declare user, entrypoint, volume, port, stop signal, health check and labels, and the same'
+said=$(declared "$dev")
+contains 'aqevia ["aqevia-engine"] null /app' "$said"
+contains '{"/data":{}} {"7878/tcp":{}} SIGTERM' "$said"
+contains '["CMD","aqevia-engine","healthcheck"]' "$said"
+contains "    $(cat VERSION)" "$said"
+equal "$said" "$(declared "$runtime")"
+ok
+
+checking 'both images set the four variables'
+printf '%s\n' AQEVIA_OBSERVABILITY_ADDR=0.0.0.0:7878 AQEVIA_SQLITE_PATH=/data/storage.sqlite \
+  PERSIST_BATCH_CAPACITY=10 PERSIST_FLUSH_INTERVAL_MS=1000 >"$work/variables"
+equal "$(cat "$work/variables")" "$(variables "$dev")"
+equal "$(cat "$work/variables")" "$(variables "$runtime")"
+ok
+
+checking 'format, clippy and release build run in /app/src of the development image, as aqevia and without a network'
+for command in 'fmt --all -- --check' 'clippy --all-targets --all-features -- -D warnings' 'build --release --locked'; do
+  # shellcheck disable=SC2086 # the words of a command
+  quietly container --network none --workdir /app/src --entrypoint cargo "$dev" $command
+done
+ok
+
+checking 'the runtime image holds no toolchain and no sources'
+equal VERSION "$(container --entrypoint ls "$runtime" -A /app)"
+exits 127 container --entrypoint sh "$runtime" -c cargo
+ok
+
+checking 'a change in src rebuilds the engine, but not SQLite'
+mkdir "$work/tree"
+cp -r .cargo .clippy.toml .dockerignore .rustfmt.toml Cargo.lock Cargo.toml Dockerfile Makefile README.md VERSION \
+  compose.yaml src tests "$work/tree"
+printf '//! Changed.\n\nfn main() {\n    println!("changed");\n}\n' >"$work/tree/src/main.rs"
+exits 0 docker build --progress plain --tag "$changed" "$work/tree"
+[[ $said != *'Compiling libsqlite3-sys'* ]] || complain 'SQLite was compiled again'
+equal changed "$(container "$changed")"
+ok
+
+# --- a World
+
+checking 'docker compose up: the container gets healthy'
+quietly docker compose up --build --detach
+within 60 healthy "$(id)"
+ok
+
+checking '/health, /ready, /status and /metrics answer through the published port'
+equal '{"status":"ok"}' "$(get /health)"
+equal '{"status":"ready"}' "$(get /ready)"
+contains "\"version\":\"$(cat VERSION)\"" "$(get /status)"
+contains '"backend":"sqlite","ready":true' "$(get /status)"
+contains 'aqevia_build_info{version="' "$(get /metrics)"
+ok
+
+checking 'the page for people is there, other paths are not, and nothing can be changed'
+equal 200 "$(code /)"
+equal 404 "$(code /nothing)"
+equal 405 "$(code /health --request POST --header 'Content-Length: 0')"
+ok
+
+checking 'the engine runs as aqevia, not as root, and without capabilities'
+equal aqevia "$(inside stat --format %U /proc/1)"
+equal aqevia "$(inside id --user --name)"
+[ "$(inside id --user)" != 0 ]
+equal 0000000000000000 "$(inside sed -n 's/^CapEff:\t//p' /proc/1/status)"
+equal 0000000000000000 "$(inside sed -n 's/^CapBnd:\t//p' /proc/1/status)"
+equal 1 "$(inside sed -n 's/^NoNewPrivs:\t//p' /proc/1/status)"
+ok
+
+checking 'the root filesystem is read-only, /tmp is not'
+for folder in /app /usr/local/bin /home /; do
+  exits 1 inside touch "$folder/probe"
+  contains 'Read-only file system' "$said"
+done
+exits 0 inside touch /tmp/probe
+ok
+
+checking 'memory, processes and logs are limited, and there is time for a last flush'
+limits='{{.HostConfig.Memory}} {{.HostConfig.PidsLimit}} {{.HostConfig.LogConfig.Config}} {{.Config.StopTimeout}}'
+equal '536870912 64 map[max-file:5 max-size:10m] 30' "$(docker inspect --format "$limits" "$(id)")"
+ok
+
+checking '/app/VERSION is the VERSION of the repository and belongs to aqevia'
+equal "$(cat VERSION)" "$(inside cat /app/VERSION)"
+equal aqevia "$(inside stat --format %U /app/VERSION)"
+ok
+
+checking 'compose.yaml sets the same variables as the image'
+equal "$(cat "$work/variables")" "$(variables "$(id)")"
+ok
+
+checking 'the data belongs to aqevia and can be listed from inside and through the volume'
+equal aqevia:aqevia "$(inside sh -c 'stat --format %U:%G /data /data/* | sort -u')"
+contains storage.sqlite "$(inside ls -la /data)"
+contains storage.sqlite "$(docker run --rm -v "$ENGINE_VOLUME":/data alpine ls /data)"
+ok
+
+checking 'a second engine on the same volume is refused and told who holds it'
+exits 3 container -v "$ENGINE_VOLUME":/data "$dev"
+holder=$(id)
+contains 'in use by another engine' "$said"
+contains "${holder:0:12}" "$said"
+before=$(tick)
+within 10 past $((before + 1))
+ok
+
+# --- it comes back
+
+checking 'docker compose restart: the World goes on from persisted_tick or later'
+within 30 past 20
+before=$(persisted)
+at_least 1 "$before"
+quietly docker compose restart
+within 30 ready
+at_least "$before" "$(began_at)"
+equal 1 "$(docker compose logs | grep -c 'founded a new world')"
+ok
+
+checking 'three times docker kill -s KILL and start: the World goes on from persisted_tick or later'
+for ((kill = 0; kill < 3; kill++)); do
+  # At another moment between two flushes each time.
+  before=$(tick)
+  within 30 past $((before + 3 + RANDOM % 12))
+  before=$(persisted)
+  quietly docker kill -s KILL "$(id)"
+  equal 137 "$(state ExitCode)"
+  quietly docker compose start
+  within 30 ready
+  at_least "$before" "$(began_at)"
+done
+equal 1 "$(docker compose logs | grep -c 'founded a new world')"
+ok
+
+checking 'docker compose stop: exit code 0 within two seconds, and nothing unsaved'
+asked_ms=$(date +%s%3N)
+quietly docker compose stop
+equal 0 "$(state ExitCode)"
+finished=$(state FinishedAt)
+at_most 2000 "$(($(date --date "$finished" +%s%3N) - asked_ms))"
+quietly docker compose start
+within 30 ready
+equal "$(last_tick_of stopped)" "$(began_at)"
+ok
+
+# --- backup and restore
+
+# examined DATABASE-FOLDER-OR-VOLUME FILE: one line about the World in it, with its tick and digest.
+examined() { container -v "$1":/examined:ro "$dev" check "/examined/$2" | grep '^database of '; }
+began_with() { sed -n 's/.*: tick \([0-9]*\),.*/\1/p' <<<"$1"; }
+
+checking 'a live backup passes the check, and the World goes on'
+mkdir "$work/backups"
+before=$(persisted)
+quietly inside aqevia-engine backup /data/copy.sqlite
+quietly docker compose cp aqevia-engine:/data/copy.sqlite "$work/backups/"
+quietly inside rm /data/copy.sqlite
+backup=$(examined "$work/backups" copy.sqlite)
+at_least "$before" "$(began_with "$backup")"
+within 10 past "$(($(began_with "$backup") + 1))"
+ok
+
+checking 'a backup never overwrites'
+exits 3 inside aqevia-engine backup /data/storage.sqlite
+contains 'exists' "$said"
+ok
+
+checking 'restored into a fresh volume it is the same World, and a second engine beside the first goes on with it'
+quietly second docker compose create
+second docker compose run --rm -T --entrypoint sh aqevia-engine -c 'cat >/data/storage.sqlite' \
+  <"$work/backups/copy.sqlite" 2>>"$output"
+equal "$backup" "$(examined "$run-second" storage.sqlite)"
+quietly second docker compose start
+second within 30 ready
+equal "$(began_with "$backup")" "$(second began_at)"
+ready
+ok
+
+checking 'make backup, while the World runs, leaves one checked copy and nothing else'
+exits 0 make backup BACKUPS="$work/made"
+contains 'database of ' "$said"
+made=$(ls -A "$work/made")
+contains .sqlite "$made"
+equal 1 "$(wc -l <<<"$made")"
+backup=$(examined "$work/made" "$made")
+equal '' "$(inside sh -c 'ls /data | grep -v ^storage.sqlite || true')"
+ok
+
+checking 'make restore puts it in the place of another World, and refuses what is no backup'
+exits 2 second make restore YES=1 FROM=src/builtin.json5
+contains 'nothing was changed' "$said"
+quietly second make restore YES=1 FROM="$work/made/$made"
+equal "$(began_with "$backup")" "$(second began_at)"
+quietly second docker compose down
+ok
+
+checking 'a tar of the volume, made while the engine is stopped, restores into a fresh volume'
+quietly docker compose stop
+docker run --rm -v "$ENGINE_VOLUME":/data -v "$work/backups":/backup alpine \
+  sh -c 'cd /data && tar czf /backup/aqevia-data-$(date +%F).tgz .'
+backup=$(examined "$ENGINE_VOLUME" storage.sqlite)
+quietly docker compose start
+quietly docker volume rm "$run-second"
+quietly second docker compose create
+docker run --rm -v "$run-second":/data -v "$work/backups":/backup:ro alpine \
+  sh -c 'cd /data && tar xzf /backup/aqevia-data-*.tgz'
+equal "$backup" "$(examined "$run-second" storage.sqlite)"
+quietly second docker compose start
+second within 30 ready
+equal "$(began_with "$backup")" "$(second began_at)"
+equal aqevia:aqevia "$(second inside sh -c 'stat --format %U:%G /data /data/* | sort -u')"
+quietly second docker compose down
+ok
+
+checking 'the runtime image goes on with the same volume and gets healthy'
+runtime_id=$(docker run --detach --label "$run" --name "$run-runtime" --read-only --cap-drop ALL \
+  -v "$run-second":/data "$runtime")
+within 60 healthy "$runtime_id"
+equal aqevia "$(docker exec "$runtime_id" id --user --name)"
+equal "$(cat VERSION)" "$(docker exec "$runtime_id" cat /app/VERSION)"
+equal aqevia "$(docker exec "$runtime_id" stat --format %U /app/VERSION)"
+contains 'tick=' "$(docker logs "$runtime_id")"
+[[ $(docker logs "$runtime_id") != *'founded a new world'* ]] || complain 'it did not find the World'
+quietly docker stop "$runtime_id"
+equal 0 "$(docker inspect --format '{{.State.ExitCode}}' "$runtime_id")"
+ok
+
+# --- reset
+
+checking 'reset: down, docker volume rm, up --build found a new World at tick 0'
+within 30 ready
+before=$(tick)
+quietly docker compose down
+quietly docker volume rm "$ENGINE_VOLUME"
+quietly docker compose up --build --detach
+within 30 ready
+equal 0 "$(began_at)"
+contains 'founded a new world' "$(docker compose logs)"
+at_most "$before" "$(tick)"
+ok
+
+checking 'make reset asks first'
+within 30 past 1
+exits 2 make reset </dev/null
+contains "$ENGINE_VOLUME" "$said"
+ready
+ok
+
+# --- mistakes
+
+checking 'wrong configuration: exit code 2, and every mistake is named'
+exits 2 container -e PERSIST_FLUSH_INTERVAL_MS=9 -e PERSIST_BATCH_CAPACITY=ten \
+  -e AQEVIA_SQLITE_PATH=/nowhere/it.sqlite "$dev"
+contains 'PERSIST_FLUSH_INTERVAL_MS="9": accepted is' "$said"
+contains 'PERSIST_BATCH_CAPACITY="ten": accepted is' "$said"
+contains 'AQEVIA_SQLITE_PATH="/nowhere/it.sqlite": accepted is' "$said"
+exits 2 container "$dev" dance
+contains 'aqevia-engine --help' "$said"
+ok
+
+checking 'a folder that is not writable, and a file that is no database: exit code 3, nothing changed'
+exits 3 container --read-only --tmpfs /data:mode=755 "$dev"
+# shellcheck disable=SC2016 # meant for the shell inside
+exits 3 container --entrypoint sh "$dev" -c \
+  'echo "not a database" >/data/storage.sqlite; aqevia-engine; code=$?; cat /data/storage.sqlite; exit $code'
+contains 'docker volume rm' "$said"
+contains 'not a database' "$said"
+ok
+
+checking 'an address that is not there: exit code 4; a health check without an engine: exit code 1'
+exits 4 container -e AQEVIA_OBSERVABILITY_ADDR=192.0.2.1:7878 "$dev"
+exits 1 container "$dev" healthcheck
+ok
