@@ -9,7 +9,7 @@ use std::process;
 use std::time::Duration;
 
 use crate::clock;
-use crate::config::{Config, VARIABLES};
+use crate::config::{Config, Unknown, VARIABLES};
 use crate::engine::{End, Engine, StartError, read_world_file};
 use crate::limits::HEALTHCHECK_MS_MAX;
 use crate::log::{Level, Log};
@@ -93,14 +93,16 @@ Environment (an empty value counts as unset):
 
 fn run() -> Result<(), Exit> {
     let mut log = Log::new(Level::Info);
-    let (config, unknown) = read_config()?;
-    log.set_level(config.log_level);
+    let (config, unknown) = read_config();
+    if let Ok(config) = &config {
+        log.set_level(config.log_level);
+    }
     for unknown in unknown {
         let nearest = unknown.nearest.unwrap_or("none");
         log.warn("an unknown variable is ignored", &[("variable", &unknown.variable), ("nearest", &nearest)]);
     }
     end_on_panic();
-    match Engine::start(config, log)?.run() {
+    match Engine::start(config?, log)?.run() {
         End::Saved => Ok(()),
         End::Unsaved => Err(Exit(FAILED, "the last changes could not be saved; the log says why".to_owned())),
     }
@@ -119,15 +121,17 @@ fn end_on_panic() {
     }));
 }
 
-fn read_config() -> Result<(Config, Vec<crate::config::Unknown>), Exit> {
-    Config::read(std::env::vars_os()).map_err(|mistakes| {
+fn read_config() -> (Result<Config, Exit>, Vec<Unknown>) {
+    let (config, unknown) = Config::read(std::env::vars_os());
+    let config = config.map_err(|mistakes| {
         let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
         Exit(USAGE, lines.join("\n"))
-    })
+    });
+    (config, unknown)
 }
 
 fn config() -> Result<Config, Exit> {
-    read_config().map(|(config, _)| config)
+    read_config().0
 }
 
 fn backup(to: &OsStr) -> Result<(), Exit> {

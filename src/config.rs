@@ -85,10 +85,11 @@ pub struct Unknown {
 }
 
 impl Config {
-    /// Reads the engine's variables out of `environment`. An empty value counts as unset.
+    /// Reads the engine's variables out of `environment`, and names those that only look like them. An empty value
+    /// counts as unset.
     pub fn read(
         environment: impl IntoIterator<Item = (OsString, OsString)>,
-    ) -> Result<(Config, Vec<Unknown>), Vec<Mistake>> {
+    ) -> (Result<Config, Vec<Mistake>>, Vec<Unknown>) {
         let ours = |name: &OsStr| name.to_str().is_some_and(|n| n.starts_with("AQEVIA_") || n.starts_with("PERSIST_"));
         let environment: Vec<(String, OsString)> = environment
             .into_iter()
@@ -128,7 +129,7 @@ impl Config {
             world_path: reader.world_file(),
             log_level: reader.log_level(),
         };
-        if reader.mistakes.is_empty() { Ok((config, unknown)) } else { Err(reader.mistakes) }
+        (if reader.mistakes.is_empty() { Ok(config) } else { Err(reader.mistakes) }, unknown)
     }
 }
 
@@ -214,7 +215,9 @@ mod tests {
 
     fn read(variables: &[(&str, &str)]) -> Result<(Config, Vec<Unknown>), Vec<String>> {
         let environment = variables.iter().map(|(name, value)| (name.into(), value.into()));
-        Config::read(environment).map_err(|mistakes| mistakes.iter().map(Mistake::to_string).collect())
+        let (config, unknown) = Config::read(environment);
+        let config = config.map_err(|mistakes| mistakes.iter().map(Mistake::to_string).collect());
+        config.map(|config| (config, unknown))
     }
 
     #[test]

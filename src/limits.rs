@@ -57,8 +57,8 @@ pub const PROBLEMS_LISTED_MAX: usize = 100;
 
 /// Ticks in a world minute.
 pub const TICKS_PER_MINUTE: u64 = 10;
-/// Bytes of a world file.
-pub const WORLD_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Bytes of a world file. Founding a world from it takes up to 50 times as much memory.
+pub const WORLD_FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// Bytes of a tag: the short name by which a world file speaks of a room, thing or creature.
 pub const TAG_BYTES_MAX: usize = 32;
 /// Bytes of the name of an entity or of the world.

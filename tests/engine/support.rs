@@ -78,7 +78,7 @@ pub fn output(command: &mut Command) -> (i32, String, String) {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || sender.send(child.wait_with_output().unwrap()));
     let Ok(Output { status, stdout, stderr }) = receiver.recv_timeout(PATIENCE) else {
-        Command::new("kill").args(["-s", "KILL", &process]).status().unwrap();
+        send_signal(&process, "KILL");
         panic!("{command:?} did not end");
     };
     let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -167,8 +167,7 @@ impl Engine {
     }
 
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
-        assert!(status.success());
+        send_signal(&self.child.id().to_string(), name);
     }
 
     /// Ends the engine by a signal and waits until it is gone.
@@ -199,6 +198,12 @@ impl Drop for Engine {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// By way of the shell, which has `kill` built in where no program of that name is installed.
+pub fn send_signal(process: &str, name: &str) {
+    let status = Command::new("sh").args(["-c", "kill -s $0 $1", name, process]).status().unwrap();
+    assert!(status.success());
 }
 
 /// Waits for a condition, with a limit.

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use rusqlite::Connection;
 
-use crate::support::{Engine, Folder, PATIENCE, command, query, wait_for};
+use crate::support::{Engine, Folder, PATIENCE, command, query, send_signal, wait_for};
 
 /// Waits until flushes fail, checks all that must show it, and returns the reason.
 fn expect_unready(engine: &Engine) -> String {
@@ -199,7 +199,7 @@ fn a_log_that_nobody_reads_holds_nothing_up() {
     drop(reader);
     wait_for("lines to be dropped", || (dropped() > 10).then_some(()));
     assert!(get("/health").starts_with("HTTP/1.1 200"));
-    Command::new("kill").arg(child.id().to_string()).status().unwrap();
+    send_signal(&child.id().to_string(), "TERM");
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
