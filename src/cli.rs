@@ -9,10 +9,10 @@ use std::process;
 use std::time::Duration;
 
 use crate::clock;
-use crate::config::{Config, Unknown, VARIABLES};
+use crate::config::{self, Config, Unknown, VARIABLES};
 use crate::engine::{End, Engine, StartError, read_world_file};
 use crate::limits::HEALTHCHECK_MS_MAX;
-use crate::log::{Level, Log};
+use crate::log::{Level, Log, Output};
 use crate::storage::schema::{Scrutiny, has_sqlite_magic};
 use crate::storage::{self, StorageError, export, worldfile};
 use crate::world::{Kind, World};
@@ -52,7 +52,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         ["healthcheck"] => healthcheck(),
         ["backup", _] => backup(&arguments[1]),
         ["check", _] => check(&arguments[1]),
-        ["export"] => config().and_then(|config| print(&export::export(&open(&config.sqlite_path)?))),
+        ["export"] => read_config().0.and_then(|config| print(&export::export(&open(&config.sqlite_path)?))),
         ["--version" | "-V"] => print(&format!("aqevia-engine {}\n", env!("CARGO_PKG_VERSION"))),
         ["--help" | "-h" | "help"] => print(&help()),
         _ => Err(Exit(USAGE, format!("cannot make sense of {:?}\nTry: aqevia-engine --help", words.join(" ")))),
@@ -60,8 +60,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     match done {
         Ok(()) => 0,
         Err(Exit(code, message)) => {
-            // With standard error closed there is nobody left to tell but by the exit code.
-            message.lines().for_each(|line| _ = writeln!(io::stderr(), "aqevia-engine: {line}"));
+            // With standard error closed or full there is nobody left to tell but by the exit code.
+            let mut stderr = Output::stderr();
+            message.lines().for_each(|line| _ = stderr.write(&format!("aqevia-engine: {line}\n")));
             code
         }
     }
@@ -130,12 +131,8 @@ fn read_config() -> (Result<Config, Exit>, Vec<Unknown>) {
     (config, unknown)
 }
 
-fn config() -> Result<Config, Exit> {
-    read_config().0
-}
-
 fn backup(to: &OsStr) -> Result<(), Exit> {
-    let from = config()?.sqlite_path;
+    let from = read_config().0?.sqlite_path;
     let tick = storage::backup::backup(&from, Path::new(to))?;
     print(&format!("backup of tick {} written to {}\n", tick.0, Path::new(to).display()))
 }
@@ -169,20 +166,22 @@ fn open(path: &Path) -> Result<World, StorageError> {
     Ok(storage::examine(path, Scrutiny::Quick)?.world)
 }
 
+/// Whatever goes wrong is one failure: a health check has no other answer than yes or no.
 fn healthcheck() -> Result<(), Exit> {
-    let mut address = config()?.observability_addr;
-    if address.port() == 0 {
-        return Err(Exit(USAGE, "healthcheck needs a fixed port in AQEVIA_OBSERVABILITY_ADDR".to_owned()));
-    }
+    let address = config::observability_addr(std::env::vars_os());
+    let mut address = address.map_err(|mistake| Exit(FAILED, mistake.to_string()))?;
     match address.ip() {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => address.set_ip(Ipv4Addr::LOCALHOST.into()),
         IpAddr::V6(Ipv6Addr::UNSPECIFIED) => address.set_ip(Ipv6Addr::LOCALHOST.into()),
         _ => (),
     }
     match ask_health(address) {
-        Ok(answer) if answer.starts_with("HTTP/1.1 200 ") => Ok(()),
+        Ok(answer) if answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\n{\"status\":\"ok\"}") => Ok(()),
         Ok(answer) => {
             Err(Exit(FAILED, format!("{address}/health answered {:?}", answer.lines().next().unwrap_or_default())))
+        }
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            Err(Exit(FAILED, format!("{address}/health does not answer in time")))
         }
         Err(error) => Err(Exit(FAILED, format!("{address}/health does not answer: {error}"))),
     }

@@ -133,6 +133,15 @@ impl Config {
     }
 }
 
+/// Reads where HTTP listens and nothing else, for a health check that must not depend on the rest.
+pub fn observability_addr(environment: impl IntoIterator<Item = (OsString, OsString)>) -> Result<SocketAddr, Mistake> {
+    let named = environment.into_iter().find(|(name, value)| name == OBSERVABILITY_ADDR && !value.is_empty());
+    let environment = named.map(|(_, value)| (OBSERVABILITY_ADDR.to_owned(), value)).into_iter().collect();
+    let mut reader = Reader { environment, mistakes: Vec::new() };
+    let address = reader.address();
+    reader.mistakes.pop().map_or(Ok(address), Err)
+}
+
 /// Reads one variable after the other, notes each mistake and goes on with the default.
 struct Reader {
     environment: Vec<(String, OsString)>,

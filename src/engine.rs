@@ -3,6 +3,7 @@
 //! `Engine::start` reads in the order in which things happen; `Engine::run` is one turn after the other until a signal
 //! comes. A panic anywhere ends the process (see `cli.rs`): a half-changed world is never flushed.
 
+use std::cell::OnceCell;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
@@ -15,10 +16,11 @@ use crate::config::Config;
 use crate::http::server::Server;
 use crate::http::{Snapshot, StorageView};
 use crate::limits::{
-    CHECKPOINT_INTERVAL_MS, CHECKPOINT_RECORDS, DESCRIPTORS_RESERVED, DESCRIPTORS_WANTED, WORLD_FILE_BYTES_MAX,
+    CHECKPOINT_INTERVAL_MS, CHECKPOINT_RECORDS, DESCRIPTORS_RESERVED, DESCRIPTORS_WANTED, POLL_PAUSE_MS,
+    WARNING_INTERVAL_MS, WORLD_FILE_BYTES_MAX,
 };
-use crate::log::{Level, Log};
-use crate::metrics::{Metrics, Outcome, count};
+use crate::log::{Fields, Level, Log};
+use crate::metrics::{Metrics, Outcome};
 use crate::schedule::{Flusher, Ticker, Trigger};
 use crate::storage::schema::Found;
 use crate::storage::{Checkpoint, Failure, Loaded, Storage, StorageError, worldfile};
@@ -40,6 +42,7 @@ pub struct Engine {
     persisted_tick: Tick,
     last_flush_at: Option<Wall>,
     last_error: Option<String>,
+    warned_at: Option<Monotonic>,
     checkpointed_at: Monotonic,
     records_since_checkpoint: u64,
     wal_bytes: u64,
@@ -120,6 +123,7 @@ impl Engine {
             persisted_tick: world.now(),
             last_flush_at: None,
             last_error: None,
+            warned_at: None,
             checkpointed_at: now,
             records_since_checkpoint: 0,
             wal_bytes: storage.wal_bytes(),
@@ -137,39 +141,47 @@ impl Engine {
     pub fn run(mut self) -> End {
         let mut descriptors = Vec::new();
         loop {
-            if let Err(error) = self.wait(&mut descriptors) {
-                self.log.error("cannot wait for events", &[("error", &error)]);
-                self.stop();
-                return End::Unsaved;
-            }
+            self.wait(&mut descriptors, None);
             if let Some(signal) = self.signals.take() {
                 self.log.info("stopping", &[("signal", &signal)]);
-                return self.stop();
+                return self.stop(descriptors);
             }
             let now = clock::monotonic();
             self.serve(&descriptors[1..], now);
             self.tick(now);
             self.flush_if_due(now);
-            self.server.write(now);
+            self.server.write(now, clock::monotonic());
         }
     }
 
-    /// Sleeps until something comes in or is due.
-    fn wait(&mut self, descriptors: &mut Vec<PollFd>) -> io::Result<()> {
+    /// Sleeps until something comes in or is due, or until `timeout`. Then `descriptors` tells what came in: the
+    /// first is that of the signals, the others are the server's.
+    fn wait(&mut self, descriptors: &mut Vec<PollFd>, timeout: Option<Duration>) {
         descriptors.clear();
         descriptors.push(PollFd::new(&self.signals, true, false));
         self.server.wait_for(descriptors);
         let flush = self.flusher.next(self.world.pending());
         let timers = [Some(self.ticker.next()), flush, self.server.next_deadline()];
         let now = clock::monotonic();
-        let timeout = timers.into_iter().flatten().min().map(|next| next.since(now));
-        sys::poll(descriptors, timeout)?;
+        let next = timers.into_iter().flatten().min().map(|next| next.since(now));
+        if let Err(error) = sys::poll(descriptors, timeout.or(next)) {
+            // No memory, or fewer descriptors allowed than are open: the world goes on, and nothing is ready.
+            self.warn_rarely("cannot wait for events", &[("error", &error)]);
+            let _ = sys::poll(&mut [], Some(Duration::from_millis(POLL_PAUSE_MS)));
+        }
         self.metrics.wakeups += 1;
-        Ok(())
+    }
+
+    /// Logs a warning that may come up again and again.
+    fn warn_rarely(&mut self, message: &str, fields: Fields) {
+        let now = clock::monotonic();
+        if self.warned_at.is_none_or(|at| now.since(at) >= Duration::from_millis(WARNING_INTERVAL_MS)) {
+            self.warned_at = Some(now);
+            self.log.warn(message, fields);
+        }
     }
 
     fn serve(&mut self, ready: &[PollFd], now: Monotonic) {
-        let succeeded = self.metrics.flushes.iter().filter(|((_, outcome), _)| *outcome == Outcome::Success);
         let snapshot = Snapshot {
             wall: clock::wall(),
             started: self.started.1,
@@ -177,7 +189,6 @@ impl Engine {
             world: &self.world,
             storage: StorageView {
                 pending: self.world.pending(),
-                flushes: succeeded.map(|(_, count)| count).sum(),
                 persisted_tick: self.persisted_tick,
                 last_flush_at: self.last_flush_at,
                 last_error: self.last_error.as_deref(),
@@ -186,10 +197,10 @@ impl Engine {
             tick_interval: self.config.tick_interval,
             metrics: &self.metrics,
             log_lines_dropped: self.log.dropped(),
+            usage: OnceCell::new(),
         };
-        self.server.read(ready, now, &snapshot);
-        if self.server.take_exhaustion() {
-            self.log.warn("no descriptor is free: not accepting for a while", &[]);
+        if self.server.read(ready, now, &snapshot) {
+            self.warn_rarely("no descriptor is free for a new connection", &[]);
         }
     }
 
@@ -199,10 +210,11 @@ impl Engine {
             self.metrics.ticks_skipped += due.skipped;
             self.log.warn("the loop was late and left out ticks", &[("ticks", &due.skipped)]);
         }
+        let begun = clock::monotonic();
         let effects = self.world.tick();
-        self.metrics.ticks += 1;
+        self.metrics.tick_duration.observe(clock::monotonic().since(begun));
         self.metrics.tick_lateness.observe(due.lateness);
-        self.metrics.tick_duration.observe(clock::monotonic().since(now));
+        self.metrics.ticks += 1;
         if self.log.shows(Level::Debug) {
             effects.iter().for_each(|effect| self.tell(effect));
         }
@@ -234,7 +246,7 @@ impl Engine {
         let now = clock::monotonic();
         self.metrics.flush_duration.observe(now.since(begun));
         let outcome = if flushed.is_ok() { Outcome::Success } else { Outcome::Failure };
-        count(&mut self.metrics.flushes, (trigger, outcome));
+        self.metrics.flushes[trigger as usize][outcome as usize] += 1;
         match flushed {
             Ok(records) => {
                 self.world.flushed();
@@ -253,8 +265,7 @@ impl Engine {
                 let error = error.to_string();
                 if self.last_error.as_ref() != Some(&error) {
                     let (pending, retry_ms) = (self.world.pending(), pause.as_millis());
-                    let fields: crate::log::Fields =
-                        &[("error", &error), ("pending_records", &pending), ("retry_ms", &retry_ms)];
+                    let fields: Fields = &[("error", &error), ("pending_records", &pending), ("retry_ms", &retry_ms)];
                     self.log.error("flush failed: everything stays pending and is tried again", fields);
                 }
                 self.last_error = Some(error);
@@ -284,21 +295,26 @@ impl Engine {
         self.metrics.checkpoint_duration.observe(self.checkpointed_at.since(begun));
     }
 
-    /// The end: everything pending is flushed, the write-ahead log emptied, the last answers sent.
-    fn stop(mut self) -> End {
+    /// The end: nobody new is accepted, who has asked is answered, everything pending is flushed, the write-ahead log
+    /// emptied.
+    fn stop(mut self, mut descriptors: Vec<PollFd>) -> End {
+        self.server.stop_accepting();
+        self.wait(&mut descriptors, Some(Duration::ZERO));
+        let now = clock::monotonic();
+        self.serve(&descriptors[1..], now);
+        self.server.write(now, now);
         // A second attempt, on a fresh connection, in case only the old one was broken.
         let saved = self.flush(Trigger::Shutdown) || self.flush(Trigger::Shutdown);
         if saved {
             self.checkpoint(Checkpoint::Truncate);
         }
-        self.server.write(clock::monotonic());
         let (tick, persisted) = (self.world.now().0, self.persisted_tick.0);
         if saved {
             self.log.info("stopped", &[("tick", &tick)]);
             return End::Saved;
         }
         let pending = self.world.pending();
-        let fields: crate::log::Fields = &[
+        let fields: Fields = &[
             ("pending_records", &pending),
             ("tick", &tick),
             ("persisted_tick", &persisted),

@@ -35,8 +35,12 @@ pub const TICK_LATENESS_MS_MAX: u64 = 1_000;
 pub const DESCRIPTORS_RESERVED: u64 = 24;
 /// The descriptor limit the engine asks for at start, if the hard limit allows it.
 pub const DESCRIPTORS_WANTED: u64 = 4_096;
-/// After running out of descriptors the listener rests this long, or until a connection closes.
+/// After a connection could not be accepted the listener rests this long, or until another closes.
 pub const ACCEPT_PAUSE_MS: u64 = 1_000;
+/// Pause after a failed poll(2), in which the world goes on.
+pub const POLL_PAUSE_MS: u64 = 100;
+/// A warning that strangers can cause is logged at most so often.
+pub const WARNING_INTERVAL_MS: u64 = 60_000;
 /// Connections accepted in one turn of the loop.
 pub const ACCEPTS_PER_TURN: usize = 64;
 
@@ -97,6 +101,10 @@ pub const HTTP_IDLE_MS_MAX: u64 = 30_000;
 pub const HTTP_LINGER_MS_MAX: u64 = 1_000;
 /// Requests answered to one connection before the others get their turn.
 pub const HTTP_REQUESTS_PER_TURN: usize = 100;
+/// Requests answered in one turn of the loop, all connections together, before the world gets its turn.
+pub const HTTP_ANSWERS_PER_TURN: usize = 1_000;
+/// Bytes that the kernel is asked to hold for a peer that does not read (socket(7), SO_SNDBUF); it doubles them.
+pub const SOCKET_SEND_BYTES: usize = 64 * 1024;
 /// Unsent bytes at which a connection gets no further answer until the peer has read.
 pub const HTTP_OUTPUT_BYTES_HIGH: usize = 64 * 1024;
 /// How long `healthcheck` waits for the whole answer.
@@ -120,6 +128,7 @@ const _: () = {
     // A connection for each descriptor must fit beside what the engine needs for itself.
     assert!(HTTP_CONNECTIONS_MAX as u64 + DESCRIPTORS_RESERVED <= DESCRIPTORS_WANTED);
     assert!(HTTP_REQUEST_LINE_BYTES_MAX < HTTP_HEAD_BYTES_MAX);
+    assert!(HTTP_REQUESTS_PER_TURN < HTTP_ANSWERS_PER_TURN);
     // A connection that is being read or written is judged by its own deadline before the idle one.
     assert!(HTTP_HEAD_MS_MAX < HTTP_IDLE_MS_MAX && HTTP_WRITE_MS_MAX < HTTP_IDLE_MS_MAX);
     // A health check must outlast one full skip of late ticks.

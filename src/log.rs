@@ -1,12 +1,13 @@
 //! The log: logfmt lines on standard output, one event a line, control characters escaped.
 //!
 //! A line that cannot be written at once (a pipe nobody reads, a full disk, a stopped terminal) is dropped and
-//! counted. The log never blocks, stops or panics the loop. `LOG_LINE_BYTES_MAX` says why a line is never torn.
+//! counted. The log never blocks, stops or panics the loop. `LOG_LINE_BYTES_MAX` says why a line in a pipe is never torn.
 
 use std::fmt::{self, Display, Write as _};
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::FileTypeExt;
 use std::time::Duration;
 
 use crate::clock;
@@ -42,16 +43,59 @@ pub type Fields<'a> = &'a [(&'a str, &'a dyn Display)];
 /// A log on standard output.
 pub struct Log {
     level: Level,
-    output: Option<File>,
+    output: Output,
     dropped: u64,
     line: String,
+}
+
+/// A standard stream to which lines are written without waiting.
+pub struct Output {
+    file: Option<File>,
+    /// The last line came through in part only.
+    torn: bool,
+}
+
+impl Output {
+    /// Standard output.
+    pub fn stdout() -> Output {
+        Output::on(io::stdout().as_fd(), "/proc/self/fd/1")
+    }
+
+    /// Standard error.
+    pub fn stderr() -> Output {
+        Output::on(io::stderr().as_fd(), "/proc/self/fd/2")
+    }
+
+    /// A pipe or terminal is opened anew, because O_NONBLOCK on the stream itself would hold for everybody who shares
+    /// it. Where that is not allowed, `write` still asks first whether there is room.
+    fn on(stream: BorrowedFd, path: &str) -> Output {
+        let shared = stream.try_clone_to_owned().ok().map(File::from);
+        let kind = shared.as_ref().and_then(|file| file.metadata().ok()).map(|metadata| metadata.file_type());
+        let blocks = kind.is_some_and(|kind| kind.is_fifo() || kind.is_char_device());
+        let own = if blocks { sys::open_nonblocking(path).ok() } else { None };
+        Output { file: own.or(shared), torn: false }
+    }
+
+    /// Writes a line if that is possible without waiting; false if not all of it came through.
+    pub fn write(&mut self, line: &str) -> bool {
+        let Some(file) = &mut self.file else { return false };
+        let mut ready = [PollFd::new(file, false, true)];
+        if sys::poll(&mut ready, Some(Duration::ZERO)).is_err() || !ready[0].writable() {
+            return false;
+        }
+        if self.torn && file.write(b"\n").is_err() {
+            return false;
+        }
+        let written = file.write(line.as_bytes()).unwrap_or(0);
+        self.torn = written > 0 && written < line.len();
+        written == line.len()
+    }
 }
 
 impl Log {
     /// A log that shows lines up to `level`.
     pub fn new(level: Level) -> Log {
-        let output = io::stdout().as_fd().try_clone_to_owned().ok().map(File::from);
-        Log { level, output, dropped: 0, line: String::new() }
+        Log { level, output: Output::stdout(), dropped: 0, line: String::new() }
     }
 
     /// Changes which lines are shown.
@@ -95,16 +139,8 @@ impl Log {
         }
         self.line.clear();
         format_line(&mut self.line, &clock::wall().rfc3339_millis(), level, message, fields);
-        let written = self.output.as_mut().is_some_and(|output| write_now(output, self.line.as_bytes()));
-        self.dropped += u64::from(!written);
+        self.dropped += u64::from(!self.output.write(&self.line));
     }
-}
-
-/// Writes `line` if that is possible without waiting.
-fn write_now(output: &mut File, line: &[u8]) -> bool {
-    let mut ready = [PollFd::new(output, false, true)];
-    let polled = sys::poll(&mut ready, Some(Duration::ZERO));
-    polled.is_ok() && ready[0].writable() && output.write(line).is_ok_and(|count| count == line.len())
 }
 
 fn format_line(line: &mut String, time: &str, level: Level, message: &str, fields: Fields) {
@@ -148,8 +184,13 @@ impl Display for Escaped<'_> {
                 '\n' => f.write_str("\\n")?,
                 '\r' => f.write_str("\\r")?,
                 '\t' => f.write_str("\\t")?,
-                // Control characters of C0 and C1, and the two separators that some viewers break lines at.
-                c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => write!(f, "\\u{:04x}", c as u32)?,
+                // Control characters of C0 and C1, the separators that some viewers break lines at, and what changes
+                // the direction of writing.
+                c if c.is_control()
+                    || matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>
+                {
+                    write!(f, "\\u{:04x}", c as u32)?;
+                }
                 c => f.write_char(c)?,
             }
         }
@@ -175,8 +216,8 @@ mod tests {
 
     #[test]
     fn nothing_a_stranger_sends_can_break_or_colour_a_line() {
-        let hostile = "a\"b\\c\nd\re\tf\0g\x1b[31mh\u{9b}i\u{2028}j";
-        let expected = r#"msg="a\"b\\c\nd\re\tf\u0000g\u001b[31mh\u009bi\u2028j""#;
+        let hostile = "a\"b\\c\nd\re\tf\0g\x1b[31mh\u{9b}i\u{2028}j\u{202e}k";
+        let expected = r#"msg="a\"b\\c\nd\re\tf\u0000g\u001b[31mh\u009bi\u2028j\u202ek""#;
         assert_eq!(line(hostile, &[]), format!("ts=T level=info {expected}\n"));
     }
 

@@ -20,8 +20,8 @@ pub struct Metrics {
     pub tick_duration: Histogram,
     /// How late ticks began.
     pub tick_lateness: Histogram,
-    /// Flushes by trigger and outcome.
-    pub flushes: BTreeMap<(Trigger, Outcome), u64>,
+    /// Flushes by trigger and outcome, in the order of those.
+    pub flushes: [[u64; Outcome::ALL.len()]; Trigger::ALL.len()],
     /// How long flushes took, failed ones included.
     pub flush_duration: Histogram,
     /// Records that flushes wrote.
@@ -35,12 +35,17 @@ pub struct Metrics {
 }
 
 /// How something ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// As it should.
     Success,
     /// With an error.
     Failure,
+}
+
+impl Outcome {
+    /// Both, with their names.
+    pub const ALL: [(Outcome, &str); 2] = [(Outcome::Success, "success"), (Outcome::Failure, "failure")];
 }
 
 /// Counts one more under `key`.

@@ -71,8 +71,7 @@ impl Connection {
     }
 
     /// The bytes to be sent; whatever is appended goes out with the next `send`.
-    pub fn output(&mut self, now: Monotonic) -> &mut Vec<u8> {
-        self.unsent_since.get_or_insert(now);
+    pub fn output(&mut self) -> &mut Vec<u8> {
         &mut self.output
     }
 
@@ -81,13 +80,14 @@ impl Connection {
         self.output.len() - self.sent
     }
 
-    /// Since when some do.
+    /// Since when the kernel has not taken all of them.
     pub fn unsent_since(&self) -> Option<Monotonic> {
         self.unsent_since
     }
 
     /// Writes once, as much as the peer takes; false if the connection is broken.
-    pub fn send(&mut self) -> bool {
+    pub fn send(&mut self, now: Monotonic) -> bool {
+        self.unsent_since.get_or_insert(now);
         match self.stream.write(&self.output[self.sent..]) {
             Ok(count) => self.sent += count,
             Err(error) => return matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),

@@ -16,9 +16,9 @@ pub struct Ticker {
 /// A tick that is due.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Due {
-    /// How long after its time it happens.
+    /// How long after the time of the first tick that is due it happens.
     pub lateness: Duration,
-    /// How many ticks before it are left out, because the loop stood still for too long.
+    /// How many ticks are left out before it, because the loop stood still for too long.
     pub skipped: u64,
 }
 
@@ -40,22 +40,20 @@ impl Ticker {
         if now < self.next {
             return None;
         }
-        let mut late = now.since(self.next);
+        let lateness = now.since(self.next);
         let mut skipped = 0;
-        if late > self.lateness_max {
-            let missed = late.as_nanos() / self.interval.as_nanos();
-            skipped = u64::try_from(missed).unwrap_or(u64::MAX);
-            // What remains is less than one interval.
-            late = Duration::from_nanos((late.as_nanos() % self.interval.as_nanos()) as u64);
+        if lateness > self.lateness_max {
+            skipped = (lateness.as_nanos() / self.interval.as_nanos()) as u64;
+            let missed = lateness.as_nanos() - lateness.as_nanos() % self.interval.as_nanos();
+            self.next = self.next.after(Duration::from_nanos(missed as u64));
         }
-        let scheduled = Monotonic::at(now.since(Monotonic::default()) - late);
-        self.next = scheduled.after(self.interval);
-        Some(Due { lateness: late, skipped })
+        self.next = self.next.after(self.interval);
+        Some(Due { lateness, skipped })
     }
 }
 
 /// Why a flush is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trigger {
     /// Something has been pending for the flush interval.
     Interval,
@@ -66,14 +64,9 @@ pub enum Trigger {
 }
 
 impl Trigger {
-    /// Its name in metrics and log lines.
-    pub fn name(self) -> &'static str {
-        match self {
-            Trigger::Interval => "interval",
-            Trigger::Capacity => "capacity",
-            Trigger::Shutdown => "shutdown",
-        }
-    }
+    /// All of them, with their names.
+    pub const ALL: [(Trigger, &str); 3] =
+        [(Trigger::Interval, "interval"), (Trigger::Capacity, "capacity"), (Trigger::Shutdown, "shutdown")];
 }
 
 /// When to flush, and after a failure when to try again.
@@ -173,7 +166,7 @@ mod tests {
     fn after_a_longer_pause_what_was_missed_is_skipped_and_counted() {
         let mut ticker = Ticker::new(TICK, at(0));
         // Due at 100, 200, ... 10,100: the first hundred are left out, the last happens.
-        assert_eq!(ticker.take(at(10_130)), Some(Due { lateness: ms(30), skipped: 100 }));
+        assert_eq!(ticker.take(at(10_130)), Some(Due { lateness: ms(10_030), skipped: 100 }));
         assert_eq!(ticker.next(), at(10_200));
         assert_eq!(ticker.take(at(10_199)), None);
     }
@@ -183,7 +176,7 @@ mod tests {
         let mut ticker = Ticker::new(ms(60_000), at(0));
         assert_eq!(ticker.take(at(120_000)), Some(Due { lateness: ms(60_000), skipped: 0 }));
         assert_eq!(ticker.take(at(120_000)), Some(Due { lateness: ms(0), skipped: 0 }));
-        assert_eq!(ticker.take(at(300_001)), Some(Due { lateness: ms(1), skipped: 2 }));
+        assert_eq!(ticker.take(at(300_001)), Some(Due { lateness: ms(120_001), skipped: 2 }));
     }
 
     #[test]

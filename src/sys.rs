@@ -4,10 +4,11 @@
 //! `io::Error` here, once. Everything else in the engine uses std. Read `engine.rs` next for how these are used.
 #![allow(unsafe_code)]
 
-use std::fs;
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, IntoRawFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
@@ -71,9 +72,14 @@ impl Signals {
         SIGNAL_PIPE.store(writer.into_raw_fd(), Ordering::Relaxed);
         let handler: extern "C" fn(libc::c_int) = on_signal;
         for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
-            act_on(signal, handler as libc::sighandler_t)?;
+            let before = act_on(signal, handler as libc::sighandler_t)?;
+            // Who starts a program with SIGHUP ignored, as nohup(1) does, wants it to stay so.
+            if signal == libc::SIGHUP && before == libc::SIG_IGN {
+                act_on(signal, libc::SIG_IGN)?;
+            }
         }
-        for signal in [libc::SIGPIPE, libc::SIGXFSZ] {
+        // SIGCHLD: as process 1 of a container it inherits orphans, which so vanish when they end.
+        for signal in [libc::SIGPIPE, libc::SIGXFSZ, libc::SIGCHLD] {
             act_on(signal, libc::SIG_IGN)?;
         }
         Ok(Signals(reader))
@@ -111,13 +117,31 @@ extern "C" fn on_signal(signal: libc::c_int) {
     unsafe { errno.write(saved) };
 }
 
-fn act_on(signal: libc::c_int, action: libc::sighandler_t) -> io::Result<()> {
+/// Sets what a signal does; returns what it did before.
+fn act_on(signal: libc::c_int, action: libc::sighandler_t) -> io::Result<libc::sighandler_t> {
     // SAFETY: `sigaction` is plain data, for which zero bytes (no flags, an empty mask) are a valid value.
-    let mut request: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
+    let mut before: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
+    let mut request = before;
     request.sa_sigaction = action;
     request.sa_flags = libc::SA_RESTART;
-    // SAFETY: `request` is initialised, and `action` is SIG_IGN or a handler of the signature without SA_SIGINFO.
-    check(unsafe { libc::sigaction(signal, &request, std::ptr::null_mut()) }).map(drop)
+    // SAFETY: both structures are initialised and live, and `action` is SIG_IGN or a handler of the signature without
+    // SA_SIGINFO.
+    check(unsafe { libc::sigaction(signal, &request, &mut before) })?;
+    Ok(before.sa_sigaction)
+}
+
+/// Opens for writing, without ever waiting and without making a terminal the controlling one.
+pub fn open_nonblocking(path: &str) -> io::Result<File> {
+    OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)
+}
+
+/// Bounds what the kernel buffers for sending on a socket; connections accepted from a listener inherit it.
+pub fn set_send_buffer(socket: &impl AsRawFd, bytes: usize) -> io::Result<()> {
+    let bytes = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
+    let length = size_of::<libc::c_int>() as libc::socklen_t;
+    let value = (&raw const bytes).cast();
+    // SAFETY: `value` and `length` describe a live integer, as SO_SNDBUF takes it.
+    check(unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_SNDBUF, value, length) }).map(drop)
 }
 
 /// The soft limit on open descriptors.

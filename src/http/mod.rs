@@ -7,10 +7,12 @@ pub mod answer;
 pub mod request;
 pub mod server;
 
+use std::cell::OnceCell;
 use std::time::Duration;
 
 use crate::clock::Wall;
 use crate::metrics::Metrics;
+use crate::sys::Usage;
 use crate::world::{Tick, World};
 
 /// Everything that an answer can tell, as of one moment.
@@ -31,14 +33,14 @@ pub struct Snapshot<'a> {
     pub metrics: &'a Metrics,
     /// Log lines that could not be written.
     pub log_lines_dropped: u64,
+    /// What the process uses: learnt when it is first asked for.
+    pub usage: OnceCell<Usage>,
 }
 
 /// What is to be told of the storage.
 pub struct StorageView<'a> {
     /// Records that wait for a flush.
     pub pending: usize,
-    /// Flushes that succeeded.
-    pub flushes: u64,
     /// After a crash the world comes back at this tick or later.
     pub persisted_tick: Tick,
     /// When a flush of this process last succeeded.

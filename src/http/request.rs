@@ -89,6 +89,9 @@ pub struct Reject {
 macro_rules! rejects {
     ($($name:ident = $code:literal, $reason:literal, $message:literal;)*) => {
         $(const $name: Reject = Reject { code: $code, reason: $reason, message: $message };)*
+
+        /// Every reason there is.
+        pub const REJECTS: &[Reject] = &[$($name),*];
     };
 }
 
@@ -203,13 +206,15 @@ fn parse_target(method: &[u8], target: &[u8]) -> Result<Path, Reject> {
     if !is_uri(target) {
         return Err(TARGET);
     }
-    const SCHEME: &[u8] = b"http://";
+    let scheme = [b"http://".as_slice(), b"https://"]
+        .into_iter()
+        .find(|scheme| target.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)));
     let path = match target {
         [b'/', ..] => target,
         b"*" if method == b"OPTIONS" => return Ok(Path::Other),
         _ if method == b"CONNECT" && is_authority(target) => return Ok(Path::Other),
-        _ if target.get(..SCHEME.len()).is_some_and(|scheme| scheme.eq_ignore_ascii_case(SCHEME)) => {
-            let rest = &target[SCHEME.len()..];
+        _ if scheme.is_some() => {
+            let rest = &target[scheme.map_or(0, <[u8]>::len)..];
             let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
             if end == 0 || !is_authority(&rest[..end]) {
                 return Err(TARGET);
@@ -319,16 +324,29 @@ fn is_uri(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|byte| allowed(*byte)) && percent_signs_are_whole(text)
 }
 
-/// RFC 3986 section 3.2: host and port, without user information.
+/// RFC 3986 section 3.2: host and port, without user information. The host is a name, an IPv4 address, or an IPv6
+/// address in brackets; the port is digits.
 fn is_authority(text: &[u8]) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:[]!$&'()*+,;=%".contains(&byte);
-    !text.is_empty() && text.iter().all(|byte| allowed(*byte)) && percent_signs_are_whole(text)
+    let end = match text.first() {
+        Some(b'[') => text.iter().position(|byte| *byte == b']').map_or(0, |at| at + 1),
+        _ => text.iter().position(|byte| *byte == b':').unwrap_or(text.len()),
+    };
+    let (host, port) = text.split_at(end);
+    let host_is_sound = match host {
+        [b'[', inner @ .., b']'] => {
+            inner.contains(&b':') && inner.iter().all(|b| b.is_ascii_hexdigit() || b":.".contains(b))
+        }
+        name => {
+            let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(byte);
+            !name.is_empty() && name.iter().all(allowed) && percent_signs_are_whole(name)
+        }
+    };
+    host_is_sound && (port.is_empty() || port[0] == b':' && port[1..].iter().all(u8::is_ascii_digit))
 }
 
 fn percent_signs_are_whole(text: &[u8]) -> bool {
     let is_digit = |at: usize| text.get(at).is_some_and(u8::is_ascii_hexdigit);
-    let signs = text.iter().enumerate().filter(|(_, byte)| **byte == b'%');
-    { signs }.all(|(at, _)| is_digit(at + 1) && is_digit(at + 2))
+    (0..text.len()).filter(|at| text[*at] == b'%').all(|at| is_digit(at + 1) && is_digit(at + 2))
 }
 
 #[cfg(test)]
@@ -379,6 +397,16 @@ mod tests {
         (b"GET / HTTP/1.1\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: [::1]:80\r\n\r\n", 200),
+        (b"GET / HTTP/1.1\r\nHost: a.b:\r\n\r\n", 200),
+        (b"GET https://a/health HTTP/1.1\r\nHost: a\r\n\r\n", 200),
+        (b"GET http://a:zz/ HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: [\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: [::1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: [zz]:1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a:b\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a:1:2\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: :80\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost : a\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\n Host: a\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: a\r\n\tb\r\n\r\n", 400),

@@ -1,8 +1,9 @@
-//! The HTTP listener and its connections: accepting, evicting, deadlines, and one turn of work at a time.
+//! The HTTP listener and its connections: reading, accepting, evicting, deadlines, one turn of work at a time.
 //!
-//! Every deadline is absolute: that of a head runs from its first byte, that of an answer from its first unsent one,
-//! so dripping bytes buys no time. A full table evicts the connection that has gone longest without a whole request,
-//! so a new one, such as a health check, always gets in.
+//! Every deadline is absolute: that of a head runs from its first byte, that of an answer from its first byte that the
+//! kernel did not take, so dripping bytes buys no time. A full table evicts the connection that has gone longest
+//! without a whole request, so a new one, such as a health check, always gets in. What is there is read before anyone
+//! new is accepted, so that nobody is evicted whose request has come.
 
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
@@ -13,24 +14,33 @@ use super::answer::{self, Answer, Counters};
 use super::request::{Method, Parsed, Reject, Request, parse};
 use crate::clock::Monotonic;
 use crate::limits::{
-    ACCEPT_PAUSE_MS, ACCEPTS_PER_TURN, HTTP_CONNECTIONS_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEAD_MS_MAX, HTTP_IDLE_MS_MAX,
-    HTTP_LINGER_MS_MAX, HTTP_OUTPUT_BYTES_HIGH, HTTP_REQUESTS_PER_TURN, HTTP_WRITE_MS_MAX,
+    ACCEPT_PAUSE_MS, ACCEPTS_PER_TURN, HTTP_ANSWERS_PER_TURN, HTTP_CONNECTIONS_MAX, HTTP_HEAD_BYTES_MAX,
+    HTTP_HEAD_MS_MAX, HTTP_IDLE_MS_MAX, HTTP_LINGER_MS_MAX, HTTP_OUTPUT_BYTES_HIGH, HTTP_REQUESTS_PER_TURN,
+    HTTP_WRITE_MS_MAX, SOCKET_SEND_BYTES,
 };
 use crate::metrics::count;
 use crate::net::{Connection, Received};
 use crate::sys::{self, PollFd};
 
-/// The listener and its clients.
+/// The listener and its clients, the one accepted first in front.
 pub struct Server {
-    listener: TcpListener,
+    listener: Option<TcpListener>,
     clients: Vec<Client>,
     clients_max: usize,
-    /// While no descriptor is free: when to try accepting again.
+    /// Where the next turn begins, because the last one ended there with its work undone.
+    first: usize,
+    /// After a failed accept: when to try again.
     paused_until: Option<Monotonic>,
-    descriptors_exhausted: bool,
+    turn: Turn,
+}
+
+/// What the clients share.
+struct Turn {
     counters: Counters,
     /// The Date of answers made in this second.
     date: (u64, String),
+    /// How many more requests may be answered in this turn.
+    budget: usize,
 }
 
 struct Client {
@@ -42,7 +52,7 @@ struct Client {
     head_since: Option<Monotonic>,
     /// The peer sends no more.
     ended: bool,
-    /// Whole requests may wait in the input because the turn of this client was over.
+    /// Whole requests may wait in the input because the turn was over.
     waiting: bool,
 }
 
@@ -50,8 +60,8 @@ struct Client {
 enum Phase {
     /// Requests are read and answered.
     Open,
-    /// The last answer is being sent; `true` if more of the peer's bytes may still come.
-    Closing(bool),
+    /// The last answer is being sent.
+    Closing,
     /// All is sent; what the peer still sends is dropped until then.
     Lingering(Monotonic),
     /// To be taken out of the table.
@@ -63,28 +73,35 @@ impl Server {
     pub fn bind(address: SocketAddr, clients_max: usize) -> io::Result<Server> {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
+        // Accepted sockets inherit it: a peer that does not read must not fill the kernel's memory.
+        sys::set_send_buffer(&listener, SOCKET_SEND_BYTES)?;
         Ok(Server {
-            listener,
+            listener: Some(listener),
             clients: Vec::new(),
             clients_max: clients_max.clamp(1, HTTP_CONNECTIONS_MAX),
+            first: 0,
             paused_until: None,
-            descriptors_exhausted: false,
-            counters: Counters::default(),
-            date: (0, String::new()),
+            turn: Turn { counters: Counters::default(), date: (0, String::new()), budget: 0 },
         })
     }
 
     /// The address it listens on, with the port that was picked.
     pub fn address(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        self.listener.as_ref().map_or_else(|| Err(ErrorKind::NotConnected.into()), TcpListener::local_addr)
     }
 
-    /// Appends what is to be waited for: the listener and then every client, in the order that `read` expects.
+    /// Stops listening. The clients stay.
+    pub fn stop_accepting(&mut self) {
+        self.listener = None;
+    }
+
+    /// Appends what is to be waited for: every client, then the listener, in the order that `read` expects.
     pub fn wait_for(&self, descriptors: &mut Vec<PollFd>) {
-        descriptors.push(PollFd::new(&self.listener, self.paused_until.is_none(), false));
         for client in &self.clients {
-            let reads = client.reads();
-            descriptors.push(PollFd::new(&client.connection, reads, client.connection.unsent() > 0));
+            descriptors.push(PollFd::new(&client.connection, client.reads(), client.connection.unsent() > 0));
+        }
+        if let Some(listener) = &self.listener {
+            descriptors.push(PollFd::new(listener, self.paused_until.is_none(), false));
         }
     }
 
@@ -95,80 +112,91 @@ impl Server {
         deadlines.chain(self.paused_until).chain(waiting).min()
     }
 
-    /// Accepts, reads and answers, as `ready` (in the order of `wait_for`) says. Answers go out with `write`.
-    pub fn read(&mut self, ready: &[PollFd], now: Monotonic, snapshot: &Snapshot) {
-        self.refresh_date(snapshot);
-        for (client, ready) in self.clients.iter_mut().zip(ready.iter().skip(1)) {
-            if ready.readable() || client.has_turn() {
-                client.read(now, snapshot, &mut self.counters, &self.date.1);
+    /// Reads, answers and accepts, as `ready` (in the order of `wait_for`) says. Answers go out with `write`. Returns
+    /// true if no descriptor was free for a new connection.
+    pub fn read(&mut self, ready: &[PollFd], now: Monotonic, snapshot: &Snapshot) -> bool {
+        let second = snapshot.wall.whole_seconds();
+        if self.turn.date.0 != second || self.turn.date.1.is_empty() {
+            self.turn.date = (second, snapshot.wall.imf_fixdate());
+        }
+        self.turn.budget = HTTP_ANSWERS_PER_TURN;
+        let clients = self.clients.len();
+        for index in (0..clients).map(|step| (self.first + step) % clients) {
+            if self.turn.budget == 0 {
+                count(&mut self.turn.counters.limits, "answers_per_turn");
+                self.first = index;
+                break;
+            }
+            let client = &mut self.clients[index];
+            if ready.get(index).is_some_and(PollFd::readable) || client.has_turn() {
+                client.read(now, snapshot, &mut self.turn);
             }
         }
+        self.remove(Client::is_over);
         let rested = self.paused_until.is_some_and(|until| until <= now);
         if rested {
             self.paused_until = None;
         }
-        if rested || ready.first().is_some_and(PollFd::readable) {
-            self.accept(now);
-        }
+        (rested || ready.get(clients).is_some_and(PollFd::readable)) && self.accept(now)
     }
 
-    fn accept(&mut self, now: Monotonic) {
-        for _ in 0..ACCEPTS_PER_TURN {
-            let stream = match self.listener.accept() {
-                Ok((stream, _)) => stream,
-                Err(error) if sys::is_out_of_descriptors(&error) => {
-                    self.paused_until = Some(now.after(Duration::from_millis(ACCEPT_PAUSE_MS)));
-                    count(&mut self.counters.limits, "descriptors");
-                    self.descriptors_exhausted = true;
-                    return;
+    fn accept(&mut self, now: Monotonic) -> bool {
+        let mut exhausted = false;
+        for _ in 0..ACCEPTS_PER_TURN.min(self.clients_max.div_ceil(2)) {
+            let Some(listener) = &self.listener else { break };
+            match listener.accept() {
+                Ok((stream, _)) => {
+                    let Ok(connection) = Connection::new(stream, HTTP_HEAD_BYTES_MAX + 2) else { continue };
+                    if self.clients.len() >= self.clients_max {
+                        self.evict();
+                    }
+                    self.turn.counters.accepted += 1;
+                    self.clients.push(Client::new(connection, now));
                 }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 // A connection that was reset while it waited says nothing about those behind it.
-                Err(error) if error.kind() == ErrorKind::ConnectionAborted => continue,
-                Err(_) => return,
-            };
-            let Ok(connection) = Connection::new(stream, HTTP_HEAD_BYTES_MAX + 2) else { continue };
-            if self.clients.len() >= self.clients_max {
-                self.evict();
+                Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted) => (),
+                Err(error) if sys::is_out_of_descriptors(&error) && self.evict() => exhausted = true,
+                Err(error) => {
+                    exhausted |= sys::is_out_of_descriptors(&error);
+                    count(&mut self.turn.counters.limits, "accept");
+                    self.paused_until = Some(now.after(Duration::from_millis(ACCEPT_PAUSE_MS)));
+                    break;
+                }
             }
-            self.counters.accepted += 1;
-            self.clients.push(Client::new(connection, now));
-            self.counters.connections = self.clients.len();
         }
+        self.turn.counters.connections = self.clients.len();
+        exhausted
     }
 
-    fn evict(&mut self) {
+    /// Closes the connection longest without a whole request, the one accepted first among equals; false if there is
+    /// none.
+    fn evict(&mut self) -> bool {
         let longest_idle = (0..self.clients.len()).min_by_key(|index| self.clients[*index].idle_since);
         if let Some(index) = longest_idle {
-            self.clients.swap_remove(index);
-            self.counters.evictions += 1;
+            self.clients.remove(index);
+            self.turn.counters.evictions += 1;
         }
+        longest_idle.is_some()
     }
 
-    /// Sends what waits to be sent, ends what is over or overdue.
-    pub fn write(&mut self, now: Monotonic) {
+    /// Sends what waits to be sent and ends what is over or, as of the time `begun` when the turn began, overdue.
+    pub fn write(&mut self, begun: Monotonic, now: Monotonic) {
         for client in &mut self.clients {
-            client.expire(now, &mut self.counters, &self.date.1);
             client.write(now);
+            client.expire(begun, now, &mut self.turn);
         }
+        self.remove(|client| client.phase == Phase::Done);
+    }
+
+    fn remove(&mut self, over: impl Fn(&Client) -> bool) {
         let before = self.clients.len();
-        self.clients.retain(|client| client.phase != Phase::Done);
+        self.clients.retain(|client| !over(client));
         if self.clients.len() < before {
             // A descriptor is free again.
             self.paused_until = None;
-            self.counters.connections = self.clients.len();
         }
-    }
-
-    /// True once after the listener had to rest because no descriptor was free.
-    pub fn take_exhaustion(&mut self) -> bool {
-        std::mem::take(&mut self.descriptors_exhausted)
-    }
-
-    fn refresh_date(&mut self, snapshot: &Snapshot) {
-        let second = snapshot.wall.whole_seconds();
-        if self.date.0 != second || self.date.1.is_empty() {
-            self.date = (second, snapshot.wall.imf_fixdate());
-        }
+        self.turn.counters.connections = self.clients.len();
     }
 }
 
@@ -182,13 +210,18 @@ impl Client {
         match self.phase {
             Phase::Open => !self.ended && !self.waiting && self.connection.unsent() == 0,
             Phase::Lingering(_) => true,
-            Phase::Closing(_) | Phase::Done => false,
+            Phase::Closing | Phase::Done => false,
         }
     }
 
     /// Whether requests that wait in the input can be answered now.
     fn has_turn(&self) -> bool {
         self.phase == Phase::Open && self.waiting && self.connection.unsent() == 0
+    }
+
+    /// Whether nothing more can come of it.
+    fn is_over(&self) -> bool {
+        self.phase == Phase::Done || self.phase == Phase::Closing && self.ended && self.connection.unsent() == 0
     }
 
     fn deadline(&self) -> Monotonic {
@@ -203,7 +236,7 @@ impl Client {
         }
     }
 
-    fn read(&mut self, now: Monotonic, snapshot: &Snapshot, counters: &mut Counters, date: &str) {
+    fn read(&mut self, now: Monotonic, snapshot: &Snapshot, turn: &mut Turn) {
         if let Phase::Lingering(_) = self.phase {
             if matches!(self.connection.discard(), Received::End | Received::Broken) {
                 self.phase = Phase::Done;
@@ -219,104 +252,100 @@ impl Client {
             }
         }
         if self.phase == Phase::Open && self.connection.unsent() == 0 {
-            self.answer_all(now, snapshot, counters, date);
+            self.answer_all(now, snapshot, turn);
         }
     }
 
-    /// Answers the whole requests in the input, as many as one turn allows.
-    fn answer_all(&mut self, now: Monotonic, snapshot: &Snapshot, counters: &mut Counters, date: &str) {
+    /// Answers the whole requests in the input, as many as this turn allows.
+    fn answer_all(&mut self, now: Monotonic, snapshot: &Snapshot, turn: &mut Turn) {
         let mut used = 0;
-        let mut answered = 0;
+        let mut left = HTTP_REQUESTS_PER_TURN.min(turn.budget);
         self.waiting = false;
         while self.phase == Phase::Open {
-            if self.connection.unsent() >= HTTP_OUTPUT_BYTES_HIGH {
-                count(&mut counters.limits, "output");
-                self.waiting = true;
-                break;
-            }
-            if answered == HTTP_REQUESTS_PER_TURN {
-                count(&mut counters.limits, "requests_per_turn");
-                self.waiting = true;
-                break;
-            }
             match parse(&self.connection.input()[used..]) {
                 Parsed::Partial => break,
+                _ if left == 0 || self.connection.unsent() >= HTTP_OUTPUT_BYTES_HIGH => {
+                    let limit = if left == 0 { "requests_per_turn" } else { "output" };
+                    count(&mut turn.counters.limits, limit);
+                    self.waiting = true;
+                    break;
+                }
                 Parsed::Complete(request, length) => {
                     used += length;
-                    answered += 1;
+                    left -= 1;
+                    turn.budget -= 1;
                     self.idle_since = now;
-                    self.respond(&request, now, snapshot, counters, date);
+                    self.respond(&request, snapshot, turn);
                 }
-                Parsed::Rejected(reject) => self.reject(&reject, now, counters, date),
+                Parsed::Rejected(reject) => self.reject(&reject, used, turn),
             }
         }
         self.connection.consume(used);
         if used > 0 {
             self.head_since = (!self.connection.input().is_empty()).then_some(now);
         }
-        if self.ended && self.phase == Phase::Open && !self.waiting {
-            self.phase = Phase::Closing(false);
+        if self.ended && !self.waiting && self.phase == Phase::Open {
+            self.phase = Phase::Closing;
         }
     }
 
-    fn respond(&mut self, request: &Request, now: Monotonic, snapshot: &Snapshot, counters: &mut Counters, date: &str) {
-        let answer = answer::answer(request, snapshot, counters);
-        count(&mut counters.requests, (request.path.name(), answer.code));
+    fn respond(&mut self, request: &Request, snapshot: &Snapshot, turn: &mut Turn) {
+        let answer = answer::answer(request, snapshot, &turn.counters);
+        count(&mut turn.counters.requests, (request.path.name(), answer.code));
         let connection = match (request.keep_alive, request.is_http10) {
             (true, false) => answer::Connection::Open,
             (true, true) => answer::Connection::KeepAlive,
             (false, _) => answer::Connection::Close,
         };
-        answer.write(self.connection.output(now), date, connection, request.method != Method::Head);
+        answer.write(self.connection.output(), &turn.date.1, connection, request.method != Method::Head);
         if !request.keep_alive {
-            self.phase = Phase::Closing(!self.ended);
+            self.phase = Phase::Closing;
         }
     }
 
-    fn reject(&mut self, reject: &Reject, now: Monotonic, counters: &mut Counters, date: &str) {
-        count(&mut counters.rejects, reject.reason);
-        self.end_with(&answer::rejection(reject), now, counters, date);
+    fn reject(&mut self, reject: &Reject, at: usize, turn: &mut Turn) {
+        count(&mut turn.counters.rejects, reject.reason);
+        let with_body = !self.connection.input()[at..].starts_with(b"HEAD ");
+        self.end_with(&answer::rejection(reject), with_body, turn);
     }
 
-    fn end_with(&mut self, answer: &Answer, now: Monotonic, counters: &mut Counters, date: &str) {
-        count(&mut counters.requests, ("other", answer.code));
-        answer.write(self.connection.output(now), date, answer::Connection::Close, true);
-        self.phase = Phase::Closing(!self.ended);
-    }
-
-    /// Ends a client whose deadline has passed. One that was sending a request is told.
-    fn expire(&mut self, now: Monotonic, counters: &mut Counters, date: &str) {
-        if self.deadline() > now {
-            return;
-        }
-        let limit = match (self.phase, self.connection.unsent_since(), self.head_since) {
-            (Phase::Done, ..) => return,
-            (Phase::Lingering(_), ..) => "linger",
-            (_, Some(_), _) => "write_deadline",
-            (_, None, Some(_)) => "head_deadline",
-            (_, None, None) => "idle",
-        };
-        count(&mut counters.limits, limit);
-        match limit {
-            "head_deadline" => self.end_with(&answer::timed_out(), now, counters, date),
-            _ => self.phase = Phase::Done,
-        }
+    fn end_with(&mut self, answer: &Answer, with_body: bool, turn: &mut Turn) {
+        count(&mut turn.counters.requests, ("other", answer.code));
+        answer.write(self.connection.output(), &turn.date.1, answer::Connection::Close, with_body);
+        self.phase = Phase::Closing;
     }
 
     fn write(&mut self, now: Monotonic) {
-        if self.connection.unsent() > 0 && !self.connection.send() {
+        if self.connection.unsent() > 0 && !self.connection.send(now) {
             self.phase = Phase::Done;
         }
-        if self.connection.unsent() == 0
-            && let Phase::Closing(more) = self.phase
-        {
+        if self.phase == Phase::Closing && self.connection.unsent() == 0 {
             // Closing while unread bytes lie here would reset the connection and could take the answer with it.
-            self.phase = if more {
+            self.phase = if self.ended {
+                Phase::Done
+            } else {
                 self.connection.finish();
                 Phase::Lingering(now.after(Duration::from_millis(HTTP_LINGER_MS_MAX)))
-            } else {
-                Phase::Done
             };
         }
+    }
+
+    /// Ends a client whose deadline has passed. One that was sending a request is told.
+    fn expire(&mut self, begun: Monotonic, now: Monotonic, turn: &mut Turn) {
+        if self.phase == Phase::Done || self.deadline() > begun {
+            return;
+        }
+        let limits = &mut turn.counters.limits;
+        match (self.phase, self.connection.unsent_since(), self.head_since) {
+            (Phase::Lingering(_), ..) => count(limits, "linger"),
+            (_, Some(_), _) => count(limits, "write_deadline"),
+            (_, None, None) => count(limits, "idle"),
+            (_, None, Some(_)) => {
+                count(limits, "head_deadline");
+                self.end_with(&answer::timed_out(), true, turn);
+                return self.write(now);
+            }
+        }
+        self.phase = Phase::Done;
     }
 }

@@ -36,7 +36,13 @@ fn healthcheck_asks_the_engine_that_the_configuration_names() {
     for address in [format!("127.0.0.1:{port}"), format!("0.0.0.0:{port}")] {
         assert_eq!(healthcheck(&address), (0, String::new(), String::new()));
     }
-    assert_eq!(healthcheck("127.0.0.1:0").0, 2);
+    // Nothing but the address matters, and there is no other failure than 1.
+    let mut elsewhere = command(&folder, &["healthcheck"]);
+    elsewhere
+        .env("AQEVIA_OBSERVABILITY_ADDR", engine.address.to_string())
+        .env("AQEVIA_SQLITE_PATH", "/no/such/folder/x");
+    assert_eq!(output(&mut elsewhere).0, 0);
+    assert_eq!((healthcheck("127.0.0.1:0").0, healthcheck("nonsense").0), (1, 1));
     engine.stop();
     let (code, _, stderr) = healthcheck(&format!("127.0.0.1:{port}"));
     assert_eq!(code, 1);

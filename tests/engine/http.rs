@@ -3,9 +3,11 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Instant;
 
-use crate::support::{Engine, Folder, json, wait_for};
+use crate::support::{Engine, Folder, PATIENCE, json, wait_for};
 
 #[test]
 fn the_four_endpoints_answer_as_designed() {
@@ -206,6 +208,35 @@ fn a_health_check_gets_through_a_full_table() {
     assert!(engine.metric("aqevia_http_evictions_total") >= 45.0);
     drop(idle);
     wait_for("the table to be empty", || (engine.status_number("$.loop.http_connections") == 1).then_some(()));
+}
+
+#[test]
+fn a_flood_of_pipelined_requests_does_not_stop_the_world() {
+    let folder = Folder::new();
+    let engine = Engine::start(&folder);
+    let (stop, start) = (AtomicBool::new(false), Instant::now());
+    // HEAD has no body, so the output never fills up; metrics cost the most.
+    let requests = "HEAD /metrics HTTP/1.1\r\nHost: t\r\n\r\n".repeat(200);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut streams: Vec<_> = (0..16).map(|_| engine.connect()).collect();
+                let mut answers = vec![0; 1 << 20];
+                while !stop.load(Ordering::Relaxed) && start.elapsed() < PATIENCE {
+                    for stream in &mut streams {
+                        stream.write_all(requests.as_bytes()).unwrap();
+                        assert!(stream.read(&mut answers).unwrap() > 0);
+                    }
+                }
+            });
+        }
+        let limit = || engine.metric("aqevia_http_limits_total{limit=\"answers_per_turn\"}");
+        wait_for("a turn to be full", || (limit() > 0.0).then_some(()));
+        let tick = engine.status_number("$.world.tick");
+        engine.wait_for_tick(tick + 50);
+        stop.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(engine.get("/health").0, 200);
 }
 
 #[test]

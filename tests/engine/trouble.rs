@@ -176,10 +176,20 @@ fn another_database_in_its_place_is_not_written_to() {
 fn a_log_that_nobody_reads_holds_nothing_up() {
     let folder = Folder::new();
     let (reader, writer) = std::io::pipe().unwrap();
+    // Enough voices to fill a pipe in a moment.
+    let hens: String = (0..200)
+        .map(|n| {
+            let line = "Tuk. ".repeat(40);
+            format!("hen{n}: {{ name: \"a hen\", description: \"-\", in: \"a\", habits: {{ say: {{ every_minutes: 1, lines: [\"{line}\"] }} }} }},")
+        })
+        .collect();
+    let yard = r#"{ id: "yard", name: "Y", rooms: { a: { name: "A", description: "-" } }, creatures: {"#;
+    let world = folder.write("world.json5", format!("{yard} {hens} }} }}"));
     // A port of its own cannot be read from a log that nobody reads: take one that was free a moment ago.
     let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut command = command(&folder, &[]);
     command.env("AQEVIA_OBSERVABILITY_ADDR", address.to_string()).env("AQEVIA_LOG_LEVEL", "debug");
+    command.env("AQEVIA_WORLD_PATH", world);
     command.env("AQEVIA_TICK_INTERVAL_MS", "10").stdout(writer).stderr(Stdio::null());
     let mut child = command.spawn().unwrap();
     drop(command);
@@ -190,14 +200,16 @@ fn a_log_that_nobody_reads_holds_nothing_up() {
         write!(stream, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
         std::io::read_to_string(stream).unwrap()
     };
-    // First the pipe fills up, at about a hundred lines a second of world time; then it is closed.
     let dropped = || {
         let metrics = get("/metrics");
         let line = metrics.lines().find(|line| line.starts_with("aqevia_log_lines_dropped_total ")).unwrap();
         line.split(' ').nth(1).unwrap().parse::<u64>().unwrap()
     };
+    wait_for("the pipe to be full and lines to be dropped", || (dropped() > 10).then_some(()));
+    assert!(get("/health").starts_with("HTTP/1.1 200"));
     drop(reader);
-    wait_for("lines to be dropped", || (dropped() > 10).then_some(()));
+    let before = dropped();
+    wait_for("lines to be dropped because nobody is there", || (dropped() > before).then_some(()));
     assert!(get("/health").starts_with("HTTP/1.1 200"));
     send_signal(&child.id().to_string(), "TERM");
     assert_eq!(child.wait().unwrap().code(), Some(0));
@@ -219,6 +231,20 @@ fn a_machine_that_stood_still_skips_what_it_missed() {
     assert!(skipped >= 28, "{skipped}");
     assert!(engine.status_number("$.world.tick") >= before);
     assert!(engine.log().contains("left out ticks"));
+}
+
+#[test]
+fn nohup_keeps_its_word() {
+    let folder = Folder::new();
+    let mut nohup = Command::new("sh");
+    nohup.args(["-c", "trap '' HUP; exec \"$0\"", env!("CARGO_BIN_EXE_aqevia-engine")]);
+    let inherited = command(&folder, &[]);
+    nohup.envs(inherited.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let engine = Engine::spawn(&mut nohup);
+    engine.signal("HUP");
+    let tick = engine.status_number("$.world.tick");
+    engine.wait_for_tick(tick + 3);
+    engine.stop();
 }
 
 #[test]
