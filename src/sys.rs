@@ -82,6 +82,11 @@ impl Signals {
         for signal in [libc::SIGPIPE, libc::SIGXFSZ, libc::SIGCHLD] {
             act_on(signal, libc::SIG_IGN)?;
         }
+        // Whoever started this process may have left signals blocked.
+        // SAFETY: zero bytes are the empty set of signals.
+        let none: libc::sigset_t = unsafe { MaybeUninit::zeroed().assume_init() };
+        // SAFETY: `none` is a live set; the old mask is not asked for.
+        check(unsafe { libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut()) })?;
         Ok(Signals(reader))
     }
 

@@ -234,10 +234,10 @@ fn a_machine_that_stood_still_skips_what_it_missed() {
 }
 
 #[test]
-fn nohup_keeps_its_word() {
+fn nohup_keeps_its_word_and_blocked_signals_are_not_inherited() {
     let folder = Folder::new();
-    let mut nohup = Command::new("sh");
-    nohup.args(["-c", "trap '' HUP; exec \"$0\"", env!("CARGO_BIN_EXE_aqevia-engine")]);
+    let mut nohup = Command::new("env");
+    nohup.args(["--ignore-signal=HUP", "--block-signal=TERM", env!("CARGO_BIN_EXE_aqevia-engine")]);
     let inherited = command(&folder, &[]);
     nohup.envs(inherited.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let engine = Engine::spawn(&mut nohup);
