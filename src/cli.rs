@@ -27,7 +27,7 @@ const LISTEN: u8 = 4;
 
 impl From<StorageError> for Exit {
     fn from(error: StorageError) -> Exit {
-        Exit(STORAGE, format!("{error}\n{}", error.advice()))
+        Exit(STORAGE, error.to_string())
     }
 }
 
@@ -138,7 +138,7 @@ fn backup(to: &OsStr) -> Result<(), Exit> {
 }
 
 fn check(path: &OsStr) -> Result<(), Exit> {
-    let path = Path::new(path);
+    let path = &std::path::absolute(path).unwrap_or_else(|_| path.into());
     let cannot_read = |error| Exit(STORAGE, format!("cannot read {path:?}: {error}"));
     let (kind, world) = if has_sqlite_magic(path).map_err(cannot_read)? {
         ("database", storage::examine(path, Scrutiny::Full)?.world)

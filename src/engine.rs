@@ -17,7 +17,7 @@ use crate::http::server::Server;
 use crate::http::{Snapshot, StorageView};
 use crate::limits::{
     CHECKPOINT_INTERVAL_MS, CHECKPOINT_RECORDS, DESCRIPTORS_RESERVED, DESCRIPTORS_WANTED, POLL_PAUSE_MS,
-    WARNING_INTERVAL_MS, WORLD_FILE_BYTES_MAX,
+    SHUTDOWN_RETRIES_MS, WARNING_INTERVAL_MS, WORLD_FILE_BYTES_MAX,
 };
 use crate::log::{Fields, Level, Log};
 use crate::metrics::{Metrics, Outcome};
@@ -303,10 +303,21 @@ impl Engine {
         let now = clock::monotonic();
         self.serve(&descriptors[1..], now);
         self.server.write(now, now);
-        // A second attempt, on a fresh connection, in case only the old one was broken.
-        let saved = self.flush(Trigger::Shutdown) || self.flush(Trigger::Shutdown);
+        // More attempts, on fresh connections, in case whatever is in the way is gone in a moment.
+        let mut saved = self.flush(Trigger::Shutdown);
+        for pause_ms in SHUTDOWN_RETRIES_MS {
+            if !saved {
+                let _ = sys::poll(&mut [], Some(Duration::from_millis(pause_ms)));
+                saved = self.flush(Trigger::Shutdown);
+            }
+        }
         if saved {
             self.checkpoint(Checkpoint::Truncate);
+            if let Err(error) = self.storage.close(&self.world) {
+                self.log.error("what was saved cannot be read back", &[("error", &error)]);
+                self.last_error = Some(error.to_string());
+                saved = false;
+            }
         }
         let (tick, persisted) = (self.world.now().0, self.persisted_tick.0);
         if saved {
@@ -343,6 +354,8 @@ fn open_world(config: &Config, storage: &mut Storage, found: Found, log: &mut Lo
             if let Some(path) = path {
                 compare_with_file(&world, &source, path, config, log)?;
             }
+            // Only now that everything is accepted may anything be written.
+            storage.attach(&world)?;
             Ok(world)
         }
     }
@@ -361,13 +374,16 @@ fn compare_with_file(
     if worldfile::source_digest(&text) == source {
         return Ok(());
     }
-    let file = worldfile::read(&text, 0).map_err(|problems| world_file_error(path, problems))?;
-    if file.id() != world.id() {
-        let failure = Failure::OtherWorld { stored: world.id().to_owned(), wanted: file.id().to_owned() };
-        return Err(StorageError::new(&config.sqlite_path, failure).into());
-    }
+    let problem = match worldfile::read(&text, 0) {
+        Ok(file) if file.id() != world.id() => {
+            let failure = Failure::OtherWorld { stored: world.id().to_owned(), wanted: file.id().to_owned() };
+            return Err(StorageError::new(&config.sqlite_path, failure).into());
+        }
+        Ok(_) => String::new(),
+        Err(problems) => problems.into_iter().next().unwrap_or_default(),
+    };
     let message = "the world file has changed since the world was founded from it: the database wins";
-    log.warn(message, &[("file", &path.display()), ("database", &config.sqlite_path.display())]);
+    log.warn(message, &[("file", &path.display()), ("mistake", &problem)]);
     Ok(())
 }
 
@@ -380,6 +396,9 @@ pub fn read_world_file(path: &Path) -> Result<String, StartError> {
     read.map_err(|error| problem(format!("cannot read it: {error}")))?;
     if bytes.len() as u64 > WORLD_FILE_BYTES_MAX {
         return Err(problem(format!("it is larger than {WORLD_FILE_BYTES_MAX} bytes")));
+    }
+    if bytes.contains(&0) {
+        return Err(problem("it holds a NUL byte".to_owned()));
     }
     String::from_utf8(bytes).map_err(|error| {
         let line =

@@ -50,6 +50,8 @@ pub const ACCEPTS_PER_TURN: usize = 64;
 pub const FLUSH_RETRY_MS_MIN: u64 = 250;
 /// Longest pause between two attempts to flush.
 pub const FLUSH_RETRY_MS_MAX: u64 = 30_000;
+/// Pauses before further attempts if the final flush fails; together well under a container's stop timeout.
+pub const SHUTDOWN_RETRIES_MS: [u64; 5] = [0, 100, 400, 1_000, 2_000];
 /// Records flushed since the last checkpoint that make the next one due.
 pub const CHECKPOINT_RECORDS: u64 = 1_000;
 /// Time since the last checkpoint that makes the next one due.

@@ -61,6 +61,12 @@ impl StorageError {
         }
     }
 
+    /// Whether SQLite gave this extended result code.
+    pub(super) fn has_code(&self, extended_code: std::ffi::c_int) -> bool {
+        matches!(&self.failure, Failure::Sqlite(_, source)
+            if source.sqlite_error().is_some_and(|error| error.extended_code == extended_code))
+    }
+
     /// What an operator can do about it, if this was met at the start.
     pub fn advice(&self) -> &'static str {
         match self.failure {
@@ -78,7 +84,8 @@ impl StorageError {
             }
             Failure::Foreign(_) | Failure::Damaged(_) => {
                 "Nothing was changed. Keep a copy of the database and of its -wal file beside it before anything else. \
-                 To restore a backup, see 'Restore' in the README. To begin a new world: docker compose down, then \
+                 If you have just put this database in place, a -wal of the one before it spoils it: remove -wal and \
+                 -shm and put it in place again. To restore a backup, see 'Restore' in the README. To begin a new world: docker compose down, then \
                  docker volume rm aqevia_data."
             }
         }

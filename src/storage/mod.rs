@@ -13,7 +13,7 @@ pub mod schema;
 pub mod worldfile;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{Read, Write};
+use std::io::{Read, Seek, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -30,17 +30,22 @@ use schema::{APPLICATION_ID, Found, SCHEMA_VERSION, Scrutiny, TABLES};
 /// The database of a running engine. Nobody else writes it while this lives.
 pub struct Storage {
     path: PathBuf,
-    /// Held for life; the lock goes with it.
-    _lock: File,
-    connection: Option<Connection>,
-    /// Device and inode of the file that the world was loaded from. Another file at the same path is not ours, and
+    /// `<database>.lock`, held for life; the lock goes with it.
+    lock: File,
+    /// Device and inode of the database that the world was loaded from. Another file at the same path is not ours, and
     /// opening it would mix it with the write-ahead log of this one.
-    file: (u64, u64),
+    file: Option<FileId>,
+    connection: Option<Connection>,
+    /// The write-ahead log after the last flush.
+    wal: Option<FileId>,
     /// The tick that the stored world has, as far as is known.
     persisted: Tick,
     /// The latest tick that a flush tried to store: a commit that failed may have succeeded all the same.
     attempted: Tick,
 }
+
+/// Device and inode.
+type FileId = (u64, u64);
 
 /// A world as it came from a database.
 pub struct Loaded {
@@ -57,45 +62,36 @@ impl Storage {
         let path = real_path(path)?;
         let lock = lock(&path, started)?;
         let found = schema::inspect(&path, Scrutiny::Quick)?;
-        Ok((
-            Storage { path, _lock: lock, connection: None, file: (0, 0), persisted: Tick(0), attempted: Tick(0) },
-            found,
-        ))
+        let (persisted, attempted) = (Tick(0), Tick(0));
+        Ok((Storage { path, lock, file: None, connection: None, wal: None, persisted, attempted }, found))
     }
 
-    /// Writes a new world into an empty database, in one transaction.
+    /// Writes a new world where no database is. It is made under another name and gets its own when it is whole and
+    /// synced, so a founding that is cut short leaves nothing behind that counts.
     pub fn found(&mut self, world: &mut World, source: &str, wall: Wall) -> Result<(), StorageError> {
-        let path = self.path.clone();
-        let failed = StorageError::sqlite("found a world in", &path);
-        let mut connection = open_writer(&path, OpenFlags::SQLITE_OPEN_CREATE)?;
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
-        for (_, table) in TABLES {
-            transaction.execute_batch(table).map_err(&failed)?;
+        let new = schema::beside(&self.path, ".new");
+        // What an earlier founding, or an empty database, left of these.
+        for file in
+            [&new, &schema::beside(&new, "-wal"), &schema::beside(&new, "-shm"), &schema::beside(&self.path, "-wal")]
+        {
+            let _ = fs::remove_file(file);
         }
-        transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(&failed)?;
-        transaction.pragma_update(None, "user_version", SCHEMA_VERSION).map_err(&failed)?;
-        records::insert_world(&transaction, world, source, wall).map_err(&failed)?;
-        records::write_changes(&transaction, world).map_err(&failed)?;
-        transaction.commit().map_err(&failed)?;
-        self.adopt(connection, world)?;
-        // From here on the file's own header says whose it is.
-        self.checkpoint(Checkpoint::Truncate)?;
+        write_new(&new, world, source, wall)?;
+        publish(&new, &self.path)?;
         world.flushed();
-        Ok(())
+        self.attach(world)
     }
 
-    /// Reads the world out of a database that is ours.
+    /// Reads the world out of a database that is ours, without changing anything.
     pub fn load(&mut self) -> Result<Loaded, StorageError> {
-        let mut connection = open_writer(&self.path, OpenFlags::empty())?;
-        let loaded = load_from(&mut connection, &self.path)?;
-        self.adopt(connection, &loaded.world)?;
-        Ok(loaded)
+        load_from(&mut schema::open_reader(&self.path)?, &self.path)
     }
 
-    fn adopt(&mut self, connection: Connection, world: &World) -> Result<(), StorageError> {
+    /// Begins to write for `world`, which is the one stored here.
+    pub fn attach(&mut self, world: &World) -> Result<(), StorageError> {
         (self.persisted, self.attempted) = (world.now(), world.now());
-        self.file = file_id(&self.path)?;
-        self.connection = Some(connection);
+        self.file = Some(file_id(&self.path)?);
+        self.connection = Some(self.connect(world)?);
         Ok(())
     }
 
@@ -107,31 +103,43 @@ impl Storage {
         let count = write(&mut connection, &self.path, world, self.persisted, wall)?;
         self.persisted = world.now();
         self.connection = Some(connection);
+        self.wal = file_id(&schema::beside(&self.path, "-wal")).ok();
         Ok(count)
     }
 
     /// The connection that is at hand, or after a failure a fresh one. While the file is missing the old one stays
     /// open: it goes on if the file is put back, and until then a deleted file can still be copied out of `/proc`.
     fn connect(&mut self, world: &World) -> Result<Connection, StorageError> {
-        if file_id(&self.path)? != self.file {
+        if Some(file_id(&self.path)?) != self.file {
             return Err(self.disturbed("another file has taken its place"));
         }
-        if let Some(connection) = self.connection.take() {
+        let lock = self.lock.metadata().map(|metadata| (metadata.dev(), metadata.ino())).ok();
+        if file_id(&schema::beside(&self.path, ".lock")).ok() != lock {
+            return Err(self.disturbed("its .lock file was removed, so another engine may have it"));
+        }
+        // Closing a connection moves what its log holds into the database, even if the log has lost its name. Whether
+        // that has succeeded shows below.
+        let log_is_there = self.wal.is_none() || self.wal == file_id(&schema::beside(&self.path, "-wal")).ok();
+        if let Some(connection) = self.connection.take().filter(|_| log_is_there) {
             return Ok(connection);
         }
-        let connection = open_writer(&self.path, OpenFlags::empty())?;
+        self.wal = None;
+        let connection = open_writer(&self.path)?;
         if schema::identify(&connection, &self.path)? == Found::Empty {
             return Err(self.disturbed("it has been emptied"));
         }
-        let failed = StorageError::sqlite("read the tick of", &self.path);
-        let (id, tick) = records::read_tick(&connection).map_err(failed)?;
-        if id != world.id() || !(self.persisted..=self.attempted).contains(&tick) {
-            return Err(
-                self.disturbed(&format!("it holds tick {} of {id:?}, which this engine did not put there", tick.0))
-            );
-        }
-        self.persisted = tick;
+        self.persisted = self.stored_tick(&connection, world)?;
         Ok(connection)
+    }
+
+    /// The tick of the stored world, if that is one that this engine has put there.
+    fn stored_tick(&self, connection: &Connection, world: &World) -> Result<Tick, StorageError> {
+        let failed = StorageError::sqlite("read the tick of", &self.path);
+        let (id, tick) = records::read_tick(connection).map_err(failed)?;
+        if id == world.id() && (self.persisted..=self.attempted).contains(&tick) {
+            return Ok(tick);
+        }
+        Err(self.disturbed(&format!("it holds tick {} of {id:?}, which this engine did not put there", tick.0)))
     }
 
     fn disturbed(&self, what: &str) -> StorageError {
@@ -150,9 +158,17 @@ impl Storage {
         connection.query_row(pragma, [], |_| Ok(())).map_err(StorageError::sqlite("checkpoint", &self.path))
     }
 
+    /// Ends writing, and reads back by another connection that the file at our path holds the last flush.
+    pub fn close(&mut self, world: &World) -> Result<(), StorageError> {
+        // The reader goes first, because only a writer removes the empty log when it is the last to close.
+        let tick = self.stored_tick(&schema::open_reader(&self.path)?, world)?;
+        self.connection = None;
+        if tick == self.persisted { Ok(()) } else { Err(self.disturbed("the last flush is not in it")) }
+    }
+
     /// Bytes of the write-ahead log; none if there is no such file.
     pub fn wal_bytes(&self) -> u64 {
-        fs::metadata(schema::wal_of(&self.path)).map_or(0, |metadata| metadata.len())
+        schema::wal_bytes(&self.path)
     }
 }
 
@@ -210,19 +226,54 @@ fn write(
     Ok(count + 1)
 }
 
+/// Makes a database of its own at `path`, all of it in one file.
+fn write_new(path: &Path, world: &World, source: &str, wall: Wall) -> Result<(), StorageError> {
+    let failed = StorageError::sqlite("found a world in", path);
+    let mut connection = Connection::open(path).map_err(&failed)?;
+    // Nobody looks at it before it is whole and synced, so it needs no journal.
+    connection.query_row("PRAGMA journal_mode = OFF", [], |_| Ok(())).map_err(&failed)?;
+    let transaction = connection.transaction().map_err(&failed)?;
+    for (_, table) in TABLES {
+        transaction.execute_batch(table).map_err(&failed)?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(&failed)?;
+    transaction.pragma_update(None, "user_version", SCHEMA_VERSION).map_err(&failed)?;
+    records::insert_world(&transaction, world, source, wall).map_err(&failed)?;
+    records::write_changes(&transaction, world).map_err(&failed)?;
+    transaction.commit().map_err(&failed)?;
+    connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).map_err(&failed)?;
+    connection.close().map_err(|(_, error)| failed(error))
+}
+
+/// Gives a finished file its name for good: both it and its folder are synced.
+fn publish(from: &Path, to: &Path) -> Result<(), StorageError> {
+    File::open(from).and_then(|file| file.sync_all()).map_err(StorageError::io("sync", from))?;
+    fs::rename(from, to).map_err(StorageError::io("rename a file to", to))?;
+    sync_folder(to)
+}
+
+fn sync_folder(path: &Path) -> Result<(), StorageError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(StorageError::io("sync the folder", folder))
+}
+
 /// A connection that may write, set up as the engine's promises need it.
-fn open_writer(path: &Path, more: OpenFlags) -> Result<Connection, StorageError> {
+fn open_writer(path: &Path) -> Result<Connection, StorageError> {
     let failed = StorageError::sqlite("open", path);
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | more;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(&failed)?;
     // The loop never waits for a lock: a flush that cannot have it fails and is tried again.
     connection.busy_timeout(Duration::ZERO).map_err(&failed)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true).map_err(&failed)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false).map_err(&failed)?;
+    let refused = |what: String| Err(StorageError::new(path, Failure::Disturbed(what)));
+    // SQLite falls back to reading alone, without a word.
+    if connection.is_readonly("main").map_err(&failed)? {
+        return refused("it may not be written by the user this engine runs as".to_owned());
+    }
     let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(&failed)?;
     if mode != "wal" {
-        let what = format!("SQLite refuses write-ahead logging here and uses {mode:?}");
-        return Err(StorageError::new(path, Failure::Disturbed(what)));
+        return refused(format!("SQLite refuses write-ahead logging here and uses {mode:?}"));
     }
     connection
         .execute_batch("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA cell_size_check = ON")
@@ -232,44 +283,54 @@ fn open_writer(path: &Path, more: OpenFlags) -> Result<Connection, StorageError>
 
 /// The path with all links followed, so that one file has one lock however it is called.
 fn real_path(path: &Path) -> Result<PathBuf, StorageError> {
-    match fs::canonicalize(path) {
-        Ok(real) => Ok(real),
-        Err(_) => {
-            let name = path.file_name().unwrap_or_default();
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            Ok(fs::canonicalize(folder).map_err(StorageError::io("find the folder", folder))?.join(name))
+    let metadata = fs::symlink_metadata(path);
+    if let Ok(metadata) = &metadata {
+        // A second name would come with a second lock and a second write-ahead log.
+        if metadata.is_file() && metadata.nlink() > 1 {
+            let what = "it has more than one name (a hard link)".to_owned();
+            return Err(StorageError::new(path, Failure::Foreign(what)));
         }
+        return fs::canonicalize(path).map_err(StorageError::io("follow", path));
     }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let real = fs::canonicalize(folder).map_err(StorageError::io("find the folder", folder))?;
+    Ok(real.join(path.file_name().unwrap_or_default()))
 }
 
 /// Takes `<database>.lock` for this process and writes into it who holds it.
 fn lock(database: &Path, started: Wall) -> Result<File, StorageError> {
-    let mut path = database.as_os_str().to_owned();
-    path.push(".lock");
-    let path = PathBuf::from(path);
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(StorageError::io("open the lock file", &path))?;
+    let path = schema::beside(database, ".lock");
+    let failed = |doing| StorageError::io(doing, &path);
+    if fs::symlink_metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(StorageError::new(&path, Failure::Foreign("the lock file is no file".to_owned())));
+    }
+    let mut options = OpenOptions::new();
+    let mut file = options.read(true).write(true).create(true).truncate(false).open(&path).map_err(failed("open"))?;
+    let mut holder = String::new();
     match file.try_lock() {
         Ok(()) => (),
         Err(TryLockError::WouldBlock) => {
-            let mut holder = String::new();
             let _ = (&file).take(256).read_to_string(&mut holder);
             return Err(StorageError::new(database, Failure::Held(holder.trim().to_owned())));
         }
-        Err(TryLockError::Error(error)) => return Err(StorageError::io("lock", &path)(error)),
+        Err(TryLockError::Error(error)) => return Err(failed("lock")(error)),
+    }
+    let _ = (&file).take(256).read_to_string(&mut holder);
+    let size = file.metadata().map_err(failed("read"))?.len();
+    if size > 0 && !holder.starts_with(HOLDER) {
+        return Err(StorageError::new(&path, Failure::Foreign("the lock file holds something else".to_owned())));
     }
     let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let holder = format!("process {} on {}, since {}\n", std::process::id(), host.trim(), started.rfc3339());
-    file.set_len(0).and_then(|()| file.write_all(holder.as_bytes())).map_err(StorageError::io("write", &path))?;
+    let holder = format!("{HOLDER}{} on {}, since {}\n", std::process::id(), host.trim(), started.rfc3339());
+    let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(holder.as_bytes()));
+    written.map_err(failed("write"))?;
     Ok(file)
 }
 
-fn file_id(path: &Path) -> Result<(u64, u64), StorageError> {
+/// How the content of a lock file begins.
+const HOLDER: &str = "process ";
+
+fn file_id(path: &Path) -> Result<FileId, StorageError> {
     let metadata = fs::metadata(path).map_err(StorageError::io("find", path))?;
     Ok((metadata.dev(), metadata.ino()))
 }

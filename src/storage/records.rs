@@ -148,6 +148,7 @@ pub fn read_world(connection: &mut Connection) -> rusqlite::Result<Stored> {
     )?;
     stored.parts.entities = read_all(
         &transaction,
+        "entity",
         "SELECT id, kind, tag, name, description, location, home, owner, prototype, destination, gait, active, step,
                 indoors, locked, fixed, asleep FROM entity ORDER BY id",
         read_entity,
@@ -155,6 +156,7 @@ pub fn read_world(connection: &mut Connection) -> rusqlite::Result<Stored> {
     stored.parts.habits = read_habits(&transaction)?;
     stored.parts.spawns = read_all(
         &transaction,
+        "spawn",
         "SELECT prototype, room, at_most, every_minutes, text FROM spawn ORDER BY position",
         |row| {
             let Id(prototype) = row.get(0)?;
@@ -193,6 +195,7 @@ fn read_habits(transaction: &Transaction) -> rusqlite::Result<Vec<(EntityId, Hab
     let mut items: BTreeMap<(EntityId, Verb), (Vec<EntityId>, Vec<String>)> = BTreeMap::new();
     let rows = read_all(
         transaction,
+        "habit_item",
         "SELECT creature, verb, target, line FROM habit_item ORDER BY creature, verb, position",
         |row| {
             let Id(creature) = row.get(0)?;
@@ -200,24 +203,45 @@ fn read_habits(transaction: &Transaction) -> rusqlite::Result<Vec<(EntityId, Hab
         },
     )?;
     for (habit, target, line) in rows {
+        if target.is_some() == line.is_some() {
+            return Err(broken("habit_item: a row must have either a target or a line".to_owned()));
+        }
         let (targets, lines) = items.entry(habit).or_default();
         targets.extend(target.map(|Id(target)| target));
         lines.extend(line);
     }
-    read_all(transaction, "SELECT creature, verb, every_minutes FROM habit ORDER BY creature, verb", |row| {
+    let query = "SELECT creature, verb, every_minutes FROM habit ORDER BY creature, verb";
+    let habits = read_all(transaction, "habit", query, |row| {
         let Id(creature) = row.get(0)?;
         let verb = named(row, 1, &Verb::ALL)?;
         let (targets, lines) = items.remove(&(creature, verb)).unwrap_or_default();
         Ok((creature, Habit { verb, every_minutes: count(row, 2)?, targets, lines }))
-    })
+    })?;
+    match items.keys().next() {
+        Some((creature, verb)) => Err(broken(format!("habit_item: {creature} has no habit to {}", verb.name()))),
+        None => Ok(habits),
+    }
 }
 
+/// Reads every row, and names the one that cannot be.
 fn read_all<T>(
     transaction: &Transaction,
+    table: &str,
     query: &str,
     read: impl FnMut(&Row) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<Vec<T>> {
-    transaction.prepare(query)?.query_map([], read)?.collect()
+    let named = |(index, row): (usize, rusqlite::Result<T>)| {
+        row.map_err(|error| match error {
+            rusqlite::Error::SqliteFailure(..) => error,
+            other => broken(format!("{table}, row {}: {other}", index + 1)),
+        })
+    };
+    transaction.prepare(query)?.query_map([], read)?.enumerate().map(named).collect()
+}
+
+/// An error about what is stored, not about storing.
+fn broken(what: String) -> rusqlite::Error {
+    rusqlite::Error::ToSqlConversionFailure(what.into())
 }
 
 /// A digest as it is stored: sixteen hexadecimal digits.

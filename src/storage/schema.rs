@@ -6,7 +6,7 @@
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
@@ -109,9 +109,10 @@ pub enum Scrutiny {
     Full,
 }
 
-/// True if the file begins as every SQLite database does (SQLite, "Database File Format", section 1.3).
+/// True if this is a file that begins as every SQLite database does (SQLite, "Database File Format", section 1.3).
+/// What is no file is left unread: a pipe could be read only once.
 pub fn has_sqlite_magic(path: &Path) -> std::io::Result<bool> {
-    Ok(header(path)?.starts_with(b"SQLite format 3\0"))
+    Ok(fs::metadata(path)?.is_file() && header(path)?.starts_with(b"SQLite format 3\0"))
 }
 
 fn header(path: &Path) -> std::io::Result<Vec<u8>> {
@@ -122,6 +123,9 @@ fn header(path: &Path) -> std::io::Result<Vec<u8>> {
 
 /// Finds out what lies at `path` without changing it.
 pub fn inspect(path: &Path, scrutiny: Scrutiny) -> Result<Found, StorageError> {
+    if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(StorageError::new(path, Failure::Foreign("it is no file".to_owned())));
+    }
     let header = match header(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
         header => header.map_err(StorageError::io("read", path))?,
@@ -129,9 +133,8 @@ pub fn inspect(path: &Path, scrutiny: Scrutiny) -> Result<Found, StorageError> {
     let foreign = |what: String| Err(StorageError::new(path, Failure::Foreign(what)));
     if header.is_empty() {
         // SQLite would delete the log unread, and with it the last flushes of a database that was moved without it.
-        let orphaned = fs::metadata(wal_of(path)).is_ok_and(|log| log.len() > 0);
         let what = "the -wal file beside it is another database's: put the two together again, or move it away";
-        return if orphaned { foreign(what.to_owned()) } else { Ok(Found::Empty) };
+        return if wal_bytes(path) > 0 { foreign(what.to_owned()) } else { Ok(Found::Empty) };
     }
     if header.len() < 100 || !header.starts_with(b"SQLite format 3\0") {
         return foreign("the file is no SQLite database".to_owned());
@@ -141,7 +144,17 @@ pub fn inspect(path: &Path, scrutiny: Scrutiny) -> Result<Found, StorageError> {
     if field(68) != 0 && field(68) != APPLICATION_ID {
         return foreign(format!("its application_id is {:#010x}, and ours is {APPLICATION_ID:#010x}", field(68)));
     }
-    let connection = open_reader(path)?;
+    let connection = match open_reader(path) {
+        Err(error) if field(68) == APPLICATION_ID && error.has_code(rusqlite::ffi::SQLITE_READONLY_ROLLBACK) => {
+            // An interrupted change of the journal mode, in a database that is ours: SQLite undoes it.
+            let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let recovered = Connection::open_with_flags(path, flags)
+                .and_then(|connection| connection.execute_batch("SELECT 1 FROM sqlite_schema"));
+            recovered.map_err(StorageError::sqlite("recover", path))?;
+            open_reader(path)?
+        }
+        opened => opened?,
+    };
     let found = identify(&connection, path)?;
     if found == Found::Ours {
         scrutinise(&connection, path, scrutiny)?;
@@ -162,7 +175,7 @@ pub fn open_reader(path: &Path) -> Result<Connection, StorageError> {
     };
     match open(path, OpenFlags::empty()) {
         // In a folder where no -shm file can be made, a database that nobody writes can still be read as it stands.
-        Err(error) if error.sqlite_error_code() == Some(ErrorCode::CannotOpen) && !wal_of(path).exists() => {
+        Err(error) if cannot_make_files(&error) && wal_bytes(path) == 0 => {
             let absolute = fs::canonicalize(path).map_err(StorageError::io("read", path))?;
             open(Path::new(&immutable_uri(&absolute)), OpenFlags::SQLITE_OPEN_URI).map_err(failed)
         }
@@ -170,11 +183,22 @@ pub fn open_reader(path: &Path) -> Result<Connection, StorageError> {
     }
 }
 
-/// The write-ahead log that belongs to a database.
-pub fn wal_of(path: &Path) -> std::path::PathBuf {
+fn cannot_make_files(error: &rusqlite::Error) -> bool {
+    let extended = error.sqlite_error().map(|error| error.extended_code);
+    error.sqlite_error_code() == Some(ErrorCode::CannotOpen)
+        || extended == Some(rusqlite::ffi::SQLITE_READONLY_DIRECTORY)
+}
+
+/// A file beside a database whose name begins with its own: SQLite's `-wal`, `-shm` and `-journal`, and our `.lock`.
+pub fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push("-wal");
+    name.push(suffix);
     name.into()
+}
+
+/// Bytes of the write-ahead log that belongs to a database; none if there is no such file.
+pub fn wal_bytes(path: &Path) -> u64 {
+    fs::metadata(beside(path, "-wal")).map_or(0, |metadata| metadata.len())
 }
 
 /// SQLite's "Uniform Resource Identifiers": `%`, `?` and `#` in a path must be escaped.
@@ -190,7 +214,11 @@ pub fn identify(connection: &Connection, path: &Path) -> Result<Found, StorageEr
     let number = |pragma: &str| connection.query_row(pragma, [], |row| row.get::<_, i32>(0)).map_err(&failed);
     let (application, version) = (number("PRAGMA application_id")?, number("PRAGMA user_version")?);
     let mut statement = connection
-        .prepare("SELECT name, coalesce(sql, '') FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name")
+        .prepare(
+            // Not counted: the indexes that come with a primary key, and what ANALYZE leaves.
+            "SELECT name, coalesce(sql, '') FROM sqlite_schema
+             WHERE NOT (type = 'index' AND sql IS NULL) AND NOT (type = 'table' AND name GLOB 'sqlite_stat[0-9]')",
+        )
         .map_err(&failed)?;
     let objects = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(&failed)?;
     let objects: Vec<(String, String)> = objects.collect::<Result<_, _>>().map_err(&failed)?;

@@ -91,7 +91,8 @@ fn tree(text: &str) -> Result<Node, Vec<String>> {
             key => key.as_str_or_null().ok().flatten().unwrap_or_default().to_owned(),
         };
         let dot = if place.is_empty() || key.starts_with('[') { "" } else { "." };
-        let place = format!("{place}{dot}{key}");
+        let shown: String = key.chars().take(NAME_BYTES_MAX).collect();
+        let place = format!("{place}{dot}{shown}");
         open.push((id, Node { place, key, value, children: Vec::new() }));
     }
     close(&mut open, None);
@@ -114,6 +115,7 @@ struct Tagged {
     id: EntityId,
     kind: Kind,
     prototype: bool,
+    copy: bool,
 }
 
 /// What a tag must stand for at some place.
@@ -127,11 +129,11 @@ enum Wanted {
 }
 
 impl Wanted {
-    fn fits(self, Tagged { kind, prototype, .. }: Tagged) -> bool {
+    fn fits(self, Tagged { kind, prototype, copy, .. }: Tagged) -> bool {
         match self {
             Wanted::Room => kind == Kind::Room,
             Wanted::Holder => !prototype,
-            Wanted::Thing => kind == Kind::Thing,
+            Wanted::Thing => kind == Kind::Thing && !copy,
             Wanted::Prototype => prototype,
             Wanted::PrototypeOf(wanted) => prototype && kind == wanted,
         }
@@ -141,7 +143,7 @@ impl Wanted {
         match self {
             Wanted::Room => "room",
             Wanted::Holder => "room, thing or creature that stands somewhere",
-            Wanted::Thing => "thing",
+            Wanted::Thing => "thing (of a copy, its prototype)",
             Wanted::Prototype => "prototype (a thing or creature without `in`)",
             Wanted::PrototypeOf(Kind::Thing) => "prototype (a thing without `in`)",
             Wanted::PrototypeOf(_) => "prototype (a creature without `in`)",
@@ -203,13 +205,14 @@ impl Reader {
     /// Gives an entity its id and notes its tag, unless another has that. Returns the id after it.
     fn tag(&mut self, node: &Node, kind: Kind, id: EntityId) -> EntityId {
         self.check_tag(&node.place, &node.key);
-        let prototype = kind != Kind::Room && !node.children.iter().any(|child| child.key == "in");
+        let has = |key| node.children.iter().any(|child| child.key == key);
+        let (prototype, copy) = (kind != Kind::Room && !has("in"), has("prototype"));
         match self.tags.get(&node.key) {
             Some(other) => {
                 let problem = format!("a {} has this tag already", other.kind.name());
                 self.problem(&node.place, &problem);
             }
-            None => _ = self.tags.insert(node.key.clone(), Tagged { id, kind, prototype }),
+            None => _ = self.tags.insert(node.key.clone(), Tagged { id, kind, prototype, copy }),
         }
         EntityId::new(id.get() + 1).unwrap_or(id)
     }
@@ -491,7 +494,10 @@ impl Reader {
         if let Some(tagged) = found.filter(|tagged| wanted.fits(*tagged)) {
             return Some(tagged.id);
         }
-        let fitting = self.tags.iter().filter(|(_, tagged)| wanted.fits(**tagged)).map(|(tag, _)| tag.as_str());
+        // A hint is worth its time only if it will be read.
+        let hinted = tag.len() <= TAG_BYTES_MAX && self.problems.len() < PROBLEMS_LISTED_MAX;
+        let fitting =
+            self.tags.iter().filter(|(_, tagged)| hinted && wanted.fits(**tagged)).map(|(tag, _)| tag.as_str());
         let problem = match (found, nearest(tag, fitting)) {
             (Some(tagged), _) => {
                 let nowhere = if tagged.prototype { " that stands nowhere" } else { "" };
@@ -505,7 +511,8 @@ impl Reader {
     }
 
     fn unknown<'k>(&mut self, node: &Node, known: impl Iterator<Item = &'k str> + Clone) {
-        let hint = match nearest(&node.key, known.clone()) {
+        let word = node.key.get(..TAG_BYTES_MAX).unwrap_or(&node.key);
+        let hint = match nearest(word, known.clone()) {
             Some(near) => format!("perhaps `{near}` is meant"),
             None => format!("known here: {}", known.collect::<Vec<_>>().join(", ")),
         };

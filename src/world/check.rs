@@ -19,8 +19,11 @@ impl World {
             problems.add("the world", format!("tick {} is beyond {}", self.tick.0, TICK_MAX.0));
         }
         let last = self.entities.last_key_value().map_or(0, |(id, _)| id.get());
-        if self.next_id <= last || EntityId::new(self.next_id).is_none() {
-            problems.add("the world", format!("the next id, {}, is not above all ids in use ({last})", self.next_id));
+        if self.next_id <= last || self.next_id > EntityId::MAX / 2 {
+            problems.add(
+                "the world",
+                format!("the next id, {}, is not above all ids in use ({last}), or far too large", self.next_id),
+            );
         }
         let mut tags = BTreeSet::new();
         for entity in self.entities.values() {
@@ -68,14 +71,14 @@ impl World {
         } else {
             require(entity.destination.is_none(), "leads somewhere and is no exit");
         }
-        let rests = entity.kind == Kind::Creature || entity.active == Active::Always && !entity.asleep;
-        require(rests && (entity.active != Active::Always || !entity.asleep), "sleeps, and is nothing that sleeps");
+        require(entity.kind == Kind::Creature || entity.active == Active::Always, "has hours and is no creature");
+        require(entity.active != Active::Always || !entity.asleep, "sleeps and has no hours");
     }
 
     /// True if something that is no thing holds this thing, perhaps by way of other things.
     fn holder_is_found(&self, thing: &Entity) -> bool {
         let holder_of = |entity: &&Entity| self.entities.get(&entity.location?);
-        let mut held = std::iter::successors(Some(thing), holder_of).take(CONTAINMENT_DEPTH_MAX);
+        let mut held = std::iter::successors(Some(thing), holder_of).take(CONTAINMENT_DEPTH_MAX + 1);
         held.any(|entity| entity.kind != Kind::Thing || entity.is_prototype())
     }
 
@@ -90,7 +93,8 @@ impl World {
         for Habit { verb, every_minutes, targets, lines } in habits {
             let wanted = match verb {
                 Verb::Wander | Verb::Route => |entity: &Entity| entity.kind == Kind::Room,
-                Verb::Carry => |entity: &Entity| entity.kind == Kind::Thing,
+                // A copy can be eaten and gone; a habit must not name what may go.
+                Verb::Carry => |entity: &Entity| entity.kind == Kind::Thing && entity.prototype.is_none(),
                 Verb::Eat => Entity::is_prototype,
                 Verb::Say | Verb::Act => |_: &Entity| false,
             };

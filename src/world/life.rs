@@ -230,9 +230,9 @@ impl World {
                 Some(if habit.verb == Verb::Say { Action::Say(line) } else { Action::Act(line) })
             }
             Verb::Carry => {
-                let carried = self.contents(creature, Kind::Thing).next();
-                let wanted = || self.contents(room, Kind::Thing).find(|thing| is_one_of(thing, &habit.targets));
-                carried.map(|thing| Action::Drop(thing.id)).or_else(|| wanted().map(|thing| Action::Take(thing.id)))
+                let wanted = |place| self.contents(place, Kind::Thing).find(|thing| is_one_of(thing, &habit.targets));
+                let drop = wanted(creature).map(|thing| Action::Drop(thing.id));
+                drop.or_else(|| wanted(room).map(|thing| Action::Take(thing.id)))
             }
             Verb::Eat => {
                 let food = self.contents(room, Kind::Thing).chain(self.contents(room, Kind::Creature));

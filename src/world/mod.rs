@@ -135,8 +135,8 @@ impl World {
             settled = settled.wrapping_add(habit_digest(creature, &habit));
             habits_by_creature.entry(creature).or_default().push(habit);
         }
-        for spawn in &spawns {
-            settled = settled.wrapping_add(spawn_digest(spawn));
+        for (position, spawn) in spawns.iter().enumerate() {
+            settled = settled.wrapping_add(spawn_digest(position, spawn));
         }
         let mut world = World {
             id,
@@ -343,10 +343,11 @@ fn habit_digest(creature: EntityId, habit: &Habit) -> u64 {
     hasher.finish()
 }
 
-fn spawn_digest(spawn: &Spawn) -> u64 {
+/// The position counts: it decides when a rule has its turns.
+fn spawn_digest(position: usize, spawn: &Spawn) -> u64 {
     let Spawn { prototype, room, at_most, every_minutes, text } = spawn;
     let mut hasher = Hasher::new(3);
-    hasher.number(prototype.get()).number(room.get()).number(*at_most).number(*every_minutes);
+    hasher.number(position as u64).number(prototype.get()).number(room.get()).number(*at_most).number(*every_minutes);
     hasher.text_option(text.as_deref()).finish()
 }
 

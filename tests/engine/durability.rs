@@ -10,7 +10,7 @@ use aqevia_engine::storage::schema::Found;
 use aqevia_engine::storage::worldfile::{self, BUILTIN};
 use aqevia_engine::world::random::Random;
 
-use crate::support::{Engine, Folder, command, output, query};
+use crate::support::{Engine, Folder, command, output, query, wait_for};
 
 #[test]
 fn a_stopped_world_goes_on_where_it_stood() {
@@ -91,10 +91,13 @@ fn an_interruption_leaves_no_trace_in_the_life_of_the_world() {
         storage.flush(&world, clock::wall()).unwrap();
         let before = world.digest();
         drop(storage);
-        let (reopened, found) = Storage::open(&folder.database(), clock::wall()).unwrap();
+        // Another test that starts a program right now holds the lock too, until that program runs.
+        let open = || Storage::open(&folder.database(), clock::wall()).ok();
+        let (reopened, found) = wait_for("the lock", open);
         assert_eq!(found, Found::Ours);
         storage = reopened;
         world = storage.load().unwrap().world;
+        storage.attach(&world).unwrap();
         assert_eq!((world.digest(), undisturbed.digest()), (before, before));
         assert_eq!((world.pending(), world.violations()), (0, Vec::new()));
     }
@@ -105,7 +108,7 @@ fn pending_records_coalesce_and_a_full_batch_is_flushed_at_once() {
     let folder = Folder::new();
     let variables = [("PERSIST_FLUSH_INTERVAL_MS", "3600000"), ("PERSIST_BATCH_CAPACITY", "5")];
     let engine = Engine::start_with(&folder, &variables);
-    crate::support::wait_for("a flush by capacity", || {
+    wait_for("a flush by capacity", || {
         (engine.metric("aqevia_flushes_total{trigger=\"capacity\",outcome=\"success\"}") >= 3.0).then_some(())
     });
     assert!(engine.status_number("$.storage.pending_records") < 5);

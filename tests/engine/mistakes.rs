@@ -156,6 +156,93 @@ fn a_second_engine_is_refused_and_told_who_was_first() {
 }
 
 #[test]
+fn one_file_has_one_name_and_one_lock() {
+    use std::os::unix::fs::symlink;
+    let folder = Folder::new();
+    Engine::start(&folder).stop();
+    let lock = folder.join("storage.sqlite.lock");
+
+    fs::hard_link(folder.database(), folder.join("second.sqlite")).unwrap();
+    let (code, stderr) = refusal(&folder, &[]);
+    assert!(code == 3 && stderr.contains("more than one name"), "{stderr}");
+    fs::remove_file(folder.join("second.sqlite")).unwrap();
+
+    symlink("nowhere/yet.sqlite", folder.join("dangling.sqlite")).unwrap();
+    let (code, stderr) = refusal(&folder, &[("AQEVIA_SQLITE_PATH", "dangling.sqlite")]);
+    assert!(code == 3 && stderr.contains("cannot follow"), "{stderr}");
+
+    // What is no lock file is not written over.
+    fs::write(&lock, "precious").unwrap();
+    let (code, stderr) = refusal(&folder, &[]);
+    assert!(code == 3 && stderr.contains("holds something else"), "{stderr}");
+    assert_eq!(fs::read(&lock).unwrap(), b"precious");
+    fs::remove_file(&lock).unwrap();
+    symlink(folder.write("victim", "precious"), &lock).unwrap();
+    assert_eq!(refusal(&folder, &[]).0, 3);
+    assert_eq!(fs::read(folder.join("victim")).unwrap(), b"precious");
+}
+
+#[test]
+fn what_is_no_file_is_no_database() {
+    let folder = Folder::new();
+    assert!(std::process::Command::new("mkfifo").arg(folder.database()).status().unwrap().success());
+    let (code, stderr) = refusal(&folder, &[]);
+    assert!(code == 3 && stderr.contains("it is no file"), "{stderr}");
+}
+
+#[test]
+fn a_database_that_may_only_be_read_is_refused_at_once() {
+    let folder = Folder::new();
+    Engine::start(&folder).stop();
+    let mut nobody = std::process::Command::new("setpriv");
+    nobody.args(["--reuid=65534", "--clear-groups", env!("CARGO_BIN_EXE_aqevia-engine")]);
+    nobody.env_clear().env("PATH", std::env::var_os("PATH").unwrap());
+    nobody.env("AQEVIA_SQLITE_PATH", folder.database()).env("AQEVIA_OBSERVABILITY_ADDR", "127.0.0.1:0");
+    let all = std::os::unix::fs::PermissionsExt::from_mode;
+    fs::set_permissions(folder.join(""), all(0o777)).unwrap();
+    fs::set_permissions(folder.join("storage.sqlite.lock"), all(0o666)).unwrap();
+    let (code, _, stderr) = output(&mut nobody);
+    if stderr.contains("setpriv:") || code == 127 || code == 126 {
+        eprintln!("SKIPPED: this user cannot become another, or that one cannot run the engine: {stderr}");
+        return;
+    }
+    assert!(code == 3 && stderr.contains("may not be written by the user"), "{code}: {stderr}");
+}
+
+#[test]
+fn a_refused_database_keeps_its_write_ahead_log_too() {
+    let folder = Folder::new();
+    let engine = Engine::start(&folder);
+    engine.wait_for_tick(20);
+    engine.kill();
+    let edit = Connection::open(folder.database()).unwrap();
+    edit.execute_batch("PRAGMA wal_autocheckpoint = 0; UPDATE entity SET name = 'X' WHERE id = 1").unwrap();
+    let read = || (fs::read(folder.database()).unwrap(), fs::read(folder.join("storage.sqlite-wal")).unwrap());
+    // As a crash would leave them: closing the connection would empty the log.
+    let left = read();
+    drop(edit);
+    fs::write(folder.database(), &left.0).unwrap();
+    fs::write(folder.join("storage.sqlite-wal"), &left.1).unwrap();
+    let (code, stderr) = refusal(&folder, &[]);
+    assert!(code == 3 && stderr.contains("digest"), "{stderr}");
+    assert!(read() == left, "the database or its log was changed");
+}
+
+#[test]
+fn no_object_hides_behind_a_name_of_sqlites_own() {
+    let folder = Folder::new();
+    Engine::start(&folder).stop();
+    let connection = Connection::open(folder.database()).unwrap();
+    let trigger =
+        "CREATE TRIGGER evil AFTER UPDATE ON world BEGIN DELETE FROM entity; END; PRAGMA writable_schema = ON;
+                   UPDATE sqlite_schema SET name = 'sqlite_evil' WHERE name = 'evil'";
+    connection.execute_batch(trigger).unwrap();
+    drop(connection);
+    let (code, stderr) = refusal(&folder, &[]);
+    assert!(code == 3 && stderr.contains("sqlite_evil"), "{stderr}");
+}
+
+#[test]
 fn a_port_in_use_is_an_error_of_its_own() {
     let folder = Folder::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -186,9 +273,10 @@ fn the_database_wins_over_a_changed_world_file_and_another_worlds_file_is_refuse
     assert_eq!(code, 3);
     assert!(stderr.contains("holds the world \"small\", and the world file is of \"other\""), "{stderr}");
 
+    // A founded world does not depend on its file.
     folder.write("world.json5", "{");
-    assert_eq!(refusal(&folder, &variables).0, 2);
-    Engine::start(&folder).stop();
+    let log = Engine::start_with(&folder, &variables).stop();
+    assert!(log.contains("level=warn msg=\"the world file has changed") && log.contains("this is not JSON5"), "{log}");
 }
 
 #[test]
@@ -251,7 +339,7 @@ fn a_world_file_with_every_kind_of_mistake_names_each_place() {
         "creatures.bird.active: must be",
         "creatures.bird.habits.wander: `every_minutes` must be a whole number from 1 to 100000",
         "creatures.bird.habits.say: `lines` must list 1 to 256",
-        "creatures.bird.habits.carry.things[0]: \"a\" is a room, and here a thing is wanted",
+        "creatures.bird.habits.carry.things[0]: \"a\" is a room, and here a thing",
         "creatures.bird.habits.eat.prey[0]: \"cup\" is a thing, and here a prototype",
         "creatures.bird.habits.sing: is not known; known here: wander, route, say, act, carry, eat",
         "creatures.bird.habits.route: no open exit leads from \"b\" to \"a\"",

@@ -173,6 +173,62 @@ fn another_database_in_its_place_is_not_written_to() {
 }
 
 #[test]
+fn a_write_ahead_log_that_is_deleted_costs_nothing() {
+    let folder = Folder::new();
+    let engine = Engine::start(&folder);
+    engine.wait_for_tick(20);
+    fs::remove_file(folder.join("storage.sqlite-wal")).unwrap();
+    let tick = engine.status_number("$.world.tick");
+    engine.wait_for_tick(tick + 20);
+    assert_eq!(engine.get("/ready").0, 200);
+    let promised = engine.status_number("$.storage.persisted_tick");
+    engine.kill();
+    assert!(Engine::start(&folder).status_number("$.world.tick") >= promised);
+}
+
+#[test]
+fn without_its_lock_an_engine_does_not_write() {
+    let folder = Folder::new();
+    let engine = Engine::start(&folder);
+    engine.wait_for_tick(5);
+    fs::remove_file(folder.join("storage.sqlite.lock")).unwrap();
+    assert!(expect_unready(&engine).contains(".lock file was removed"));
+    let second = Engine::start(&folder);
+    let tick = second.status_number("$.world.tick");
+    second.wait_for_tick(tick + 20);
+    assert_eq!((engine.get("/ready").0, second.get("/ready").0), (503, 200));
+    second.stop();
+    assert_eq!(engine.end("TERM").0.code(), Some(1));
+}
+
+#[test]
+fn a_stop_waits_a_moment_for_whoever_holds_the_database() {
+    let folder = Folder::new();
+    let engine = Engine::start(&folder);
+    engine.wait_for_tick(5);
+    let other = Connection::open(folder.database()).unwrap();
+    other.busy_timeout(PATIENCE).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    engine.signal("TERM");
+    wait_for("the final flush to fail", || engine.log().contains("flush failed").then_some(()));
+    other.execute_batch("ROLLBACK").unwrap();
+    drop(other);
+    let (status, log) = engine.end("TERM");
+    assert_eq!(status.code(), Some(0), "{log}");
+}
+
+#[test]
+fn a_database_overwritten_in_place_is_not_called_saved() {
+    let folder = Folder::new();
+    let engine = Engine::start(&folder);
+    engine.wait_for_tick(5);
+    fs::write(folder.database(), b"not a database any more".repeat(1_000)).unwrap();
+    let (status, log) = engine.end("TERM");
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(log.contains("stopped without saving"), "{log}");
+}
+
+#[test]
 fn a_log_that_nobody_reads_holds_nothing_up() {
     let folder = Folder::new();
     let (reader, writer) = std::io::pipe().unwrap();

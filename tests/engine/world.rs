@@ -167,6 +167,46 @@ fn a_carrier_moves_things_about_and_leaves_fixed_ones() {
 }
 
 #[test]
+fn no_habit_may_name_what_can_be_eaten() {
+    let file = r#"{ id: "h", name: "H", rooms: { a: { name: "A", description: "-" } },
+        things: { cress: { name: "cress", description: "-" }, mine: { prototype: "cress", in: "a" } },
+        creatures: { crow: { name: "a crow", description: "-", in: "a",
+                             habits: { carry: { every_minutes: 1, things: ["mine"] } } } } }"#;
+    let problems = worldfile::read(file, 1).unwrap_err();
+    assert!(problems[0].contains("carry.things[0]: \"mine\" is a thing, and here a thing (of a copy"), "{problems:?}");
+    assert!(worldfile::read(&file.replace("[\"mine\"]", "[\"cress\"]"), 1).is_ok());
+}
+
+#[test]
+fn a_carrier_keeps_what_is_no_business_of_its_habit() {
+    let mut world = habit(
+        r#"carry: { every_minutes: 1, things: ["cup"] }"#,
+        r#"things: { apron: { name: "an apron", description: "-", in: "it", fixed: true },
+                     hat: { name: "a hat", description: "-", in: "it" }, cup: { name: "a cup", description: "-", in: "a" } }"#,
+    );
+    let it = id(&world, "it");
+    for _ in 0..DAY / 10 {
+        world.tick();
+        assert_eq!((find(&world, "apron").location, find(&world, "hat").location), (Some(it), Some(it)));
+    }
+}
+
+#[test]
+fn things_may_hold_one_another_as_deep_as_the_limit_says() {
+    let nested = |depth: usize| {
+        let things: String =
+            (1..depth).map(|n| format!("t{n}: {{ name: \"t\", description: \"-\", in: \"t{}\" }},", n - 1)).collect();
+        let file = format!(
+            r#"{{ id: "n", name: "N", rooms: {{ a: {{ name: "A", description: "-" }} }},
+            things: {{ t0: {{ name: "t", description: "-", in: "a" }}, {things} }} }}"#
+        );
+        worldfile::read(&file, 1).is_ok()
+    };
+    assert!(nested(aqevia_engine::limits::CONTAINMENT_DEPTH_MAX));
+    assert!(!nested(aqevia_engine::limits::CONTAINMENT_DEPTH_MAX + 1));
+}
+
+#[test]
 fn what_is_eaten_grows_back_up_to_its_rule_and_ids_are_never_used_again() {
     let mut world = habit(
         r#"eat: { every_minutes: 20, prey: ["berry"] }"#,
