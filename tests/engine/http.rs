@@ -177,28 +177,6 @@ fn requests_in_pieces_half_closed_or_abandoned_do_no_harm() {
 }
 
 #[test]
-fn who_sends_half_a_head_is_told_and_who_sends_nothing_is_not() {
-    let folder = Folder::new();
-    let engine = Engine::start(&folder);
-    // The deadline is absolute: bytes that keep dripping in do not extend it.
-    let mut slow = engine.connect();
-    let mut dripping = slow.try_clone().unwrap();
-    slow.write_all(b"GET /health HTTP/1.1\r\n").unwrap();
-    let drip = thread::spawn(move || {
-        while dripping.write_all(b"X").is_ok() {
-            thread::sleep(std::time::Duration::from_millis(50));
-        }
-    });
-    let mut answer = vec![0; 12];
-    slow.read_exact(&mut answer).unwrap();
-    assert_eq!(answer, b"HTTP/1.1 408");
-    assert_eq!(engine.get("/health").0, 200);
-    assert_eq!(engine.metric("aqevia_http_limits_total{limit=\"head_deadline\"}"), 1.0);
-    slow.shutdown(Shutdown::Both).unwrap();
-    drip.join().unwrap();
-}
-
-#[test]
 fn a_health_check_gets_through_a_full_table() {
     let folder = Folder::new();
     let engine = Engine::start(&folder);

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod commands;
+mod deadlines;
 mod durability;
 mod http;
 mod mistakes;

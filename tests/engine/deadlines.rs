@@ -1,0 +1,187 @@
+//! Deadlines of HTTP connections, with real sockets and a clock that is moved by hand.
+
+use std::cell::OnceCell;
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use aqevia_engine::clock::{Monotonic, Wall};
+use aqevia_engine::http::server::Server;
+use aqevia_engine::http::{Snapshot, StorageView};
+use aqevia_engine::limits::{
+    HTTP_HEAD_MS_MAX, HTTP_IDLE_MS_MAX, HTTP_LINGER_MS_MAX, HTTP_OUTPUT_BYTES_HIGH, HTTP_WRITE_MS_MAX,
+};
+use aqevia_engine::metrics::Metrics;
+use aqevia_engine::storage::worldfile;
+use aqevia_engine::sys;
+use aqevia_engine::world::{Tick, World};
+
+use crate::support::{PATIENCE, SMALL_WORLD};
+
+/// A server whose turns are taken one by one.
+struct Stand {
+    server: Server,
+    world: World,
+    metrics: Metrics,
+    now: Monotonic,
+}
+
+impl Stand {
+    fn new() -> Stand {
+        let server = Server::bind("127.0.0.1:0".parse().unwrap(), 256).unwrap();
+        let world = worldfile::read(SMALL_WORLD, 1).unwrap();
+        Stand { server, world, metrics: Metrics::default(), now: Monotonic::default() }
+    }
+
+    /// Lets time pass, then takes turns until nothing comes in any more.
+    fn pass(&mut self, milliseconds: u64) {
+        self.now = self.now.after(Duration::from_millis(milliseconds));
+        loop {
+            let mut descriptors = Vec::new();
+            self.server.wait_for(&mut descriptors);
+            let ready = sys::poll(&mut descriptors, Some(Duration::from_millis(20))).unwrap();
+            self.turn(&descriptors);
+            if ready == 0 {
+                return;
+            }
+        }
+    }
+
+    fn turn(&mut self, ready: &[sys::PollFd]) {
+        let storage =
+            StorageView { pending: 0, persisted_tick: Tick(0), last_flush_at: None, last_error: None, wal_bytes: 0 };
+        let snapshot = Snapshot {
+            wall: Wall::at(Duration::ZERO),
+            started: Wall::at(Duration::ZERO),
+            uptime: Duration::ZERO,
+            world: &self.world,
+            storage,
+            tick_interval: Duration::ZERO,
+            metrics: &self.metrics,
+            log_lines_dropped: 0,
+            usage: OnceCell::new(),
+        };
+        self.server.read(ready, self.now, &snapshot);
+        self.server.write(self.now, self.now);
+    }
+
+    fn connect(&mut self) -> TcpStream {
+        let stream = TcpStream::connect(self.server.address().unwrap()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        self.pass(0);
+        stream
+    }
+
+    /// How often a limit was reached, as /metrics tells.
+    fn limit(&mut self, name: &str) -> String {
+        let mut stream = self.connect();
+        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+        self.pass(0);
+        let answer = read_to_end(&mut stream);
+        let line = answer.lines().find(|line| line.contains(&format!("limit=\"{name}\""))).unwrap().to_owned();
+        line.rsplit(' ').next().unwrap().to_owned()
+    }
+}
+
+fn is_open(stream: &TcpStream) -> bool {
+    stream.set_nonblocking(true).unwrap();
+    let peeked = stream.peek(&mut [0]);
+    stream.set_nonblocking(false).unwrap();
+    peeked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+}
+
+fn read_to_end(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => return String::from_utf8(bytes).unwrap(),
+            Ok(count) => bytes.extend_from_slice(&buffer[..count]),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => return String::from_utf8(bytes).unwrap(),
+            Err(error) => panic!("{error} after {bytes:?}"),
+        }
+    }
+}
+
+#[test]
+fn who_sends_nothing_is_closed_without_a_word() {
+    let mut stand = Stand::new();
+    let mut silent = stand.connect();
+    stand.pass(HTTP_IDLE_MS_MAX - 1);
+    assert!(is_open(&silent));
+    stand.pass(1);
+    assert_eq!(read_to_end(&mut silent), "");
+    assert_eq!(stand.limit("idle"), "1");
+}
+
+#[test]
+fn an_answered_request_begins_a_new_idle_time() {
+    let mut stand = Stand::new();
+    let mut client = stand.connect();
+    for _ in 0..3 {
+        stand.pass(HTTP_IDLE_MS_MAX - 1);
+        client.write_all(b"GET /health HTTP/1.1\r\nHost: t\r\n\r\n").unwrap();
+        stand.pass(0);
+        let mut answer = [0; 4096];
+        let count = client.read(&mut answer).unwrap();
+        assert!(answer[..count].ends_with(b"{\"status\":\"ok\"}"));
+    }
+    stand.pass(HTTP_IDLE_MS_MAX);
+    assert_eq!(read_to_end(&mut client), "");
+}
+
+#[test]
+fn dripping_bytes_buy_no_time_and_an_overdue_head_is_told() {
+    let mut stand = Stand::new();
+    let mut slow = stand.connect();
+    stand.pass(20_000);
+    // The time of a head runs from its own first byte.
+    for _ in 0..HTTP_HEAD_MS_MAX / 1_000 {
+        slow.write_all(b"G").unwrap();
+        stand.pass(0);
+        stand.pass(999);
+    }
+    assert!(is_open(&slow));
+    stand.pass(HTTP_HEAD_MS_MAX / 1_000);
+    let answer = read_to_end(&mut slow);
+    assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("Connection: close"), "{answer}");
+    assert_eq!(stand.limit("head_deadline"), "1");
+}
+
+#[test]
+fn after_its_last_answer_a_peer_may_go_on_sending_for_a_moment_only() {
+    let mut stand = Stand::new();
+    let mut client = stand.connect();
+    client.write_all(b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 1000000\r\n\r\n").unwrap();
+    stand.pass(0);
+    for _ in 0..9 {
+        client.write_all(&[b'x'; 1000]).unwrap();
+        stand.pass(HTTP_LINGER_MS_MAX / 10);
+    }
+    assert_eq!(stand.limit("linger"), "0");
+    stand.pass(HTTP_LINGER_MS_MAX / 10);
+    assert_eq!(stand.limit("linger"), "1");
+    assert!(read_to_end(&mut client).starts_with("HTTP/1.1 405 "));
+}
+
+#[test]
+fn who_does_not_take_answers_is_neither_read_on_nor_kept() {
+    let mut stand = Stand::new();
+    let mut deaf = stand.connect();
+    deaf.set_nonblocking(true).unwrap();
+    let requests = b"GET /metrics HTTP/1.1\r\nHost: t\r\n\r\n".repeat(100);
+    // Until the engine takes no more, because the kernel takes no more from the engine.
+    let mut refused = 0;
+    while refused < 5 {
+        refused = if deaf.write(&requests).is_ok() { 0 } else { refused + 1 };
+        stand.pass(0);
+    }
+    assert_ne!(stand.limit("output"), "0");
+    stand.pass(HTTP_WRITE_MS_MAX - 1);
+    assert_eq!(stand.limit("write_deadline"), "0");
+    stand.pass(1);
+    assert_eq!(stand.limit("write_deadline"), "1");
+    deaf.set_nonblocking(false).unwrap();
+    let taken = read_to_end(&mut deaf).len();
+    assert!(taken > HTTP_OUTPUT_BYTES_HIGH, "{taken}");
+}
