@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use crate::support::{Engine, Folder, PATIENCE, json, wait_for};
+use crate::support::{Engine, Folder, PATIENCE, json, skip, wait_for};
 
 #[test]
 fn the_four_endpoints_answer_as_designed() {
@@ -66,7 +66,7 @@ fn promtool_finds_nothing_in_the_metrics() {
     let promtool =
         Command::new("promtool").args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
     let Ok(mut promtool) = promtool else {
-        eprintln!("SKIPPED: promtool (Debian package prometheus) is not installed");
+        skip("promtool (Debian package prometheus) is not installed");
         return;
     };
     promtool.stdin.take().unwrap().write_all(metrics.as_bytes()).unwrap();

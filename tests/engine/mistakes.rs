@@ -5,7 +5,7 @@ use std::net::TcpListener;
 
 use rusqlite::Connection;
 
-use crate::support::{Engine, Folder, SMALL_WORLD, command, output};
+use crate::support::{Engine, Folder, SMALL_WORLD, command, output, skip};
 
 /// Runs an engine that must not start: its exit code and what it says.
 fn refusal(folder: &Folder, variables: &[(&str, &str)]) -> (i32, String) {
@@ -203,7 +203,7 @@ fn a_database_that_may_only_be_read_is_refused_at_once() {
     fs::set_permissions(folder.join("storage.sqlite.lock"), all(0o666)).unwrap();
     let (code, _, stderr) = output(&mut nobody);
     if stderr.contains("setpriv:") || code == 127 || code == 126 {
-        eprintln!("SKIPPED: this user cannot become another, or that one cannot run the engine: {stderr}");
+        skip(&format!("this user cannot become another, or that one cannot run the engine: {stderr}"));
         return;
     }
     assert!(code == 3 && stderr.contains("may not be written by the user"), "{code}: {stderr}");

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use rusqlite::Connection;
 
-use crate::support::{Engine, Folder, PATIENCE, command, query, send_signal, wait_for};
+use crate::support::{Engine, Folder, PATIENCE, command, query, send_signal, skip, wait_for};
 
 /// Waits until flushes fail, checks all that must show it, and returns the reason.
 fn expect_unready(engine: &Engine) -> String {
@@ -97,7 +97,7 @@ fn a_full_disk_is_survived_and_so_is_a_stop_on_it() {
     let mounts = "mount -t tmpfs -o size=300k tmpfs \"$0\" && exec \"$1\"";
     let probe = Command::new("unshare").args(["-m", "mount", "-t", "tmpfs", "tmpfs"]).arg(&disk).output();
     if !probe.is_ok_and(|output| output.status.success()) {
-        eprintln!("SKIPPED: no mount namespaces without privileges");
+        skip("no mount namespaces without privileges");
         return;
     }
     let start = |saved: Option<&str>| {
