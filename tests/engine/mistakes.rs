@@ -108,6 +108,50 @@ fn what_is_not_ours_is_refused_and_not_changed() {
 }
 
 #[test]
+fn no_stored_state_can_change_unnoticed() {
+    let folder = Folder::new();
+    Engine::start(&folder).stop();
+    let ours = fs::read(folder.database()).unwrap();
+    let creature = "kind = 'creature' AND location IS NOT NULL";
+    let entity = |set: &str, of: &str| {
+        format!("UPDATE entity SET {set} WHERE id = (SELECT id FROM entity WHERE {of} ORDER BY id LIMIT 1)")
+    };
+    for edit in [
+        entity("tag = 'zz'", "kind = 'room'"),
+        entity("name = name || '.'", "kind = 'exit'"),
+        entity("description = NULL", "kind = 'thing'"),
+        entity("location = 1 + location % 2", creature),
+        entity("home = 1 + home % 2", creature),
+        entity("destination = 1 + destination % 2", "kind = 'exit' AND destination IS NOT NULL"),
+        entity("gait = 'x'", creature),
+        entity("active = 'night'", "kind = 'creature' AND active = 'day'"),
+        entity("asleep = 1 - asleep", "kind = 'creature' AND active = 'day' AND location IS NOT NULL"),
+        entity("step = step + 1", creature),
+        entity("indoors = 1 - indoors", "kind = 'room'"),
+        entity("locked = 1 - locked", "kind = 'exit' AND destination IS NOT NULL"),
+        entity("fixed = 1 - fixed", "kind = 'thing' AND location IS NOT NULL AND prototype IS NULL AND fixed = 1"),
+        "UPDATE world SET tick = tick + 1".to_owned(),
+        "UPDATE world SET random = random + 1".to_owned(),
+        "UPDATE world SET weather = 'storm'".to_owned(),
+        "UPDATE world SET next_id = next_id + 1".to_owned(),
+        "UPDATE world SET name = 'x'".to_owned(),
+        "UPDATE habit SET every_minutes = every_minutes + 1".to_owned(),
+        "UPDATE habit_item SET line = line || '.' WHERE line IS NOT NULL".to_owned(),
+        "UPDATE habit_item SET position = -position WHERE verb = 'route'".to_owned(),
+        "UPDATE spawn SET position = -position".to_owned(),
+        "UPDATE spawn SET at_most = at_most + 1".to_owned(),
+        "UPDATE spawn SET text = NULL WHERE position = 0".to_owned(),
+    ] {
+        fs::write(folder.database(), &ours).unwrap();
+        let connection = Connection::open(folder.database()).unwrap();
+        assert!(connection.execute(&edit, []).unwrap() > 0, "{edit}");
+        drop(connection);
+        let (code, stderr) = refusal(&folder, &[]);
+        assert!(code == 3 && stderr.contains("not those of the last flush"), "{edit}: {code} {stderr}");
+    }
+}
+
+#[test]
 fn an_edit_by_hand_can_be_confirmed_by_clearing_the_digest() {
     let folder = Folder::new();
     Engine::start(&folder).stop();
