@@ -4,8 +4,8 @@ use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::Path;
 
-use super::schema::{self, Found, Scrutiny};
-use super::{Failure, StorageError, examine, sync_folder};
+use super::schema::{self, Scrutiny};
+use super::{Failure, StorageError, examine, require_ours, sync_folder};
 use crate::world::Tick;
 
 /// Copies the database at `from` to `to`, which must not exist. The copy gets its name only when it is whole, checked
@@ -20,10 +20,7 @@ pub fn backup(from: &Path, to: &Path) -> Result<Tick, StorageError> {
     if ["-wal", "-shm", "-journal", ".lock", ".new"].iter().any(|suffix| to == schema::beside(&from, suffix)) {
         return Err(StorageError::new(&to, Failure::Foreign("that name belongs to the database itself".to_owned())));
     }
-    fs::metadata(&from).map_err(StorageError::io("read", &from))?;
-    if schema::inspect(&from, Scrutiny::Quick)? == Found::Empty {
-        return Err(StorageError::new(&from, Failure::Foreign("the database is empty".to_owned())));
-    }
+    require_ours(&from, Scrutiny::Quick)?;
     let partial = schema::beside(&to, &format!(".partial-{}", std::process::id()));
     // Claims the name, so that SQLite cannot write into a file that somebody else has put there.
     File::create_new(&partial).map_err(StorageError::io("create", &partial))?;

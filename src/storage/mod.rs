@@ -57,11 +57,17 @@ pub struct Loaded {
 
 impl Storage {
     /// Takes the database at `path` for this process: locks it and makes sure that it is ours, or empty. Changes
-    /// nothing in it. `started` is told to others who want it.
+    /// nothing in it, but lets SQLite undo a transaction that a crash cut short. `started` is told to others who want it.
     pub fn open(path: &Path, started: Wall) -> Result<(Storage, Found), StorageError> {
         let path = real_path(path)?;
         let lock = lock(&path, started)?;
-        let found = schema::inspect(&path, Scrutiny::Quick)?;
+        let found = match schema::inspect(&path, Scrutiny::Quick) {
+            Err(error) if error.has_code(rusqlite::ffi::SQLITE_READONLY_ROLLBACK) => {
+                schema::roll_back(&path)?;
+                schema::inspect(&path, Scrutiny::Quick)?
+            }
+            inspected => inspected?,
+        };
         let (persisted, attempted) = (Tick(0), Tick(0));
         Ok((Storage { path, lock, file: None, connection: None, wal: None, persisted, attempted }, found))
     }
@@ -184,9 +190,14 @@ pub enum Checkpoint {
 /// Reads and checks a database or backup that this process does not own: SQLite's integrity check, then the world's
 /// own invariants and its digest.
 pub fn examine(path: &Path, scrutiny: Scrutiny) -> Result<Loaded, StorageError> {
+    require_ours(path, scrutiny)?;
+    load_from(&mut schema::open_reader(path)?, path)
+}
+
+fn require_ours(path: &Path, scrutiny: Scrutiny) -> Result<(), StorageError> {
     fs::metadata(path).map_err(StorageError::io("read", path))?;
     match schema::inspect(path, scrutiny)? {
-        Found::Ours => load_from(&mut schema::open_reader(path)?, path),
+        Found::Ours => Ok(()),
         Found::Empty => Err(StorageError::new(path, Failure::Foreign("the database is empty".to_owned()))),
     }
 }

@@ -140,26 +140,32 @@ pub fn inspect(path: &Path, scrutiny: Scrutiny) -> Result<Found, StorageError> {
         return foreign("the file is no SQLite database".to_owned());
     }
     let field = |at: usize| i32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-    // Zero is open: a founding that was cut short leaves the header so, and its write-ahead log may say more.
+    // Zero is open: an empty database has it, and a program that never sets it.
     if field(68) != 0 && field(68) != APPLICATION_ID {
         return foreign(format!("its application_id is {:#010x}, and ours is {APPLICATION_ID:#010x}", field(68)));
     }
-    let connection = match open_reader(path) {
-        Err(error) if field(68) == APPLICATION_ID && error.has_code(rusqlite::ffi::SQLITE_READONLY_ROLLBACK) => {
-            // An interrupted change of the journal mode, in a database that is ours: SQLite undoes it.
-            let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-            let recovered = Connection::open_with_flags(path, flags)
-                .and_then(|connection| connection.execute_batch("SELECT 1 FROM sqlite_schema"));
-            recovered.map_err(StorageError::sqlite("recover", path))?;
-            open_reader(path)?
-        }
-        opened => opened?,
-    };
+    let connection = open_reader(path)?;
     let found = identify(&connection, path)?;
     if found == Found::Ours {
         scrutinise(&connection, path, scrutiny)?;
     }
     Ok(found)
+}
+
+/// Lets SQLite undo what a crash left half done in a database of ours that is not in write-ahead mode, such as a
+/// backup that was just put in place. Only for who holds the lock.
+pub fn roll_back(path: &Path) -> Result<(), StorageError> {
+    let header = header(path).map_err(StorageError::io("read", path))?;
+    if header.get(68..72) != Some(&APPLICATION_ID.to_be_bytes()) {
+        return Err(StorageError::new(
+            path,
+            Failure::Foreign("another program left a change in it half done".to_owned()),
+        ));
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags);
+    let undone = connection.and_then(|connection| connection.execute_batch("SELECT 1 FROM sqlite_schema"));
+    undone.map_err(StorageError::sqlite("recover", path))
 }
 
 /// Opens a database for reading only.

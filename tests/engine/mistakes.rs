@@ -273,6 +273,26 @@ fn a_refused_database_keeps_its_write_ahead_log_too() {
 }
 
 #[test]
+fn a_change_that_a_crash_cut_short_is_undone_by_the_engine_and_by_nobody_else() {
+    let (folder, crashed) = (Folder::new(), Folder::new());
+    Engine::start(&folder).stop();
+    let mut writer = Connection::open(folder.database()).unwrap();
+    writer.execute_batch("PRAGMA journal_mode = DELETE; PRAGMA cache_size = 1").unwrap();
+    let transaction = writer.transaction().unwrap();
+    transaction.execute_batch("UPDATE entity SET description = description || hex(randomblob(2000))").unwrap();
+    for name in ["storage.sqlite", "storage.sqlite-journal"] {
+        fs::copy(folder.join(name), crashed.join(name)).unwrap();
+    }
+    let read = || ["", "-journal"].map(|end| fs::read(crashed.join(&format!("storage.sqlite{end}"))).unwrap());
+    let left = read();
+    let (code, _, stderr) = output(&mut command(&crashed, &["check", "storage.sqlite"]));
+    assert!(code == 3 && stderr.contains("776"), "{code}: {stderr}");
+    assert!(read() == left, "check has changed it");
+    Engine::start(&crashed).stop();
+    assert_eq!(output(&mut command(&crashed, &["check", "storage.sqlite"])).0, 0);
+}
+
+#[test]
 fn no_object_hides_behind_a_name_of_sqlites_own() {
     let folder = Folder::new();
     Engine::start(&folder).stop();
