@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
 use rusqlite::Connection;
@@ -302,14 +301,19 @@ fn a_machine_that_stood_still_skips_what_it_missed() {
     assert!(engine.log().contains("left out ticks"));
 }
 
+/// The engine as another program starts it that is given the engine's path as its last argument.
+fn by_way_of(program: &str, arguments: &[&str], folder: &Folder) -> Command {
+    let engine = command(folder, &[]);
+    let mut command = Command::new(program);
+    command.args(arguments).arg(engine.get_program());
+    command.envs(engine.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command
+}
+
 #[test]
 fn nohup_keeps_its_word_and_blocked_signals_are_not_inherited() {
     let folder = Folder::new();
-    let mut nohup = Command::new("env");
-    nohup.args(["--ignore-signal=HUP", "--block-signal=TERM", env!("CARGO_BIN_EXE_aqevia-engine")]);
-    let inherited = command(&folder, &[]);
-    nohup.envs(inherited.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    let engine = Engine::spawn(&mut nohup);
+    let engine = Engine::spawn(&mut by_way_of("env", &["--ignore-signal=HUP", "--block-signal=TERM"], &folder));
     engine.signal("HUP");
     let tick = engine.status_number("$.world.tick");
     engine.wait_for_tick(tick + 3);
@@ -319,12 +323,8 @@ fn nohup_keeps_its_word_and_blocked_signals_are_not_inherited() {
 #[test]
 fn an_engine_with_few_descriptors_still_answers_health_checks() {
     let folder = Folder::new();
-    let mut limited = Command::new("sh");
-    limited.args(["-c", "ulimit -n 40 && exec \"$0\"", env!("CARGO_BIN_EXE_aqevia-engine")]);
-    let inherited = command(&folder, &[]);
-    limited.env_clear().envs(inherited.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    limited.env("AQEVIA_TICK_INTERVAL_MS", "10").arg0("sh");
-    let engine = Engine::spawn(&mut limited);
+    let mut limited = by_way_of("sh", &["-c", "ulimit -n 40 && exec \"$0\""], &folder);
+    let engine = Engine::spawn(limited.env("AQEVIA_TICK_INTERVAL_MS", "10"));
     let idle: Vec<_> = (0..60).map(|_| engine.connect()).collect();
     assert_eq!(engine.get("/health").0, 200);
     let tick = engine.status_number("$.world.tick");
