@@ -1,16 +1,51 @@
 //! One non-blocking connection: bounded buffers on both sides and a note of since when bytes wait to be sent.
 //!
-//! It knows no protocol. Nothing here waits: a read or write that would block is simply over.
+//! It knows no protocol. Nothing here waits: a read or write that would block is simply over. What it needs of a TCP
+//! socket stands in two traits, so that what is built on it can also be run on streams that break wherever a seed says.
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, RawFd};
 
 use crate::clock::Monotonic;
 
+/// A stream of bytes in both directions that never blocks.
+pub trait Stream: Read + Write + AsRawFd {
+    /// Tells the peer that no more will come.
+    fn finish(&mut self);
+}
+
+/// Where streams come from.
+pub trait Listener: AsRawFd {
+    /// What comes from it.
+    type Stream: Stream;
+
+    /// Takes the next stream; `WouldBlock` if none waits.
+    fn accept(&self) -> io::Result<Self::Stream>;
+}
+
+impl Stream for TcpStream {
+    fn finish(&mut self) {
+        // A connection that is already gone needs no telling.
+        let _ = self.shutdown(Shutdown::Write);
+    }
+}
+
+impl Listener for TcpListener {
+    type Stream = TcpStream;
+
+    fn accept(&self) -> io::Result<TcpStream> {
+        let (stream, _) = TcpListener::accept(self)?;
+        // Answers are written whole; waiting for more to send would only delay them. A stream that cannot be set up so
+        // is as good as gone.
+        let ready = stream.set_nonblocking(true).and_then(|()| stream.set_nodelay(true));
+        ready.map(|()| stream).map_err(|_| ErrorKind::ConnectionAborted.into())
+    }
+}
+
 /// A connection and its buffers.
-pub struct Connection {
-    stream: TcpStream,
+pub struct Connection<S> {
+    stream: S,
     input: Box<[u8]>,
     filled: usize,
     output: Vec<u8>,
@@ -31,19 +66,16 @@ pub enum Received {
     Broken,
 }
 
-impl Connection {
+impl<S: Stream> Connection<S> {
     /// Takes a new connection; at most `input_bytes_max` received bytes are held.
-    pub fn new(stream: TcpStream, input_bytes_max: usize) -> std::io::Result<Connection> {
-        stream.set_nonblocking(true)?;
-        // Answers are written whole; waiting for more to send would only delay them.
-        stream.set_nodelay(true)?;
+    pub fn new(stream: S, input_bytes_max: usize) -> Connection<S> {
         let input = vec![0; input_bytes_max].into_boxed_slice();
-        Ok(Connection { stream, input, filled: 0, output: Vec::new(), sent: 0, unsent_since: None })
+        Connection { stream, input, filled: 0, output: Vec::new(), sent: 0, unsent_since: None }
     }
 
     /// Reads once, as much as fits.
     pub fn receive(&mut self) -> Received {
-        let (received, count) = receive(&self.stream, &mut self.input[self.filled..]);
+        let (received, count) = receive(&mut self.stream, &mut self.input[self.filled..]);
         self.filled += count;
         received
     }
@@ -51,7 +83,7 @@ impl Connection {
     /// Reads once and drops what comes.
     pub fn discard(&mut self) -> Received {
         self.filled = 0;
-        receive(&self.stream, &mut self.input).0
+        receive(&mut self.stream, &mut self.input).0
     }
 
     /// The bytes received and not consumed.
@@ -102,18 +134,17 @@ impl Connection {
 
     /// Tells the peer that no more will come.
     pub fn finish(&mut self) {
-        // A connection that is already gone needs no telling.
-        let _ = self.stream.shutdown(Shutdown::Write);
+        self.stream.finish();
     }
 }
 
-impl AsRawFd for Connection {
+impl<S: Stream> AsRawFd for Connection<S> {
     fn as_raw_fd(&self) -> RawFd {
         self.stream.as_raw_fd()
     }
 }
 
-fn receive(mut stream: &TcpStream, buffer: &mut [u8]) -> (Received, usize) {
+fn receive(stream: &mut impl Read, buffer: &mut [u8]) -> (Received, usize) {
     match stream.read(buffer) {
         Ok(0) => (Received::End, 0),
         Ok(count) => (Received::Bytes, count),

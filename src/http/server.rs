@@ -19,13 +19,13 @@ use crate::limits::{
     HTTP_WRITE_MS_MAX, SOCKET_SEND_BYTES,
 };
 use crate::metrics::count;
-use crate::net::{Connection, Received};
+use crate::net::{Connection, Listener, Received, Stream};
 use crate::sys::{self, PollFd};
 
 /// The listener and its clients, the one accepted first in front.
-pub struct Server {
-    listener: Option<TcpListener>,
-    clients: Vec<Client>,
+pub struct Server<L: Listener = TcpListener> {
+    listener: Option<L>,
+    clients: Vec<Client<L::Stream>>,
     clients_max: usize,
     /// Where the next turn begins, because the last one ended there with its work undone.
     first: usize,
@@ -43,8 +43,8 @@ struct Turn {
     budget: usize,
 }
 
-struct Client {
-    connection: Connection,
+struct Client<S> {
+    connection: Connection<S>,
     phase: Phase,
     /// When it was accepted or last had a request answered.
     idle_since: Monotonic,
@@ -75,19 +75,26 @@ impl Server {
         listener.set_nonblocking(true)?;
         // Accepted sockets inherit it: a peer that does not read must not fill the kernel's memory.
         sys::set_send_buffer(&listener, SOCKET_SEND_BYTES)?;
-        Ok(Server {
+        Ok(Server::new(listener, clients_max))
+    }
+
+    /// The address it listens on, with the port that was picked.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.as_ref().map_or_else(|| Err(ErrorKind::NotConnected.into()), TcpListener::local_addr)
+    }
+}
+
+impl<L: Listener> Server<L> {
+    /// Serves whoever comes by way of `listener`, which never blocks; `clients_max` as for `bind`.
+    pub fn new(listener: L, clients_max: usize) -> Server<L> {
+        Server {
             listener: Some(listener),
             clients: Vec::new(),
             clients_max: clients_max.clamp(1, HTTP_CONNECTIONS_MAX),
             first: 0,
             paused_until: None,
             turn: Turn { counters: Counters::default(), date: (0, String::new()), budget: 0 },
-        })
-    }
-
-    /// The address it listens on, with the port that was picked.
-    pub fn address(&self) -> io::Result<SocketAddr> {
-        self.listener.as_ref().map_or_else(|| Err(ErrorKind::NotConnected.into()), TcpListener::local_addr)
+        }
     }
 
     /// Stops listening. The clients stay.
@@ -145,13 +152,12 @@ impl Server {
         for _ in 0..ACCEPTS_PER_TURN.min(self.clients_max.div_ceil(2)) {
             let Some(listener) = &self.listener else { break };
             match listener.accept() {
-                Ok((stream, _)) => {
-                    let Ok(connection) = Connection::new(stream, HTTP_HEAD_BYTES_MAX + 2) else { continue };
+                Ok(stream) => {
                     if self.clients.len() >= self.clients_max {
                         self.evict();
                     }
                     self.turn.counters.accepted += 1;
-                    self.clients.push(Client::new(connection, now));
+                    self.clients.push(Client::new(Connection::new(stream, HTTP_HEAD_BYTES_MAX + 2), now));
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 // A connection that was reset while it waited says nothing about those behind it.
@@ -189,7 +195,7 @@ impl Server {
         self.remove(|client| client.phase == Phase::Done);
     }
 
-    fn remove(&mut self, over: impl Fn(&Client) -> bool) {
+    fn remove(&mut self, over: impl Fn(&Client<L::Stream>) -> bool) {
         let before = self.clients.len();
         self.clients.retain(|client| !over(client));
         if self.clients.len() < before {
@@ -200,8 +206,8 @@ impl Server {
     }
 }
 
-impl Client {
-    fn new(connection: Connection, now: Monotonic) -> Client {
+impl<S: Stream> Client<S> {
+    fn new(connection: Connection<S>, now: Monotonic) -> Client<S> {
         Client { connection, phase: Phase::Open, idle_since: now, head_since: None, ended: false, waiting: false }
     }
 
