@@ -46,7 +46,7 @@ impl StorageError {
     }
 
     /// Turns an `io::Error` into ours.
-    pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StorageError {
+    pub(super) fn io(doing: &'static str, path: &Path) -> impl Fn(io::Error) -> StorageError {
         move |source| StorageError::new(path, Failure::Io(doing, source))
     }
 
@@ -59,6 +59,12 @@ impl StorageError {
             }
             _ => StorageError::new(path, Failure::Sqlite(doing, source)),
         }
+    }
+
+    /// Whether SQLite met an error of the disk, such as a write or sync that failed.
+    pub(super) fn is_of_the_disk(&self) -> bool {
+        matches!(&self.failure, Failure::Sqlite(_, source)
+            if source.sqlite_error_code() == Some(rusqlite::ErrorCode::SystemIoFailure))
     }
 
     /// Whether SQLite gave this extended result code.

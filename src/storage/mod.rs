@@ -3,7 +3,9 @@
 //! A flush is one transaction that holds one cut of the world between two ticks. Until it has succeeded the world
 //! keeps every change pending, so a failure loses nothing while the process lives. After a failure the connection is
 //! given up and the next attempt begins with a fresh one, because what a failed write or sync has left behind in the
-//! old one is not to be trusted. Next: `schema.rs` for what is accepted as ours, `records.rs` for rows.
+//! old one is not to be trusted. Nor is the write-ahead log then: Linux takes pages that it could not write for written,
+//! and the next sync succeeds without them. So the log is written again before anything builds on it. Next: `schema.rs`
+//! for what is accepted as ours, `records.rs` for rows.
 
 pub mod backup;
 mod error;
@@ -13,8 +15,9 @@ pub mod schema;
 pub mod worldfile;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
-use std::os::unix::fs::MetadataExt;
+use std::io::{ErrorKind, Read, Seek, Write};
+use std::mem::ManuallyDrop;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -36,6 +39,9 @@ pub struct Storage {
     /// opening it would mix it with the write-ahead log of this one.
     file: Option<FileId>,
     connection: Option<Connection>,
+    /// The connection whose log a failing disk may have lost in part. To close it would move the log into the database,
+    /// so it stays open until the log is written again; if that never succeeds, for ever.
+    doubtful: Option<ManuallyDrop<Connection>>,
     /// The write-ahead log after the last flush.
     wal: Option<FileId>,
     /// The tick that the stored world has, as far as is known.
@@ -69,7 +75,10 @@ impl Storage {
             inspected => inspected?,
         };
         let (persisted, attempted) = (Tick(0), Tick(0));
-        Ok((Storage { path, lock, file: None, connection: None, wal: None, persisted, attempted }, found))
+        Ok((
+            Storage { path, lock, file: None, connection: None, doubtful: None, wal: None, persisted, attempted },
+            found,
+        ))
     }
 
     /// Writes a new world where no database is. It is made under another name and gets its own when it is whole and
@@ -97,6 +106,8 @@ impl Storage {
     pub fn attach(&mut self, world: &World) -> Result<(), StorageError> {
         (self.persisted, self.attempted) = (world.now(), world.now());
         self.file = Some(file_id(&self.path)?);
+        // The process that wrote the log may have ended after a sync that failed.
+        write_again(&schema::beside(&self.path, "-wal"))?;
         self.connection = Some(self.connect(world)?);
         Ok(())
     }
@@ -106,7 +117,15 @@ impl Storage {
     pub fn flush(&mut self, world: &World, wall: Wall) -> Result<u64, StorageError> {
         let mut connection = self.connect(world)?;
         self.attempted = world.now();
-        let count = write(&mut connection, &self.path, world, self.persisted, wall)?;
+        let count = match write(&mut connection, &self.path, world, self.persisted, wall) {
+            Ok(count) => count,
+            Err(error) => {
+                if error.is_of_the_disk() {
+                    self.doubtful = Some(ManuallyDrop::new(connection));
+                }
+                return Err(error);
+            }
+        };
         self.persisted = world.now();
         self.connection = Some(connection);
         self.wal = file_id(&schema::beside(&self.path, "-wal")).ok();
@@ -122,6 +141,10 @@ impl Storage {
         let lock = self.lock.metadata().map(|metadata| (metadata.dev(), metadata.ino())).ok();
         if file_id(&schema::beside(&self.path, ".lock")).ok() != lock {
             return Err(self.disturbed("its .lock file was removed, so another engine may have it"));
+        }
+        if self.doubtful.is_some() {
+            write_again(&schema::beside(&self.path, "-wal"))?;
+            self.doubtful.take().map(ManuallyDrop::into_inner);
         }
         // Closing a connection moves what its log holds into the database, even if the log has lost its name. Whether
         // that has succeeded shows below.
@@ -266,6 +289,25 @@ fn publish(from: &Path, to: &Path) -> Result<(), StorageError> {
 fn sync_folder(path: &Path) -> Result<(), StorageError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(StorageError::io("sync the folder", folder))
+}
+
+/// Writes a write-ahead log over itself and syncs it. Other connections do not notice: it holds the same bytes all the
+/// time, and only the owner of the lock adds to it.
+fn write_again(log: &Path) -> Result<(), StorageError> {
+    let failed = StorageError::io("write again", log);
+    let file = match OpenOptions::new().read(true).write(true).open(log) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        opened => opened.map_err(&failed)?,
+    };
+    let (mut at, mut buffer) = (0, [0; 64 * 1024]);
+    loop {
+        let count = file.read_at(&mut buffer, at).map_err(&failed)?;
+        if count == 0 {
+            return file.sync_all().map_err(failed);
+        }
+        file.write_all_at(&buffer[..count], at).map_err(&failed)?;
+        at += count as u64;
+    }
 }
 
 /// A connection that may write, set up as the engine's promises need it.

@@ -1,0 +1,161 @@
+//! What a disk holds after the power went: a naive model, fed with everything that SQLite does to files.
+//!
+//! Only a sync makes writes durable. Until then each of them may have reached the disk or not, in any order, the last
+//! one in half. A file that was made and never synced may be gone, one that was deleted may be back. What a failed sync
+//! should have made durable is lost when the power goes, although it can be read until then and a later sync succeeds:
+//! Linux marks pages clean that it could not write.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use aqevia_engine::world::random::Random;
+
+use crate::vfs::Operation;
+
+/// One change of a file that no sync has followed.
+#[derive(Clone, Debug)]
+enum Change {
+    Write(u64, Vec<u8>),
+    Truncate(u64),
+}
+
+#[derive(Clone, Debug, Default)]
+struct File {
+    /// What can be read now.
+    visible: Vec<u8>,
+    /// What the last syncs made of it; `None` if there was none.
+    durable: Option<Vec<u8>>,
+    /// The changes since the last sync.
+    changes: Vec<Change>,
+    deleted: bool,
+}
+
+impl File {
+    fn durable(bytes: Vec<u8>) -> File {
+        File { visible: bytes.clone(), durable: Some(bytes), ..File::default() }
+    }
+
+    fn change(&mut self, change: Change) {
+        change.apply(&mut self.visible);
+        self.changes.push(change);
+    }
+}
+
+/// What became of changes that no sync has followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// All of them reached the disk, as after kill -9.
+    Nothing,
+    /// None of them did.
+    Everything,
+    /// All but the last, of which half did.
+    Torn,
+    /// Some of them, in another order, some in half, by this seed.
+    Shuffled(u64),
+}
+
+/// The files of one folder.
+#[derive(Clone, Debug, Default)]
+pub struct Disk {
+    files: BTreeMap<PathBuf, File>,
+}
+
+impl Disk {
+    /// Notes what SQLite does with success.
+    pub fn note(&mut self, path: &Path, operation: Operation) {
+        let Some(name) = path.file_name() else { return };
+        let file = self.files.entry(name.into()).or_default();
+        match operation {
+            Operation::Open => {
+                if std::mem::take(&mut file.deleted) {
+                    // A new file of the same name: until its sync the old one may be found in its place.
+                    file.change(Change::Truncate(0));
+                }
+            }
+            Operation::Write(offset, bytes) => file.change(Change::Write(offset, bytes.to_vec())),
+            Operation::Truncate(size) => file.change(Change::Truncate(size)),
+            Operation::Sync => file.durable = Some(replay(file.durable.as_deref(), &std::mem::take(&mut file.changes))),
+            Operation::Delete => file.deleted = true,
+        }
+    }
+
+    /// Notes a sync that failed.
+    pub fn note_failed_sync(&mut self, path: &Path) {
+        if let Some(file) = path.file_name().and_then(|name| self.files.get_mut(Path::new(name))) {
+            file.changes.clear();
+        }
+    }
+
+    /// Notes that all of a file was written again and synced, by other means than SQLite's.
+    pub fn note_written_again(&mut self, path: &Path) {
+        if let Some(file) = path.file_name().and_then(|name| self.files.get_mut(Path::new(name))) {
+            *file = File::durable(std::mem::take(&mut file.visible));
+        }
+    }
+
+    /// Notes that a file was synced, renamed, and its folder synced, by other means than SQLite's.
+    pub fn note_published(&mut self, from: &Path, to: &Path) {
+        let file = self.files.remove(Path::new(from.file_name().unwrap())).unwrap();
+        self.files.insert(to.file_name().unwrap().into(), File::durable(file.visible));
+    }
+
+    /// What the disk holds if the power goes now.
+    pub fn after(&self, loss: Loss) -> BTreeMap<PathBuf, Vec<u8>> {
+        let mut random = Random::new(if let Loss::Shuffled(seed) = loss { seed } else { 0 });
+        let found = self.files.iter().filter_map(|(name, file)| {
+            let base = file.durable.as_deref();
+            let bytes = match loss {
+                Loss::Nothing => Some(file.visible.clone()).filter(|_| !file.deleted),
+                Loss::Everything => base.map(<[u8]>::to_vec),
+                Loss::Torn => {
+                    let mut changes = file.changes.clone();
+                    changes.last_mut().into_iter().for_each(Change::tear);
+                    Some(replay(base, &changes)).filter(|_| !file.deleted)
+                }
+                Loss::Shuffled(_) => {
+                    let mut changes = file.changes.clone();
+                    changes.retain(|_| random.below(2) == 0);
+                    for at in (1..changes.len()).rev() {
+                        changes.swap(at, random.below(at as u64 + 1) as usize);
+                    }
+                    changes.iter_mut().filter(|_| random.below(4) == 0).for_each(Change::tear);
+                    let certain = !file.deleted && base.is_some();
+                    Some(replay(base, &changes)).filter(|_| certain || random.below(2) == 0)
+                }
+            };
+            bytes.map(|bytes| (name.clone(), bytes))
+        });
+        found.collect()
+    }
+}
+
+impl Change {
+    fn apply(&self, bytes: &mut Vec<u8>) {
+        match self {
+            Change::Write(offset, data) => {
+                let (start, end) = (*offset as usize, *offset as usize + data.len());
+                bytes.resize(bytes.len().max(end), 0);
+                bytes[start..end].copy_from_slice(data);
+            }
+            Change::Truncate(size) => bytes.resize(*size as usize, 0),
+        }
+    }
+
+    fn tear(&mut self) {
+        if let Change::Write(_, bytes) = self {
+            bytes.truncate(bytes.len() / 2);
+        }
+    }
+}
+
+fn replay(base: Option<&[u8]>, changes: &[Change]) -> Vec<u8> {
+    let mut bytes = base.unwrap_or_default().to_vec();
+    changes.iter().for_each(|change| change.apply(&mut bytes));
+    bytes
+}
+
+/// Writes files into a folder.
+pub fn restore(files: &BTreeMap<PathBuf, Vec<u8>>, folder: &Path) {
+    files.iter().for_each(|(name, bytes)| fs::write(folder.join(name), bytes).unwrap());
+}

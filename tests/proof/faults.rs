@@ -1,0 +1,201 @@
+//! The Nth write, sync, truncate, open or delete fails, for every N there is: nothing pending is forgotten, what was
+//! flushed is whole, and once the fault is over the next flush brings everything.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::ffi::c_int;
+use std::fs;
+use std::rc::Rc;
+
+use aqevia_engine::storage::schema::Found;
+use aqevia_engine::storage::{Checkpoint, Storage, StorageError};
+use aqevia_engine::world::{Tick, World};
+use rusqlite::ffi;
+
+use crate::folder::{Folder, WALL};
+use crate::vfs::{self, Operation, Verdict, Watched};
+use crate::worlds;
+
+/// What fails, and how.
+#[derive(Clone, Copy, Debug)]
+struct Fault {
+    kind: &'static str,
+    code: c_int,
+    /// The first half of a write comes through.
+    tears: bool,
+    /// Everything of that kind fails from then on, until the fault is mended.
+    lasts: bool,
+}
+
+fn kind(operation: Operation) -> &'static str {
+    match operation {
+        Operation::Open => "open",
+        Operation::Write(..) => "write",
+        Operation::Truncate(_) => "truncate",
+        Operation::Sync => "sync",
+        Operation::Delete => "delete",
+    }
+}
+
+/// Counts the operations of one kind and lets the Nth fail.
+struct Trap {
+    fired: Rc<Cell<u64>>,
+    open: Rc<Cell<bool>>,
+    _watched: Watched,
+}
+
+impl Trap {
+    fn set(fault: Fault, n: u64) -> Trap {
+        let (fired, open, mut count) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(false)), 0);
+        let (firing, is_open) = (fired.clone(), open.clone());
+        let watched = vfs::watch(move |_, operation| {
+            if is_open.get() || kind(operation) != fault.kind {
+                return Verdict::Proceed;
+            }
+            count += 1;
+            if count != n && !(fault.lasts && count > n) {
+                return Verdict::Proceed;
+            }
+            firing.set(firing.get() + 1);
+            if fault.tears { Verdict::Tear(fault.code) } else { Verdict::Fail(fault.code) }
+        });
+        Trap { fired, open, _watched: watched }
+    }
+
+    fn has_fired(&self) -> bool {
+        self.fired.get() > 0
+    }
+
+    /// Does something on a machine without faults.
+    fn without<T>(&self, work: impl FnOnce() -> T) -> T {
+        let before = self.open.replace(true);
+        let done = work();
+        self.open.set(before);
+        done
+    }
+}
+
+/// A world with its storage, and what the storage must hold.
+struct Life {
+    folder: Folder,
+    world: World,
+    storage: Storage,
+    /// The digest of each cut that was founded or that a flush tried to store.
+    cuts: BTreeMap<Tick, u64>,
+    acknowledged: Tick,
+}
+
+impl Life {
+    fn pass(&mut self, ticks: u64) {
+        (0..ticks).for_each(|_| drop(self.world.tick()));
+    }
+
+    fn flush(&mut self) -> Result<(), StorageError> {
+        self.cuts.insert(self.world.now(), self.world.digest());
+        self.storage.flush(&self.world, WALL)?;
+        self.world.flushed();
+        self.acknowledged = self.world.now();
+        Ok(())
+    }
+
+    /// Two flushes, a checkpoint, a flush, the end.
+    fn go_on(&mut self) -> Result<(), StorageError> {
+        for checkpoint in [None, Some(Checkpoint::Passive), Some(Checkpoint::Truncate)] {
+            self.pass(7);
+            self.flush()?;
+            checkpoint.map_or(Ok(()), |how| self.storage.checkpoint(how))?;
+        }
+        self.storage.close(&self.world)
+    }
+
+    /// Makes sure of what another process would find if this one were killed now; returns the tick it would find.
+    fn check_copy(&self) -> Tick {
+        let copy = Folder::new();
+        for name in ["storage.sqlite", "storage.sqlite-wal", "storage.sqlite-journal"] {
+            let _ = fs::copy(self.folder.join(name), copy.join(name));
+        }
+        let (mut storage, found) = Storage::open(&copy.database(), WALL).unwrap();
+        assert_eq!(found, Found::Ours);
+        let world = storage.load().unwrap().world;
+        assert!(world.now() >= self.acknowledged, "{:?} after {:?}", world.now(), self.acknowledged);
+        assert_eq!(self.cuts.get(&world.now()), Some(&world.digest()), "{:?} was never cut", world.now());
+        world.now()
+    }
+}
+
+/// Lives a life in which the Nth operation fails; false if there are fewer.
+fn survives(file: &str, fault: Fault, n: u64) -> bool {
+    let folder = Folder::new();
+    let trap = Trap::set(fault, n);
+    let mut world = worlds::world(file, 1);
+    let digest = world.digest();
+    let founded = Storage::open(&folder.database(), WALL).and_then(|(mut storage, _)| {
+        storage.found(&mut world, "test", WALL)?;
+        Ok(storage)
+    });
+    let storage = match founded {
+        Ok(storage) => storage,
+        Err(error) => {
+            assert!(trap.has_fired(), "{error}");
+            trap.without(|| start_again(file, &folder, digest));
+            return true;
+        }
+    };
+    let cuts = BTreeMap::from([(world.now(), digest)]);
+    let mut life = Life { folder, acknowledged: world.now(), world, storage, cuts };
+    match life.go_on() {
+        Ok(()) => assert_eq!(trap.without(|| life.check_copy()), life.world.now()),
+        Err(error) => {
+            assert!(trap.has_fired(), "{error}");
+            trap.without(|| life.check_copy());
+            // While the fault lasts, time goes on and flushes go on failing.
+            for _ in 0..3 {
+                life.pass(5);
+                let (before, flushed) = (life.world.pending(), life.flush().is_ok());
+                assert!(flushed || life.world.pending() == before && before > 1);
+                trap.without(|| life.check_copy());
+            }
+            trap.without(|| {
+                life.pass(1);
+                life.flush().unwrap();
+                assert_eq!(life.check_copy(), life.world.now());
+                life.storage.checkpoint(Checkpoint::Truncate).unwrap();
+                life.storage.close(&life.world).unwrap();
+                assert_eq!(life.check_copy(), life.world.now());
+            });
+        }
+    }
+    trap.has_fired()
+}
+
+/// A founding that fails ends the engine. The next start finds nothing and founds, or finds all of it.
+fn start_again(file: &str, folder: &Folder, digest: u64) {
+    let (mut storage, found) = Storage::open(&folder.database(), WALL).unwrap();
+    if found == Found::Empty {
+        storage.found(&mut worlds::world(file, 1), "test", WALL).unwrap();
+    }
+    let world = storage.load().unwrap().world;
+    assert_eq!(world.digest(), digest);
+    storage.attach(&world).unwrap();
+}
+
+#[test]
+fn whatever_fails_nothing_pending_is_forgotten_and_nothing_flushed_is_lost() {
+    let file = worlds::restless(12, 40);
+    for (kind, code, tears) in [
+        ("write", ffi::SQLITE_FULL, false),
+        ("write", ffi::SQLITE_IOERR_WRITE, false),
+        ("write", ffi::SQLITE_IOERR_WRITE, true),
+        ("sync", ffi::SQLITE_IOERR_FSYNC, false),
+        ("truncate", ffi::SQLITE_IOERR_TRUNCATE, false),
+        ("open", ffi::SQLITE_CANTOPEN, false),
+        ("delete", ffi::SQLITE_IOERR_DELETE, false),
+    ] {
+        for lasts in [false, true] {
+            let fault = Fault { kind, code, tears, lasts };
+            let last = (1..).find(|&n| !survives(&file, fault, n)).unwrap();
+            println!("{fault:?}: {} places", last - 1);
+            assert!(last > 1, "{fault:?} never happened");
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! The engine's parts against a machine that fails, forgets, stalls and lies: in-process, without sockets or real time.
+#![deny(unsafe_code)]
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod disk;
+mod faults;
+mod folder;
+mod power;
+mod vfs;
+mod worlds;

@@ -1,0 +1,223 @@
+//! The power goes before every single write, sync, truncate and delete of a life, and what no sync has followed is lost,
+//! torn or reordered: the World comes back whole, no older than the last flush that was acknowledged.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::UNIX_EPOCH;
+
+use aqevia_engine::storage::schema::Found;
+use aqevia_engine::storage::{Checkpoint, Storage, StorageError};
+use aqevia_engine::world::{Tick, World};
+use rusqlite::ffi::SQLITE_IOERR_FSYNC;
+
+use crate::disk::{self, Disk, Loss};
+use crate::folder::{Folder, WALL};
+use crate::vfs::{self, Operation, Verdict};
+use crate::worlds;
+
+/// A moment at which the power may go.
+struct Moment {
+    disk: Disk,
+    acknowledged: Option<Tick>,
+}
+
+/// A life and everything that is needed to end it at any moment.
+#[derive(Default)]
+struct Record {
+    disk: Disk,
+    /// The last flush that was acknowledged, or the founding.
+    acknowledged: Option<Tick>,
+    /// The digest of each cut that was founded or that a flush tried to store.
+    cuts: BTreeMap<Tick, u64>,
+    moments: Vec<Moment>,
+    /// How many syncs there were, and which of them fail.
+    syncs: u64,
+    failing: std::ops::Range<u64>,
+    /// The file whose sync failed, with a time of change that says whether anybody has written to it since.
+    failed: Option<PathBuf>,
+}
+
+impl Record {
+    fn moment(&mut self) {
+        self.moments.push(Moment { disk: self.disk.clone(), acknowledged: self.acknowledged });
+    }
+
+    fn take(&mut self, path: &Path, operation: Operation) -> Verdict {
+        if let Some(failed) = self.failed.take() {
+            let written = fs::metadata(&failed).is_ok_and(|metadata| metadata.modified().unwrap() != UNIX_EPOCH);
+            if written {
+                self.disk.note_written_again(&failed);
+            } else if failed != path || !matches!(operation, Operation::Write(..) | Operation::Truncate(_)) {
+                self.failed = Some(failed);
+            }
+        }
+        if operation != Operation::Open {
+            self.moment();
+        }
+        if operation == Operation::Sync {
+            self.syncs += 1;
+            if self.failing.contains(&self.syncs) {
+                self.disk.note_failed_sync(path);
+                self.failed = Some(mark(path));
+                return Verdict::Fail(SQLITE_IOERR_FSYNC);
+            }
+            // Nothing here needs to be durable but in the model.
+            self.disk.note(path, operation);
+            return Verdict::Pretend;
+        }
+        self.disk.note(path, operation);
+        Verdict::Proceed
+    }
+}
+
+type Shared = Rc<RefCell<Record>>;
+
+fn flush(world: &mut World, storage: &mut Storage, record: &Shared) -> Result<(), StorageError> {
+    (0..5).for_each(|_| drop(world.tick()));
+    record.borrow_mut().cuts.insert(world.now(), world.digest());
+    storage.flush(world, WALL)?;
+    world.flushed();
+    record.borrow_mut().acknowledged = Some(world.now());
+    Ok(())
+}
+
+/// What follows on a flush that fails.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Then {
+    /// It is made again.
+    Again,
+    /// The process is killed, and the next one goes on with what can be read.
+    Death,
+}
+
+/// Founds a world and lives for a while, through checkpoints that move the log, and writes over it from its beginning.
+fn live(file: &str, record: &Shared, then: Then) {
+    let shared = record.clone();
+    let _watched = vfs::watch(move |path, operation| shared.borrow_mut().take(path, operation));
+    let mut folders = vec![Folder::new()];
+    let database = folders[0].database();
+    let (mut storage, _) = Storage::open(&database, WALL).unwrap();
+    let mut world = worlds::world(file, 1);
+    record.borrow_mut().cuts.insert(world.now(), world.digest());
+    let founded = storage.found(&mut world, "test", WALL);
+    record.borrow_mut().disk.note_published(&folders[0].join("storage.sqlite.new"), &database);
+    if founded.is_err() {
+        return;
+    }
+    record.borrow_mut().acknowledged = Some(world.now());
+    for step in 0..8 {
+        while flush(&mut world, &mut storage, record).is_err() {
+            if then == Then::Death {
+                let folder = Folder::new();
+                (world, storage) = rise(record, &folder);
+                folders.push(folder);
+            }
+        }
+        if step % 3 == 1 {
+            let _ = storage.checkpoint(Checkpoint::Passive);
+        }
+    }
+    let _ = storage.checkpoint(Checkpoint::Truncate).and_then(|()| storage.close(&world));
+    record.borrow_mut().moment();
+}
+
+/// Another process on the same machine: it finds what the last one wrote, whether a sync failed or not.
+fn rise(record: &Shared, folder: &Folder) -> (World, Storage) {
+    let files = record.borrow().disk.after(Loss::Nothing);
+    disk::restore(&files, folder.path());
+    let failed = record.borrow_mut().failed.take();
+    record.borrow_mut().failed = failed.map(|path| mark(&folder.path().join(path.file_name().unwrap())));
+    let (mut storage, _) = Storage::open(&folder.database(), WALL).unwrap();
+    let world = storage.load().unwrap().world;
+    storage.attach(&world).unwrap();
+    (world, storage)
+}
+
+/// Sets a file's time of change so that any write shows.
+fn mark(path: &Path) -> PathBuf {
+    fs::File::options().write(true).open(path).unwrap().set_modified(UNIX_EPOCH).unwrap();
+    path.to_owned()
+}
+
+/// What the World is found to be after the power came back; `None` if there is none.
+fn find(files: &BTreeMap<PathBuf, Vec<u8>>) -> Option<World> {
+    let folder = Folder::new();
+    disk::restore(files, folder.path());
+    let (mut storage, found) = Storage::open(&folder.database(), WALL).unwrap();
+    if found == Found::Empty {
+        return None;
+    }
+    let mut world = storage.load().unwrap().world;
+    let came_back = storage.load().unwrap().world;
+    // It can be gone on with.
+    storage.attach(&world).unwrap();
+    drop(world.tick());
+    storage.flush(&world, WALL).unwrap();
+    assert_eq!(storage.load().unwrap().world.digest(), world.digest());
+    Some(came_back)
+}
+
+/// Ends a recorded life at each of its moments, in each way.
+fn check(record: &Record) {
+    let mut seen = BTreeMap::new();
+    for (number, moment) in record.moments.iter().enumerate() {
+        let shuffled = (0..4).map(|seed| Loss::Shuffled(4 * number as u64 + seed));
+        for loss in [Loss::Nothing, Loss::Everything, Loss::Torn].into_iter().chain(shuffled) {
+            let files = moment.disk.after(loss);
+            let found: &Option<(Tick, u64)> =
+                seen.entry(files).or_insert_with_key(|files| find(files).map(|world| (world.now(), world.digest())));
+            let place = format!("moment {number} of {}, {loss:?}: {found:?}", record.moments.len());
+            match found {
+                None => assert_eq!(moment.acknowledged, None, "{place}"),
+                Some((tick, digest)) => {
+                    assert!(Some(*tick) >= moment.acknowledged, "{place} after {:?}", moment.acknowledged);
+                    assert_eq!(record.cuts.get(tick), Some(digest), "{place}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn whenever_the_power_goes_the_world_comes_back_no_older_than_its_last_acknowledged_flush() {
+    let record = Shared::default();
+    live(&worlds::restless(12, 30), &record, Then::Again);
+    let record = record.borrow();
+    assert!(record.moments.len() > 80 && record.syncs > 15, "{} {}", record.moments.len(), record.syncs);
+    check(&record);
+}
+
+/// What a failed sync has lost can be read as long as the power stays, and no later sync saves it.
+fn check_failed_syncs(then: Then) {
+    let file = worlds::restless(3, 4);
+    let count = Shared::default();
+    live(&file, &count, then);
+    for first in 1..=count.borrow().syncs {
+        for failing in [first..first + 1, first..first + 2, first..first + 3] {
+            let record = Shared::default();
+            record.borrow_mut().failing = failing;
+            live(&file, &record, then);
+            let record = record.borrow();
+            let mut seen = BTreeMap::new();
+            for moment in &record.moments {
+                let files = moment.disk.after(Loss::Everything);
+                let found: &mut Option<Tick> =
+                    seen.entry(files).or_insert_with_key(|files| find(files).map(|world| world.now()));
+                assert!(*found >= moment.acknowledged, "{:?}: {found:?} of {:?}", record.failing, moment.acknowledged);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_a_failed_sync_has_lost_is_written_again_before_a_flush_is_acknowledged() {
+    check_failed_syncs(Then::Again);
+}
+
+#[test]
+fn what_a_failed_sync_has_lost_is_written_again_by_the_next_process_too() {
+    check_failed_syncs(Then::Death);
+}

@@ -1,0 +1,43 @@
+//! Worlds for tests, as world files.
+
+use std::fmt::Write;
+
+use aqevia_engine::storage::worldfile;
+use aqevia_engine::world::World;
+
+/// A world file: a ring of rooms full of creatures that never rest, and things that are carried about, eaten and grow
+/// again, so that every flush changes, adds and removes records.
+pub fn restless(rooms: usize, creatures: usize) -> String {
+    let mut text = String::from("{ id: \"restless\", name: \"The Restless Ring\", rooms: {\n");
+    for n in 0..rooms {
+        let (next, before) = ((n + 1) % rooms, (n + rooms - 1) % rooms);
+        let exits = format!("exits: {{ on: \"r{next}\", back: \"r{before}\" }}");
+        let _ = writeln!(text, "  r{n}: {{ name: \"Room {n}\", description: \"One of {rooms}.\", {exits} }},");
+    }
+    text += "}, things: { berry: { name: \"a berry\", description: \"Red.\" },\n";
+    for n in 0..rooms {
+        let _ = writeln!(text, "  stone{n}: {{ name: \"a stone\", description: \"Grey.\", in: \"r{n}\" }},");
+    }
+    text += "}, creatures: {\n";
+    for n in 0..creatures {
+        let (room, stone) = (n % rooms, n % rooms);
+        let habits = format!(
+            "wander: {{ every_minutes: 1 }}, carry: {{ every_minutes: 2, things: [\"stone{stone}\"] }}, \
+             eat: {{ every_minutes: 3, prey: [\"berry\"] }}"
+        );
+        let _ = writeln!(
+            text,
+            "  c{n}: {{ name: \"creature {n}\", description: \"It cannot stand still.\", in: \"r{room}\", habits: {{ {habits} }} }},"
+        );
+    }
+    text += "}, spawns: [\n";
+    for n in 0..rooms {
+        let _ = writeln!(text, "  {{ prototype: \"berry\", room: \"r{n}\", at_most: 3, every_minutes: 1 }},");
+    }
+    text + "] }\n"
+}
+
+/// The world of such a file.
+pub fn world(file: &str, seed: u64) -> World {
+    worldfile::read(file, seed).unwrap_or_else(|problems| panic!("{}", problems.join("\n")))
+}
