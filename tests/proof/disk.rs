@@ -5,9 +5,10 @@
 //! should have made durable is lost when the power goes, although it can be read until then and a later sync succeeds:
 //! Linux marks pages clean that it could not write.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use aqevia_engine::world::random::Random;
 
@@ -59,11 +60,33 @@ pub enum Loss {
 #[derive(Clone, Debug, Default)]
 pub struct Disk {
     files: BTreeMap<PathBuf, File>,
+    /// The files whose last sync failed, or that another process has left. Their time of change says whether they have
+    /// been written to by other means than SQLite's since.
+    doubtful: BTreeSet<PathBuf>,
 }
 
 impl Disk {
+    /// The disk after the power came back: what it then holds, it holds for good.
+    pub fn holding(files: &BTreeMap<PathBuf, Vec<u8>>) -> Disk {
+        let files = files.iter().map(|(name, bytes)| (name.clone(), File::durable(bytes.clone()))).collect();
+        Disk { files, doubtful: BTreeSet::new() }
+    }
+
+    /// The same disk for another process, in whose folder all that can be read has been put.
+    pub fn taken_over(&self, folder: &Path) -> Disk {
+        let mut disk = self.clone();
+        disk.files.retain(|_, file| !file.deleted);
+        disk.doubtful = disk.files.keys().map(|name| folder.join(name)).collect();
+        disk.doubtful.iter().for_each(|path| mark(path));
+        disk
+    }
+
     /// Notes what SQLite does with success.
     pub fn note(&mut self, path: &Path, operation: Operation) {
+        self.note_writing_again();
+        if matches!(operation, Operation::Write(..) | Operation::Truncate(_) | Operation::Delete) {
+            self.doubtful.remove(path);
+        }
         let Some(name) = path.file_name() else { return };
         let file = self.files.entry(name.into()).or_default();
         match operation {
@@ -82,15 +105,21 @@ impl Disk {
 
     /// Notes a sync that failed.
     pub fn note_failed_sync(&mut self, path: &Path) {
+        self.note_writing_again();
         if let Some(file) = path.file_name().and_then(|name| self.files.get_mut(Path::new(name))) {
             file.changes.clear();
+            mark(path);
+            self.doubtful.insert(path.to_owned());
         }
     }
 
-    /// Notes that all of a file was written again and synced, by other means than SQLite's.
-    pub fn note_written_again(&mut self, path: &Path) {
-        if let Some(file) = path.file_name().and_then(|name| self.files.get_mut(Path::new(name))) {
-            *file = File::durable(std::mem::take(&mut file.visible));
+    /// Notes which doubtful files were written again and synced by other means than SQLite's.
+    fn note_writing_again(&mut self) {
+        let again =
+            |path: &PathBuf| fs::metadata(path).is_ok_and(|metadata| metadata.modified().unwrap() != UNIX_EPOCH);
+        for path in self.doubtful.extract_if(.., |path| again(path)) {
+            let file = path.file_name().and_then(|name| self.files.get_mut(Path::new(name)));
+            file.into_iter().for_each(|file| *file = File::durable(std::mem::take(&mut file.visible)));
         }
     }
 
@@ -128,6 +157,11 @@ impl Disk {
         });
         found.collect()
     }
+}
+
+/// Sets a file's time of change so that any write shows.
+fn mark(path: &Path) {
+    fs::File::options().write(true).open(path).unwrap().set_modified(UNIX_EPOCH).unwrap();
 }
 
 impl Change {

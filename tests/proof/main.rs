@@ -5,6 +5,8 @@
 mod disk;
 mod faults;
 mod folder;
+mod network;
 mod power;
+mod simulation;
 mod vfs;
 mod worlds;

@@ -3,10 +3,8 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::UNIX_EPOCH;
 
 use aqevia_engine::storage::schema::Found;
 use aqevia_engine::storage::{Checkpoint, Storage, StorageError};
@@ -36,8 +34,6 @@ struct Record {
     /// How many syncs there were, and which of them fail.
     syncs: u64,
     failing: std::ops::Range<u64>,
-    /// The file whose sync failed, with a time of change that says whether anybody has written to it since.
-    failed: Option<PathBuf>,
 }
 
 impl Record {
@@ -46,14 +42,6 @@ impl Record {
     }
 
     fn take(&mut self, path: &Path, operation: Operation) -> Verdict {
-        if let Some(failed) = self.failed.take() {
-            let written = fs::metadata(&failed).is_ok_and(|metadata| metadata.modified().unwrap() != UNIX_EPOCH);
-            if written {
-                self.disk.note_written_again(&failed);
-            } else if failed != path || !matches!(operation, Operation::Write(..) | Operation::Truncate(_)) {
-                self.failed = Some(failed);
-            }
-        }
         if operation != Operation::Open {
             self.moment();
         }
@@ -61,7 +49,6 @@ impl Record {
             self.syncs += 1;
             if self.failing.contains(&self.syncs) {
                 self.disk.note_failed_sync(path);
-                self.failed = Some(mark(path));
                 return Verdict::Fail(SQLITE_IOERR_FSYNC);
             }
             // Nothing here needs to be durable but in the model.
@@ -128,18 +115,12 @@ fn live(file: &str, record: &Shared, then: Then) {
 fn rise(record: &Shared, folder: &Folder) -> (World, Storage) {
     let files = record.borrow().disk.after(Loss::Nothing);
     disk::restore(&files, folder.path());
-    let failed = record.borrow_mut().failed.take();
-    record.borrow_mut().failed = failed.map(|path| mark(&folder.path().join(path.file_name().unwrap())));
+    let disk = record.borrow().disk.taken_over(folder.path());
+    record.borrow_mut().disk = disk;
     let (mut storage, _) = Storage::open(&folder.database(), WALL).unwrap();
     let world = storage.load().unwrap().world;
     storage.attach(&world).unwrap();
     (world, storage)
-}
-
-/// Sets a file's time of change so that any write shows.
-fn mark(path: &Path) -> PathBuf {
-    fs::File::options().write(true).open(path).unwrap().set_modified(UNIX_EPOCH).unwrap();
-    path.to_owned()
 }
 
 /// What the World is found to be after the power came back; `None` if there is none.
