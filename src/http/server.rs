@@ -322,8 +322,14 @@ impl<S: Stream> Client<S> {
     }
 
     fn write(&mut self, now: Monotonic) {
-        if self.connection.unsent() > 0 && !self.connection.send(now) {
-            self.phase = Phase::Done;
+        if self.connection.unsent() > 0 {
+            if !self.connection.send(now) {
+                self.phase = Phase::Done;
+            }
+            if self.connection.unsent() == 0 {
+                // While answers were waiting nothing was read, so the time of a head that has begun starts here.
+                self.head_since = self.head_since.map(|_| now);
+            }
         }
         if self.phase == Phase::Closing && self.connection.unsent() == 0 {
             // Closing while unread bytes lie here would reset the connection and could take the answer with it.

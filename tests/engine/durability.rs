@@ -1,6 +1,8 @@
 //! What was flushed is never lost, however the engine ends.
 
+use std::fs;
 use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -10,7 +12,7 @@ use aqevia_engine::storage::schema::Found;
 use aqevia_engine::storage::worldfile::{self, BUILTIN};
 use aqevia_engine::world::random::Random;
 
-use crate::support::{Engine, Folder, command, output, query, wait_for};
+use crate::support::{Engine, Folder, command, output, query, skip, wait_for};
 
 #[test]
 fn a_stopped_world_goes_on_where_it_stood() {
@@ -47,6 +49,40 @@ fn killed_twenty_times_at_random_moments_it_comes_back_at_persisted_tick_or_late
     }
     let (code, stdout, stderr) = output(&mut command(&folder, &["check", "storage.sqlite"]));
     assert!(code == 0, "{stdout}{stderr}");
+}
+
+#[test]
+fn a_database_or_backup_is_synced_before_it_gets_its_name_and_its_folder_after() {
+    let folder = Folder::new();
+    let trace = folder.join("trace");
+    let calls = "trace=write,pwrite64,ftruncate,fsync,fdatasync,rename,renameat,renameat2,link,linkat";
+    let traced = |arguments: &[&str]| {
+        let engine = command(&folder, arguments);
+        let mut strace = Command::new("strace");
+        strace.args(["-D", "-y", "-o"]).arg(&trace).args(["-e", calls]).arg(engine.get_program()).args(arguments);
+        strace.envs(engine.get_envs().filter_map(|(name, value)| Some((name, value?)))).current_dir(folder.join("."));
+        strace
+    };
+    if !traced(&["--version"]).output().is_ok_and(|output| output.status.success()) {
+        skip("strace is not installed or may not trace, so the order of syncs is not looked at");
+        return;
+    }
+    let assert_order = |temporary: &str, name: &str| {
+        let trace = fs::read_to_string(&trace).unwrap();
+        let lines: Vec<&str> = trace.lines().collect();
+        let named = lines.iter().position(|line| line.contains(&format!("{name}\"")) && line.contains(temporary));
+        let named = named.unwrap_or_else(|| panic!("{trace}"));
+        let last = lines[..named].iter().rfind(|line| line.contains(temporary));
+        assert!(last.is_some_and(|line| line.contains("sync(")), "{trace}");
+        // At once: what SQLite syncs later does not count.
+        let its_folder = format!("{}>", folder.join("").display()).replace("/>", ">");
+        assert!(lines[named + 1].contains("sync(") && lines[named + 1].contains(&its_folder), "{trace}");
+    };
+    Engine::spawn(&mut traced(&[])).stop();
+    assert_order("storage.sqlite.new", "storage.sqlite");
+    let (code, ..) = output(&mut traced(&["backup", "copy.sqlite"]));
+    assert_eq!(code, 0);
+    assert_order("copy.sqlite.partial-", "copy.sqlite");
 }
 
 #[test]
