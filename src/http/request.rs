@@ -4,6 +4,8 @@
 //! depend on how the bytes were cut on their way. Strict where laxness has been used to smuggle requests: RFC 9112
 //! sections 2.2, 3, 5 and 6, each named where it is followed.
 
+use std::net::Ipv6Addr;
+
 use crate::limits::{HTTP_HEAD_BYTES_MAX, HTTP_HEADERS_MAX, HTTP_REQUEST_LINE_BYTES_MAX};
 
 /// What the bytes so far amount to.
@@ -206,22 +208,19 @@ fn parse_target(method: &[u8], target: &[u8]) -> Result<Path, Reject> {
     if !is_uri(target) {
         return Err(TARGET);
     }
-    let scheme = [b"http://".as_slice(), b"https://"]
-        .into_iter()
-        .find(|scheme| target.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)));
     let path = match target {
         [b'/', ..] => target,
         b"*" if method == b"OPTIONS" => return Ok(Path::Other),
         _ if method == b"CONNECT" && is_authority(target) => return Ok(Path::Other),
-        _ if scheme.is_some() => {
-            let rest = &target[scheme.map_or(0, <[u8]>::len)..];
+        // RFC 9110 section 7.4: https is for secured connections, and so not to be taken on this one.
+        _ => {
+            let (scheme, rest) = target.split_at_checked(b"http://".len()).ok_or(TARGET)?;
             let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
-            if end == 0 || !is_authority(&rest[..end]) {
+            if !scheme.eq_ignore_ascii_case(b"http://") || !is_authority(&rest[..end]) {
                 return Err(TARGET);
             }
             &rest[end..]
         }
-        _ => return Err(TARGET),
     };
     let path = path.split(|byte| *byte == b'?').next().unwrap_or_default();
     let path = if path.is_empty() { b"/" } else { path };
@@ -234,7 +233,8 @@ struct Fields {
     count: usize,
     host: bool,
     content_length: Option<bool>,
-    transfer_encoding: bool,
+    /// If there is a Transfer-Encoding: whether its last coding is chunked.
+    transfer_encoding: Option<bool>,
     close: bool,
     keep_alive: bool,
 }
@@ -269,7 +269,8 @@ impl Fields {
             }
             14 if name.eq_ignore_ascii_case(b"content-length") => self.take_length(value),
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
-                self.transfer_encoding = true;
+                let last = value.rsplit(|byte| *byte == b',').map(<[u8]>::trim_ascii).find(|coding| !coding.is_empty());
+                self.transfer_encoding = Some(last.is_some_and(|coding| coding.eq_ignore_ascii_case(b"chunked")));
                 Ok(())
             }
             _ => Ok(()),
@@ -296,9 +297,10 @@ impl Fields {
 
 /// What can be said only when the whole head is known.
 fn conclude(line: &RequestLine, fields: &Fields) -> Result<Request, Reject> {
-    // RFC 9112 section 6.1: both kinds of length, or a coding in HTTP/1.0, are signs of smuggling.
-    if fields.transfer_encoding {
-        let suspicious = fields.content_length.is_some() || line.is_http10;
+    // RFC 9112 section 6.1: both kinds of length, or a coding in HTTP/1.0, are signs of smuggling. Section 6.3: if
+    // chunked is not the last coding, the answer must be 400.
+    if let Some(is_chunked) = fields.transfer_encoding {
+        let suspicious = fields.content_length.is_some() || line.is_http10 || !is_chunked;
         return Err(if suspicious { FRAMING } else { TRANSFER_CODING });
     }
     if !fields.host && !line.is_http10 {
@@ -333,9 +335,7 @@ fn is_authority(text: &[u8]) -> bool {
     };
     let (host, port) = text.split_at(end);
     let host_is_sound = match host {
-        [b'[', inner @ .., b']'] => {
-            inner.contains(&b':') && inner.iter().all(|b| b.is_ascii_hexdigit() || b":.".contains(b))
-        }
+        [b'[', inner @ .., b']'] => str::from_utf8(inner).is_ok_and(|inner| inner.parse::<Ipv6Addr>().is_ok()),
         name => {
             let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(byte);
             !name.is_empty() && name.iter().all(allowed) && percent_signs_are_whole(name)
@@ -399,7 +399,7 @@ mod tests {
         (b"GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: [::1]:80\r\n\r\n", 200),
         (b"GET / HTTP/1.1\r\nHost: a.b:\r\n\r\n", 200),
-        (b"GET https://a/health HTTP/1.1\r\nHost: a\r\n\r\n", 200),
+        (b"GET https://a/health HTTP/1.1\r\nHost: a\r\n\r\n", 400),
         (b"GET http://a:zz/ HTTP/1.1\r\nHost: a\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: [\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: [::1\r\n\r\n", 400),
@@ -422,7 +422,8 @@ mod tests {
         (b"GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n", 413),
         (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999999\r\n\r\n", 413),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity\r\n\r\n", 501),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, Chunked\r\n\r\n", 501),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
         (b"GET / HTTP/3.1\r\nHost: a\r\n\r\n", 505),
     ];

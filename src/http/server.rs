@@ -311,7 +311,9 @@ impl<S: Stream> Client<S> {
 
     fn reject(&mut self, reject: &Reject, at: usize, turn: &mut Turn) {
         count(&mut turn.counters.rejects, reject.reason);
-        let with_body = !self.connection.input()[at..].starts_with(b"HEAD ");
+        let request = &self.connection.input()[at..];
+        // An empty line may come first: RFC 9112 section 2.2.
+        let with_body = !request.strip_prefix(b"\r\n").unwrap_or(request).starts_with(b"HEAD ");
         self.end_with(&answer::rejection(reject), with_body, turn);
     }
 

@@ -320,7 +320,8 @@ fn open_writer(path: &Path) -> Result<Connection, StorageError> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true).map_err(&failed)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false).map_err(&failed)?;
     let refused = |what: String| Err(StorageError::new(path, Failure::Disturbed(what)));
-    // SQLite falls back to reading alone, without a word.
+    // SQLite falls back to reading alone, without a word; one reason stands in the file, so it must be read first.
+    connection.execute_batch("SELECT 1 FROM sqlite_schema").map_err(&failed)?;
     if connection.is_readonly("main").map_err(&failed)? {
         return refused("it may not be written by the user this engine runs as".to_owned());
     }

@@ -326,11 +326,15 @@ impl Reader {
         })
     }
 
-    /// Finds prototypes that nothing copies: most likely their `in` was forgotten.
+    /// Finds prototypes that nothing copies: most likely their `in` was forgotten. Of what is eaten the last copy may be
+    /// gone from an exported world.
     fn check_use(&mut self, parts: &Parts) {
+        let eat = parts.habits.iter().filter(|(_, habit)| habit.verb == Verb::Eat);
+        let prey: BTreeSet<EntityId> = eat.flat_map(|(_, habit)| habit.targets.iter().copied()).collect();
         let copied: BTreeSet<EntityId> = parts.entities.iter().filter_map(|entity| entity.prototype).collect();
         let spawned: BTreeSet<EntityId> = parts.spawns.iter().map(|spawn| spawn.prototype).collect();
-        let unused = |entity: &&Entity| entity.is_prototype() && !copied.contains(&entity.id);
+        let unused =
+            |entity: &&Entity| entity.is_prototype() && !copied.contains(&entity.id) && !prey.contains(&entity.id);
         for entity in parts.entities.iter().filter(unused).filter(|entity| !spawned.contains(&entity.id)) {
             self.problem(&place_of(entity), "stands nowhere: give it `in`, or a spawn rule that makes copies of it");
         }
@@ -387,7 +391,8 @@ impl Reader {
         let mut seen = BTreeSet::new();
         let mut children = Vec::new();
         for child in self.expect(node, wanted) {
-            if seen.insert(child.key.as_str()) {
+            // The names of exits count as they are kept.
+            if seen.insert(squeeze(&child.key)) {
                 children.push(child);
             } else {
                 self.problem(&child.place, "is given twice");
@@ -545,7 +550,7 @@ fn settle(parts: &mut Parts) {
         if entity.kind != Kind::Exit && entity.home.is_none() {
             let place = std::iter::successors(entity.location, |id| models.get(id)?.location);
             entity.home =
-                place.take(CONTAINMENT_DEPTH_MAX).find(|id| models.get(id).is_some_and(|e| e.kind == Kind::Room));
+                place.take(CONTAINMENT_DEPTH_MAX + 1).find(|id| models.get(id).is_some_and(|e| e.kind == Kind::Room));
         }
         entity.asleep = !entity.is_prototype() && sleeps_at(entity.active, Time::at(parts.tick));
     }
