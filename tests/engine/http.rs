@@ -1,4 +1,4 @@
-//! HTTP from outside: what clients get, whatever they send and however.
+//! HTTP from outside: what clients get, however many they are. What a single one may send: `vectors.rs`.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
@@ -72,49 +72,6 @@ fn promtool_finds_nothing_in_the_metrics() {
     promtool.stdin.take().unwrap().write_all(metrics.as_bytes()).unwrap();
     let output = promtool.wait_with_output().unwrap();
     assert!(output.status.success() && output.stdout.is_empty(), "{output:?}");
-}
-
-#[test]
-fn methods_paths_and_versions_get_their_codes() {
-    let folder = Folder::new();
-    let engine = Engine::start(&folder);
-    for (line, code, also) in [
-        ("GET /health?x=1 HTTP/1.1", 200, ""),
-        ("HEAD /status HTTP/1.1", 200, "Content-Length: "),
-        ("GET /Health HTTP/1.1", 404, ""),
-        ("GET /health/ HTTP/1.1", 404, ""),
-        ("POST /health HTTP/1.1", 405, "Allow: GET, HEAD\r\n"),
-        ("DELETE /nope HTTP/1.1", 405, "Allow: GET, HEAD\r\n"),
-        ("BREW /health HTTP/1.1", 501, ""),
-        ("GET /health HTTP/2.0", 505, ""),
-        ("GET /health", 400, ""),
-        ("GET /health HTTP/1.0", 200, "Connection: close\r\n"),
-    ] {
-        let answer = engine.send(format!("{line}\r\nHost: t\r\nConnection: close\r\n\r\n"));
-        assert!(answer.starts_with(&format!("HTTP/1.1 {code} ")), "{line}: {answer}");
-        assert!(answer.contains(also) && answer.contains("\r\nCache-Control: no-store\r\n"), "{line}: {answer}");
-        assert!(answer.contains("\r\nDate: "), "{line}: {answer}");
-        assert_eq!(line.starts_with("HEAD"), answer.ends_with("\r\n\r\n"), "{line}: {answer}");
-    }
-}
-
-#[test]
-fn a_body_or_a_smuggled_one_ends_the_connection_before_it_is_read_as_a_request() {
-    let folder = Folder::new();
-    let engine = Engine::start(&folder);
-    let smuggled = "GET /smuggled HTTP/1.1\r\nHost: t\r\n\r\n";
-    for (head, code) in [
-        (format!("GET / HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n", smuggled.len()), 413),
-        (format!("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n", smuggled.len()), 405),
-        ("POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned(), 501),
-        ("POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n".to_owned(), 400),
-        ("GET / HTTP/1.1\r\nHost: t\r\nContent-Length: 0\r\nContent-Length: 5\r\n\r\n".to_owned(), 400),
-    ] {
-        let answer = engine.send(format!("{head}{smuggled}"));
-        assert!(answer.starts_with(&format!("HTTP/1.1 {code} ")), "{head}: {answer}");
-        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{head}: {answer}");
-        assert!(answer.contains("Connection: close\r\n") && answer.contains("{\"error\":"), "{head}: {answer}");
-    }
 }
 
 #[test]

@@ -9,4 +9,5 @@ mod http;
 mod mistakes;
 mod support;
 mod trouble;
+mod vectors;
 mod world;

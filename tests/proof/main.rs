@@ -8,5 +8,7 @@ mod folder;
 mod network;
 mod power;
 mod simulation;
+mod stand;
+mod vectors;
 mod vfs;
 mod worlds;

@@ -22,6 +22,8 @@ struct Line {
     to_client: Vec<u8>,
     /// How many bytes more the way to the client takes.
     room: usize,
+    /// It did not take all of the last write, so the server waits for room.
+    full: bool,
     /// The client sends no more.
     client_ended: bool,
     /// The server sends no more.
@@ -100,7 +102,8 @@ impl Listener for Network {
 impl AsRawFd for ServerStream {
     fn as_raw_fd(&self) -> RawFd {
         let line = self.0.borrow();
-        let ready = !line.to_server.is_empty() || line.client_ended || line.broken || line.room > 0;
+        let writable = line.full && line.room > 0;
+        let ready = !line.to_server.is_empty() || line.client_ended || line.broken || writable;
         if ready { READY } else { NOT_READY }
     }
 }
@@ -126,6 +129,7 @@ impl Write for ServerStream {
         }
         assert!(!line.server_ended, "nothing may follow the end");
         let taken = bytes.len().min(line.room);
+        line.full = taken < bytes.len();
         if taken == 0 {
             return Err(ErrorKind::WouldBlock.into());
         }

@@ -1,0 +1,89 @@
+//! The real HTTP server on a network in memory, with a clock that is moved by hand.
+
+use std::cell::OnceCell;
+use std::time::Duration;
+
+use aqevia_engine::clock::Monotonic;
+use aqevia_engine::http::server::Server;
+use aqevia_engine::http::{Snapshot, StorageView};
+use aqevia_engine::limits::{HTTP_HEAD_MS_MAX, HTTP_WRITE_MS_MAX};
+use aqevia_engine::metrics::Metrics;
+use aqevia_engine::sys::{PollFd, Usage};
+use aqevia_engine::world::{Tick, World};
+
+use crate::folder::WALL;
+use crate::network::{self, Network};
+use crate::worlds;
+
+/// More turns than anything that is sent at once takes.
+const TURNS_MAX: usize = 100;
+
+/// What conversations have in common.
+pub struct Stand {
+    world: World,
+    metrics: Metrics,
+}
+
+impl Stand {
+    pub fn new() -> Stand {
+        Stand { world: worlds::world(&worlds::restless(2, 1), 1), metrics: Metrics::default() }
+    }
+
+    /// Takes turns until the server would wait.
+    pub fn serve(&self, server: &mut Server<Network>, now: Monotonic) {
+        let comes_to_rest = (0..TURNS_MAX).any(|_| !self.turn(server, now));
+        assert!(comes_to_rest, "the server does not come to rest");
+    }
+
+    /// Takes one turn, if there is anything to do.
+    fn turn(&self, server: &mut Server<Network>, now: Monotonic) -> bool {
+        let mut descriptors = Vec::new();
+        server.wait_for(&mut descriptors);
+        network::poll(&mut descriptors);
+        let waits = server.next_deadline().is_none_or(|deadline| deadline > now);
+        if waits && !descriptors.iter().any(PollFd::readable) {
+            return false;
+        }
+        server.read(&descriptors, now, &self.snapshot());
+        server.write(now, now);
+        true
+    }
+
+    fn snapshot(&self) -> Snapshot<'_> {
+        let (pending, persisted_tick) = (0, Tick(0));
+        let storage = StorageView { pending, persisted_tick, last_flush_at: None, last_error: None, wal_bytes: 0 };
+        let usage =
+            Usage { cpu: None, resident_bytes: None, virtual_bytes: None, descriptors: None, descriptors_max: None };
+        Snapshot {
+            wall: WALL,
+            started: WALL,
+            uptime: Duration::ZERO,
+            world: &self.world,
+            storage,
+            tick_interval: Duration::ZERO,
+            metrics: &self.metrics,
+            log_lines_dropped: 0,
+            usage: OnceCell::from(usage),
+        }
+    }
+}
+
+#[test]
+fn the_time_in_which_a_client_takes_its_answer_does_not_count_for_its_next_head() {
+    let (stand, network) = (Stand::new(), Network::default());
+    let at = |milliseconds| Monotonic::at(Duration::from_millis(milliseconds));
+    let client = network.connect(10);
+    let mut server = Server::new(network, 1);
+    client.send(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\nGET /health");
+    (0..3).for_each(|_| _ = stand.turn(&mut server, at(0)));
+    // Nothing more is read of it meanwhile, although all is there.
+    client.send(b" HTTP/1.1\r\nHost: a\r\n\r\n");
+    let late = HTTP_HEAD_MS_MAX.max(HTTP_WRITE_MS_MAX - 1);
+    let mut answers = Vec::new();
+    for _ in 0..100 {
+        answers.extend(client.take());
+        stand.turn(&mut server, at(late));
+    }
+    let answers = String::from_utf8(answers).unwrap();
+    assert_eq!((answers.matches("HTTP/1.1 200 OK").count(), answers.matches("HTTP/1.1").count()), (2, 2), "{answers}");
+}
