@@ -13,7 +13,7 @@ use crate::config::{self, Config, Unknown, VARIABLES};
 use crate::engine::{End, Engine, StartError, read_world_file};
 use crate::limits::HEALTHCHECK_MS_MAX;
 use crate::log::{Level, Log, Output};
-use crate::storage::schema::{Scrutiny, has_sqlite_magic};
+use crate::storage::schema::has_sqlite_magic;
 use crate::storage::{self, StorageError, export, worldfile};
 use crate::world::{Kind, World};
 
@@ -141,7 +141,7 @@ fn check(path: &OsStr) -> Result<(), Exit> {
     let path = &std::path::absolute(path).unwrap_or_else(|_| path.into());
     let cannot_read = |error| Exit(STORAGE, format!("cannot read {path:?}: {error}"));
     let (kind, world) = if has_sqlite_magic(path).map_err(cannot_read)? {
-        ("database", storage::examine(path, Scrutiny::Full)?.world)
+        ("database", storage::examine(path)?.world)
     } else {
         let text = read_world_file(path)?;
         let read = worldfile::read(&text, 0);
@@ -163,7 +163,7 @@ fn check(path: &OsStr) -> Result<(), Exit> {
 }
 
 fn open(path: &Path) -> Result<World, StorageError> {
-    Ok(storage::examine(path, Scrutiny::Quick)?.world)
+    Ok(storage::examine(path)?.world)
 }
 
 /// Whatever goes wrong is one failure: a health check has no other answer than yes or no.

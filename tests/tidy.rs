@@ -226,6 +226,29 @@ fn every_make_target_that_the_readme_names_exists_and_is_no_file() {
 }
 
 #[test]
+fn every_test_that_the_readme_names_exists() {
+    let sources: String = ["src", "tests"].into_iter().flat_map(sources_in).map(|(_, text)| text).collect();
+    let readme = read("README.md");
+    let chapter = readme.split("### What may happen").nth(1).unwrap().split("###").next().unwrap();
+    let rows: Vec<&str> = chapter.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| ---")).collect();
+    let mut named = 0;
+    for row in rows.iter().filter(|row| !row.ends_with("| shown by |")) {
+        let tests = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+        for test in tests.split(", ") {
+            let name =
+                test.strip_prefix('`').and_then(|test| test.strip_suffix('`')).unwrap_or_else(|| panic!("{row}"));
+            assert!(
+                sources.contains(&format!("#[test]\nfn {name}()"))
+                    || sources.contains(&format!("#[test]\n    fn {name}()")),
+                "{name}"
+            );
+            named += 1;
+        }
+    }
+    assert!(named > 30);
+}
+
+#[test]
 fn the_world_that_the_readme_teaches_works_as_printed() {
     let readme = read("README.md");
     let text = readme.split("```json5\n").nth(1).unwrap().split("```").next().unwrap();

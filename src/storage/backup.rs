@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::Path;
 
-use super::schema::{self, Scrutiny};
+use super::schema;
 use super::{Failure, StorageError, examine, require_ours, sync_folder};
 use crate::world::Tick;
 
@@ -20,7 +20,7 @@ pub fn backup(from: &Path, to: &Path) -> Result<Tick, StorageError> {
     if ["-wal", "-shm", "-journal", ".lock", ".new"].iter().any(|suffix| to == schema::beside(&from, suffix)) {
         return Err(StorageError::new(&to, Failure::Foreign("that name belongs to the database itself".to_owned())));
     }
-    require_ours(&from, Scrutiny::Quick)?;
+    require_ours(&from)?;
     let partial = schema::beside(&to, &format!(".partial-{}", std::process::id()));
     // Claims the name, so that SQLite cannot write into a file that somebody else has put there.
     File::create_new(&partial).map_err(StorageError::io("create", &partial))?;
@@ -37,7 +37,7 @@ fn copy(from: &Path, partial: &Path) -> Result<Tick, StorageError> {
         .map_err(StorageError::sqlite("write the backup", partial))?;
     // VACUUM INTO does not sync its target (SQLite, "VACUUM", section 3).
     File::open(partial).and_then(|file| file.sync_all()).map_err(StorageError::io("sync", partial))?;
-    Ok(examine(partial, Scrutiny::Quick)?.world.now())
+    Ok(examine(partial)?.world.now())
 }
 
 /// Gives the finished copy its name, unless that has been taken meanwhile.

@@ -52,9 +52,11 @@ impl StorageError {
 
     /// Turns an error of SQLite into ours.
     pub(super) fn sqlite(doing: &'static str, path: &Path) -> impl Fn(rusqlite::Error) -> StorageError {
-        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase, TooBig, Unknown};
         move |source| match source.sqlite_error_code() {
-            Some(DatabaseCorrupt | NotADatabase) => {
+            // Unknown is SQLite's plain error: our statements are sound, so it is what they meet. Without a code it is no
+            // call that failed: a value that was read is none that was ever written.
+            Some(DatabaseCorrupt | NotADatabase | TooBig | Unknown) | None => {
                 StorageError::new(path, Failure::Damaged(vec![format!("cannot {doing} it: {source}")]))
             }
             _ => StorageError::new(path, Failure::Sqlite(doing, source)),

@@ -28,7 +28,7 @@ use crate::clock::Wall;
 use crate::world::{Tick, World};
 pub use error::{Failure, StorageError};
 use records::Stored;
-use schema::{APPLICATION_ID, Found, SCHEMA_VERSION, Scrutiny, TABLES};
+use schema::{APPLICATION_ID, Found, SCHEMA_VERSION, TABLES};
 
 /// The database of a running engine. Nobody else writes it while this lives.
 pub struct Storage {
@@ -67,10 +67,10 @@ impl Storage {
     pub fn open(path: &Path, started: Wall) -> Result<(Storage, Found), StorageError> {
         let path = real_path(path)?;
         let lock = lock(&path, started)?;
-        let found = match schema::inspect(&path, Scrutiny::Quick) {
+        let found = match schema::inspect(&path) {
             Err(error) if error.has_code(rusqlite::ffi::SQLITE_READONLY_ROLLBACK) => {
                 schema::roll_back(&path)?;
-                schema::inspect(&path, Scrutiny::Quick)?
+                schema::inspect(&path)?
             }
             inspected => inspected?,
         };
@@ -212,14 +212,14 @@ pub enum Checkpoint {
 
 /// Reads and checks a database or backup that this process does not own: SQLite's integrity check, then the world's
 /// own invariants and its digest.
-pub fn examine(path: &Path, scrutiny: Scrutiny) -> Result<Loaded, StorageError> {
-    require_ours(path, scrutiny)?;
+pub fn examine(path: &Path) -> Result<Loaded, StorageError> {
+    require_ours(path)?;
     load_from(&mut schema::open_reader(path)?, path)
 }
 
-fn require_ours(path: &Path, scrutiny: Scrutiny) -> Result<(), StorageError> {
+fn require_ours(path: &Path) -> Result<(), StorageError> {
     fs::metadata(path).map_err(StorageError::io("read", path))?;
-    match schema::inspect(path, scrutiny)? {
+    match schema::inspect(path)? {
         Found::Ours => Ok(()),
         Found::Empty => Err(StorageError::new(path, Failure::Foreign("the database is empty".to_owned()))),
     }

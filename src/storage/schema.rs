@@ -100,15 +100,6 @@ pub enum Found {
     Ours,
 }
 
-/// How thoroughly SQLite is to look through a database.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Scrutiny {
-    /// `PRAGMA quick_check`.
-    Quick,
-    /// `PRAGMA integrity_check`.
-    Full,
-}
-
 /// True if this is a file that begins as every SQLite database does (SQLite, "Database File Format", section 1.3).
 /// What is no file is left unread: a pipe could be read only once.
 pub fn has_sqlite_magic(path: &Path) -> std::io::Result<bool> {
@@ -122,7 +113,7 @@ fn header(path: &Path) -> std::io::Result<Vec<u8>> {
 }
 
 /// Finds out what lies at `path` without changing it.
-pub fn inspect(path: &Path, scrutiny: Scrutiny) -> Result<Found, StorageError> {
+pub fn inspect(path: &Path) -> Result<Found, StorageError> {
     if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
         return Err(StorageError::new(path, Failure::Foreign("it is no file".to_owned())));
     }
@@ -147,7 +138,7 @@ pub fn inspect(path: &Path, scrutiny: Scrutiny) -> Result<Found, StorageError> {
     let connection = open_reader(path)?;
     let found = identify(&connection, path)?;
     if found == Found::Ours {
-        scrutinise(&connection, path, scrutiny)?;
+        check_integrity(&connection, path)?;
     }
     Ok(found)
 }
@@ -248,10 +239,11 @@ pub fn identify(connection: &Connection, path: &Path) -> Result<Found, StorageEr
     }
 }
 
-fn scrutinise(connection: &Connection, path: &Path, scrutiny: Scrutiny) -> Result<(), StorageError> {
-    let pragma = if scrutiny == Scrutiny::Full { "integrity_check" } else { "quick_check" };
+/// Lets SQLite look through all of it. `quick_check` would take as long, because there is next to no index, and see less.
+fn check_integrity(connection: &Connection, path: &Path) -> Result<(), StorageError> {
     let failed = StorageError::sqlite("check", path);
-    let mut statement = connection.prepare(&format!("PRAGMA {pragma}({PROBLEMS_LISTED_MAX})")).map_err(&failed)?;
+    let pragma = format!("PRAGMA integrity_check({PROBLEMS_LISTED_MAX})");
+    let mut statement = connection.prepare(&pragma).map_err(&failed)?;
     let rows = statement.query_map([], |row| row.get(0)).map_err(&failed)?;
     let problems: Vec<String> = rows.collect::<Result<_, _>>().map_err(&failed)?;
     if problems == ["ok"] { Ok(()) } else { Err(StorageError::new(path, Failure::Damaged(problems))) }

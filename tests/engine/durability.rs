@@ -3,8 +3,6 @@
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
-use std::thread;
-use std::time::Duration;
 
 use aqevia_engine::clock;
 use aqevia_engine::storage::Storage;
@@ -31,24 +29,6 @@ fn a_stopped_world_goes_on_where_it_stood() {
         assert!(!folder.join("storage.sqlite-wal").exists());
     }
     assert!(query(&folder.database(), "SELECT tick FROM world").parse::<u64>().unwrap() >= reached);
-}
-
-#[test]
-fn killed_twenty_times_at_random_moments_it_comes_back_at_persisted_tick_or_later() {
-    let folder = Folder::new();
-    let mut random = Random::new(u64::from(std::process::id()));
-    let mut promised = 0;
-    for round in 0..20 {
-        let engine = Engine::start_with(&folder, &[("PERSIST_BATCH_CAPACITY", "3")]);
-        let tick = engine.status_number("$.world.tick");
-        assert!(tick >= promised, "round {round}: came back at {tick}, and {promised} was promised");
-        engine.wait_for_tick(tick + random.below(30));
-        promised = engine.status_number("$.storage.persisted_tick");
-        thread::sleep(Duration::from_micros(random.below(40_000)));
-        engine.kill();
-    }
-    let (code, stdout, stderr) = output(&mut command(&folder, &["check", "storage.sqlite"]));
-    assert!(code == 0, "{stdout}{stderr}");
 }
 
 #[test]

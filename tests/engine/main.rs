@@ -5,8 +5,13 @@
 mod commands;
 mod deadlines;
 mod durability;
+mod environment;
+mod flips;
 mod http;
+mod kill;
 mod mistakes;
+mod preload;
+mod slow;
 mod support;
 mod trouble;
 mod vectors;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::ops::Range;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -141,9 +142,17 @@ impl Engine {
 
     /// GETs a path: status code and body.
     pub fn get(&self, path: &str) -> (u16, String) {
-        let answer = self.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"));
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+        split(&self.send(request_for(path))).unwrap()
+    }
+
+    /// The same of an engine that may be gone before it has answered.
+    pub fn try_get(&self, path: &str) -> Option<(u16, String)> {
+        let mut stream = TcpStream::connect(self.address).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        stream.write_all(request_for(path).as_bytes()).ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        split(&answer)
     }
 
     /// A value of /status, by SQLite's path: `$.world.tick`.
@@ -170,6 +179,12 @@ impl Engine {
         send_signal(&self.child.id().to_string(), name);
     }
 
+    /// Sets a resource limit while it runs, as prlimit(1) takes it.
+    pub fn limit(&self, limit: &str) {
+        let process = self.child.id().to_string();
+        assert!(Command::new("prlimit").args(["--pid", &process, limit]).status().unwrap().success());
+    }
+
     /// Ends the engine by a signal and waits until it is gone.
     pub fn end(mut self, signal: &str) -> (ExitStatus, String) {
         self.signal(signal);
@@ -188,8 +203,9 @@ impl Engine {
     }
 
     /// Kills it without a chance to save anything.
-    pub fn kill(self) {
-        assert_eq!(self.end("KILL").0.signal(), Some(9));
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        assert_eq!(self.child.wait().unwrap().signal(), Some(9));
     }
 }
 
@@ -198,6 +214,30 @@ impl Drop for Engine {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn request_for(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
+}
+
+/// Status code and body of an answer.
+fn split(answer: &str) -> Option<(u16, String)> {
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+}
+
+/// The engine as another program starts it that is given the engine's path and arguments as its last ones.
+pub fn by_way_of(program: &str, arguments: &[&str], engine: &Command) -> Command {
+    let mut command = Command::new(program);
+    command.args(arguments).arg(engine.get_program()).args(engine.get_args());
+    command.envs(engine.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command
+}
+
+/// Another one in each run; a failing test names it, and `TEST_SEED` sets it to have the same again.
+pub fn seed() -> u64 {
+    let seed = std::env::var("TEST_SEED").map(|seed| seed.parse().unwrap());
+    seed.unwrap_or_else(|_| aqevia_engine::sys::random_u64().unwrap())
 }
 
 /// Says what this machine cannot try. Not by a macro, whose output a passing test swallows.
@@ -242,4 +282,14 @@ pub fn query(database: &Path, query: &str) -> String {
             other => format!("{other:?}"),
         })
         .unwrap()
+}
+
+/// Where the frames of a write-ahead log stand, those of the log before it aside, and whether each ends a transaction
+/// (SQLite, "Database File Format", section 4.1).
+pub fn wal_frames(wal: &[u8]) -> Vec<(Range<usize>, bool)> {
+    let Some((header, frames)) = wal.split_at_checked(32) else { return Vec::new() };
+    let frame_bytes = 24 + u32::from_be_bytes(header[8..12].try_into().unwrap()) as usize;
+    let current = frames.chunks_exact(frame_bytes).take_while(|frame| frame[8..16] == header[16..24]);
+    let range = |index| 32 + index * frame_bytes..32 + (index + 1) * frame_bytes;
+    current.enumerate().map(|(index, frame)| (range(index), frame[4..8] != [0; 4])).collect()
 }

@@ -1,15 +1,15 @@
-//! A running engine in trouble: storage that fails, a log nobody reads, a machine that stands still.
+//! A running engine in trouble with others: who holds, moves or overwrites its database, and who does not read its log.
 
 use std::fs;
 use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use rusqlite::Connection;
 
-use crate::support::{Engine, Folder, PATIENCE, command, output, query, send_signal, skip, wait_for};
+use crate::support::{Engine, Folder, PATIENCE, by_way_of, command, output, query, send_signal, wait_for};
 
 /// Waits until flushes fail, checks all that must show it, and returns the reason.
-fn expect_unready(engine: &Engine) -> String {
+pub fn expect_unready(engine: &Engine) -> String {
     let reason = wait_for("the engine to be unready", || {
         let (code, body) = engine.get("/ready");
         (code == 503).then(|| crate::support::json(&body, "$.reason"))
@@ -32,17 +32,18 @@ fn expect_unready(engine: &Engine) -> String {
     reason
 }
 
-fn expect_recovery(engine: &Engine) {
+pub fn expect_recovery(engine: &Engine) {
     let tick = engine.status_number("$.world.tick");
     wait_for("the engine to be ready again", || (engine.get("/ready").0 == 200).then_some(()));
-    assert!(engine.status_number("$.storage.persisted_tick") >= tick);
-    // The reader of the log may be a line behind.
-    wait_for("the recovery in the log", || engine.log().contains("flushes succeed again").then_some(()));
+    wait_for("what was pending to be flushed", || {
+        (engine.status_number("$.storage.persisted_tick") >= tick).then_some(())
+    });
+    wait_for("that to be logged", || engine.log().contains("flushes succeed again").then_some(()));
 }
 
 /// Stops the engine and makes sure that every change of the time of trouble is in the database: the digest would show
 /// a single one that is not.
-fn stop_and_check(engine: Engine, folder: &Folder) {
+pub fn stop_and_check(engine: Engine, folder: &Folder) {
     engine.stop();
     let (code, _, stderr) = output(&mut command(folder, &["check", "storage.sqlite"]));
     assert_eq!(code, 0, "{stderr}");
@@ -89,68 +90,13 @@ fn a_file_that_may_not_grow_is_survived() {
     let folder = Folder::new();
     let engine = Engine::start(&folder);
     engine.wait_for_tick(5);
-    let limit = |bytes: &str| {
-        let process = engine.child.id().to_string();
-        Command::new("prlimit").args(["--pid", &process, &format!("--fsize={bytes}:")]).status().unwrap().success()
-    };
     // SIGXFSZ would end a process that does not expect it.
-    assert!(limit("1024"));
+    engine.limit("--fsize=1024:");
     expect_unready(&engine);
-    assert!(limit("unlimited"));
+    engine.limit("--fsize=unlimited:");
     expect_recovery(&engine);
     stop_and_check(engine, &folder);
     assert_eq!(query(&folder.database(), "PRAGMA integrity_check"), "ok");
-}
-
-#[test]
-fn a_full_disk_is_survived_and_so_is_a_stop_on_it() {
-    let folder = Folder::new();
-    let disk = folder.join("disk");
-    fs::create_dir(&disk).unwrap();
-    let mounts = "mount -t tmpfs -o size=300k tmpfs \"$0\" && exec \"$1\"";
-    let probe = Command::new("unshare").args(["-m", "mount", "-t", "tmpfs", "tmpfs"]).arg(&disk).output();
-    if !probe.is_ok_and(|output| output.status.success()) {
-        skip("no mount namespaces without privileges");
-        return;
-    }
-    let start = |saved: Option<&str>| {
-        let mut shell = Command::new("unshare");
-        let script = saved
-            .map_or_else(|| mounts.to_owned(), |copy| mounts.replace("exec", &format!("cp {copy} \"$0\" && exec")));
-        shell.args(["-m", "sh", "-c", &script]).arg(&disk).arg(env!("CARGO_BIN_EXE_aqevia-engine"));
-        shell.env("AQEVIA_SQLITE_PATH", disk.join("storage.sqlite")).env("AQEVIA_OBSERVABILITY_ADDR", "127.0.0.1:0");
-        shell.env("AQEVIA_TICK_INTERVAL_MS", "10").env("PERSIST_FLUSH_INTERVAL_MS", "20");
-        Engine::spawn(&mut shell)
-    };
-    let engine = start(None);
-    // The disk as the engine sees it, in its own mount namespace.
-    let seen = std::path::PathBuf::from(format!("/proc/{}/root{}", engine.child.id(), disk.display()));
-    let fill = || {
-        let mut filler = fs::File::options().append(true).create(true).open(seen.join("filler")).unwrap();
-        while filler.write_all(&[0; 4096]).is_ok() {}
-    };
-    // Giving up a connection removes its write-ahead log, which frees some room once.
-    let fill_up = || {
-        fill();
-        wait_for("a flush to fail", || (engine.get("/ready").0 == 503).then_some(()));
-        fill();
-    };
-    engine.wait_for_tick(5);
-    fill_up();
-    let reason = expect_unready(&engine);
-    assert!(reason.contains("full") || reason.contains("disk"), "{reason}");
-    fs::remove_file(seen.join("filler")).unwrap();
-    expect_recovery(&engine);
-
-    fill_up();
-    expect_unready(&engine);
-    let persisted = engine.status_number("$.storage.persisted_tick");
-    fs::copy(seen.join("storage.sqlite"), folder.join("left.sqlite")).unwrap();
-    let _ = fs::copy(seen.join("storage.sqlite-wal"), folder.join("left.sqlite-wal"));
-    let (status, log) = engine.end("TERM");
-    assert_eq!(status.code(), Some(1), "{log}");
-    assert!(log.contains("stopped without saving") && log.contains(&format!("persisted_tick={persisted}")), "{log}");
-    assert_eq!(query(&folder.join("left.sqlite"), "SELECT tick FROM world"), persisted.to_string());
 }
 
 #[test]
@@ -285,53 +231,13 @@ fn a_log_that_nobody_reads_holds_nothing_up() {
 }
 
 #[test]
-fn a_machine_that_stood_still_skips_what_it_missed() {
-    let folder = Folder::new();
-    let engine = Engine::start_with(&folder, &[("AQEVIA_TICK_INTERVAL_MS", "50")]);
-    engine.wait_for_tick(3);
-    let before = engine.status_number("$.world.tick");
-    engine.signal("STOP");
-    std::thread::sleep(std::time::Duration::from_millis(1_500));
-    engine.signal("CONT");
-    let skipped = wait_for("ticks to be skipped", || {
-        let skipped = engine.status_number("$.loop.ticks_skipped");
-        (skipped > 0).then_some(skipped)
-    });
-    assert!(skipped >= 28, "{skipped}");
-    assert!(engine.status_number("$.world.tick") >= before);
-    assert!(engine.log().contains("left out ticks"));
-}
-
-/// The engine as another program starts it that is given the engine's path as its last argument.
-fn by_way_of(program: &str, arguments: &[&str], folder: &Folder) -> Command {
-    let engine = command(folder, &[]);
-    let mut command = Command::new(program);
-    command.args(arguments).arg(engine.get_program());
-    command.envs(engine.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    command
-}
-
-#[test]
 fn nohup_keeps_its_word_and_blocked_signals_are_not_inherited() {
     let folder = Folder::new();
-    let engine = Engine::spawn(&mut by_way_of("env", &["--ignore-signal=HUP", "--block-signal=TERM"], &folder));
+    let engine =
+        Engine::spawn(&mut by_way_of("env", &["--ignore-signal=HUP", "--block-signal=TERM"], &command(&folder, &[])));
     engine.signal("HUP");
     let tick = engine.status_number("$.world.tick");
     engine.wait_for_tick(tick + 3);
-    engine.stop();
-}
-
-#[test]
-fn an_engine_with_few_descriptors_still_answers_health_checks() {
-    let folder = Folder::new();
-    let mut limited = by_way_of("sh", &["-c", "ulimit -n 40 && exec \"$0\""], &folder);
-    let engine = Engine::spawn(limited.env("AQEVIA_TICK_INTERVAL_MS", "10"));
-    let idle: Vec<_> = (0..60).map(|_| engine.connect()).collect();
-    assert_eq!(engine.get("/health").0, 200);
-    let tick = engine.status_number("$.world.tick");
-    engine.wait_for_tick(tick + 5);
-    assert_eq!(engine.get("/ready").0, 200);
-    drop(idle);
     engine.stop();
 }
 

@@ -3,12 +3,14 @@
 //! stands still.
 
 use std::collections::BTreeSet;
+use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use aqevia_engine::clock::Monotonic;
 use aqevia_engine::http::request::REJECTS;
 use aqevia_engine::http::server::Server;
-use aqevia_engine::limits::{HTTP_HEAD_BYTES_MAX, HTTP_REQUEST_LINE_BYTES_MAX};
 
 use crate::network::Network;
 use crate::stand::Stand;
@@ -50,6 +52,35 @@ fn there_are_at_least_150_vectors_and_no_two_send_the_same() {
 }
 
 #[test]
+fn a_vector_with_a_mistake_in_it_is_refused() {
+    assert!(
+        format::read("x", "# x\nsend \\x41\nrepeat 3 b\nend\nexpect 2 times 200 open\nexpect 400 close host").is_ok()
+    );
+    for text in [
+        "",
+        "send x\nexpect nothing open",
+        "# x\nsend x",
+        "# x\nsned x\nexpect nothing open",
+        "# x\n\nsend x\nexpect nothing open",
+        "# x\nsend x \nexpect nothing open",
+        "# x\nsend \u{e9}\nexpect nothing open",
+        "# x\nsend \\q\nexpect nothing open",
+        "# x\nsend \\x4\nexpect nothing open",
+        "# x\nrepeat x\nexpect nothing open",
+        "# x\nend\nsend x\nexpect nothing close",
+        "# x\nexpect nothing open\nsend x",
+        "# x\nexpect 200",
+        "# x\nexpect 200 shut",
+        "# x\nexpect 200 open unheard_of",
+        "# x\nexpect 200 close\nexpect 200 open",
+        "# x\nexpect nothing close\nexpect nothing open",
+        "# x\nalso x\nexpect nothing open",
+    ] {
+        assert!(format::read("x", text).is_err(), "{text}");
+    }
+}
+
+#[test]
 fn every_reason_for_a_rejection_is_given_to_a_vector() {
     let vectors = format::all();
     let given = vectors.iter().flat_map(|vector| &vector.answers).filter_map(|answer| answer.reason.as_deref());
@@ -78,20 +109,18 @@ fn the_answers_are_the_same_byte_by_byte() {
 
 #[test]
 fn the_answers_are_the_same_wherever_the_bytes_are_cut() {
-    let stand = Stand::new();
-    for vector in format::all() {
-        let whole = whole(&stand, &vector);
-        for cut in places(vector.sends.len()) {
-            let pieces: [&[u8]; 2] = vector.sends.split_at(cut).into();
-            assert!(converse(&stand, pieces, vector.ends) == whole, "{}, cut at {cut}", vector.name);
+    let (vectors, next) = (format::all(), AtomicUsize::new(0));
+    let work = || {
+        let stand = Stand::new();
+        while let Some(vector) = vectors.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let whole = whole(&stand, vector);
+            for cut in 0..=vector.sends.len() {
+                let pieces: [&[u8]; 2] = vector.sends.split_at(cut).into();
+                assert!(converse(&stand, pieces, vector.ends) == whole, "{}, cut at {cut}", vector.name);
+            }
         }
-    }
-}
-
-/// Every place to cut at; of more than a thousand bytes, far from their ends and from the limits, each seventh. What
-/// repeats itself there does so in steps that seven does not divide, so that no part of it is left out.
-fn places(length: usize) -> impl Iterator<Item = usize> {
-    let marks = [0, HTTP_REQUEST_LINE_BYTES_MAX, HTTP_HEAD_BYTES_MAX, length];
-    let is_near = move |cut: usize| marks.iter().any(|mark| cut.abs_diff(*mark) <= 64);
-    (0..=length).filter(move |cut| length <= 1_000 || cut % 7 == 0 || is_near(*cut))
+    };
+    // These are some 200,000 conversations.
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    thread::scope(|scope| (0..threads).for_each(|_| _ = scope.spawn(work)));
 }

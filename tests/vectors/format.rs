@@ -16,7 +16,8 @@
 //! `expect 100 times 200 open` is a hundred such answers. Anything else in a file is an error.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use aqevia_engine::http::request::REJECTS;
 
@@ -50,7 +51,7 @@ pub fn all() -> Vec<Vector> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/http");
     let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
-    let read = |path: &std::path::PathBuf| {
+    let read = |path: &PathBuf| {
         let name = path.file_name().unwrap().to_str().unwrap();
         let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{name}: {error}"));
         read(name, &text).unwrap_or_else(|error| panic!("{name}: {error}"))
@@ -58,7 +59,8 @@ pub fn all() -> Vec<Vector> {
     files.iter().map(read).collect()
 }
 
-fn read(name: &str, text: &str) -> Result<Vector, String> {
+/// Reads one vector, or says what is wrong with it.
+pub fn read(name: &str, text: &str) -> Result<Vector, String> {
     let mut vector = Vector { name: name.to_owned(), sends: vec![], ends: false, answers: vec![], closed: false };
     let mut over = false;
     for (index, line) in text.lines().enumerate() {
@@ -95,7 +97,7 @@ fn read(name: &str, text: &str) -> Result<Vector, String> {
     if expects { Ok(vector) } else { Err("it expects nothing at all".to_owned()) }
 }
 
-fn number<N: std::str::FromStr>(text: &str) -> Result<N, String> {
+fn number<N: FromStr>(text: &str) -> Result<N, String> {
     text.parse().map_err(|_| format!("no number: {text}"))
 }
 
@@ -110,7 +112,7 @@ fn bytes(text: &str) -> Result<Vec<u8>, String> {
             (b'\\', [b'0', ..]) => (0, 2),
             (b'\\', [b'\\', ..]) => (b'\\', 2),
             (b'\\', [b'x', digits @ ..]) => {
-                let digits = digits.get(..2).and_then(|digits| std::str::from_utf8(digits).ok()).unwrap_or_default();
+                let digits = digits.get(..2).and_then(|digits| str::from_utf8(digits).ok()).unwrap_or_default();
                 (u8::from_str_radix(digits, 16).map_err(|_| format!("no two digits after \\x in {text}"))?, 4)
             }
             (b'\\', _) => return Err(format!("an unknown escape in {text}")),
@@ -140,7 +142,7 @@ impl Expected {
     /// Takes this answer off the beginning of `bytes`, and returns what is left.
     fn take<'a>(&self, bytes: &'a [u8]) -> Result<&'a [u8], String> {
         let Some(at) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else { return Err("no answer".into()) };
-        let head = std::str::from_utf8(&bytes[..at]).map_err(|error| error.to_string())?;
+        let head = str::from_utf8(&bytes[..at]).map_err(|error| error.to_string())?;
         let (status, fields) = head.split_once("\r\n").unwrap_or((head, ""));
         if !status.starts_with(&format!("HTTP/1.1 {} ", self.code)) {
             return Err(format!("not {}", self.code));

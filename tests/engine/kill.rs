@@ -1,0 +1,202 @@
+//! kill -9, again and again: at random moments, and in the middle of chosen calls of a flush, a checkpoint and a stop.
+//! What /status has called persisted comes back, whole: the very world that lived as long without any interruption.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use aqevia_engine::clock;
+use aqevia_engine::storage::{self, Storage, worldfile};
+use aqevia_engine::world::World;
+use aqevia_engine::world::random::Random;
+
+use crate::preload::Preload;
+use crate::support::{Engine, Folder, PATIENCE, command, json, output, query, seed, wal_frames};
+
+const WAL: &str = "storage.sqlite-wal";
+
+/// Calls in which a kill can be aimed to fall, and how many of the kind may pass before it.
+const AIMS: [(&str, &str, u64); 7] = [
+    // In a flush: halfway through a write, or with everything written and nothing synced.
+    ("write", WAL, 500),
+    ("sync", WAL, 10),
+    // In a checkpoint, which alone touches the database itself.
+    ("write", "storage.sqlite", 200),
+    ("truncate", "storage.sqlite", 3),
+    ("sync", "storage.sqlite", 3),
+    // In a stop, after the final flush.
+    ("truncate", WAL, 1),
+    ("unlink", WAL, 1),
+];
+
+/// Flush interval and batch capacity: a flush after each tick, or one of several ticks.
+const PACES: [(&str, &str); 3] = [("1000", "10"), ("20", "1000000"), ("50", "1000000")];
+
+/// Two thousand creatures on the move; some carry things about, some eat what grows back.
+fn restless_world() -> String {
+    const SIDE: usize = 14;
+    let room = |x: usize, y: usize| format!("room{}_{}", x % SIDE, y % SIDE);
+    let (mut rooms, mut things, mut creatures, mut spawns) = Default::default();
+    let add = |list: &mut String, item: String| *list += &(item + ",\n");
+    for (x, y) in (0..SIDE * SIDE).map(|number| (number / SIDE, number % SIDE)) {
+        let [here, north, south, east, west] =
+            [room(x, y), room(x, y + SIDE - 1), room(x, y + 1), room(x + 1, y), room(x + SIDE - 1, y)];
+        let exits = format!("north: '{north}', south: '{south}', east: '{east}', west: '{west}'");
+        add(&mut rooms, format!("{here}: {{ name: 'A Room', description: '-', exits: {{ {exits} }} }}"));
+        add(&mut spawns, format!("{{ prototype: 'crumb', room: '{here}', at_most: 3, every_minutes: 1 }}"));
+    }
+    for number in 0..2_000 {
+        let here = room(number, number / SIDE);
+        let habit = match number % 10 {
+            0 => "eat: { every_minutes: 1, prey: ['crumb'] }".to_owned(),
+            1 => format!("carry: {{ every_minutes: 1, things: ['coin{number}'] }}"),
+            _ => String::new(),
+        };
+        if habit.starts_with("carry") {
+            add(&mut things, format!("coin{number}: {{ name: 'a coin', description: '-', in: '{here}' }}"));
+        }
+        let habits = format!("{{ wander: {{ every_minutes: 1 }}, {habit} }}");
+        let fields = format!("name: 'a mouse', description: '-', in: '{here}', habits: {habits}");
+        add(&mut creatures, format!("mouse{number}: {{ {fields} }}"));
+    }
+    add(&mut things, "crumb: { name: 'a crumb', description: '-' }".to_owned());
+    format!(
+        "{{ id: 'restless', name: 'Restless', rooms: {{ {rooms} }}, things: {{ {things} }},
+            creatures: {{ {creatures} }}, spawns: [ {spawns} ] }}"
+    )
+}
+
+#[test]
+fn killed_at_any_moment_it_comes_back_at_persisted_tick_or_later_and_whole() {
+    let rounds = std::env::var("KILL_ROUNDS").map_or(50, |rounds| rounds.parse().unwrap());
+    let seed = seed();
+    let mut random = Random::new(seed);
+    let preload = Preload::new();
+    let folder = Folder::new();
+    let text = restless_world();
+    let mut undisturbed = worldfile::read(&text, seed).unwrap();
+    let mut world = worldfile::read(&text, seed).unwrap();
+    let (mut storage, _) = Storage::open(&folder.database(), clock::wall()).unwrap();
+    storage.found(&mut world, "test", clock::wall()).unwrap();
+    drop(storage);
+
+    let mut cut_short = 0;
+    for round in 0..rounds {
+        let (interval, capacity) = PACES[random.below(PACES.len() as u64) as usize];
+        let mut start = command(&folder, &[]);
+        start.env("AQEVIA_TICK_INTERVAL_MS", "10").env("PERSIST_FLUSH_INTERVAL_MS", interval);
+        start.env("PERSIST_BATCH_CAPACITY", capacity);
+        let moment = Duration::from_micros(random.below(200_000));
+        let pause = Duration::from_micros(random.below(20_000));
+        let (call, file, calls_max) = AIMS[round / 2 % AIMS.len()];
+        let order = format!("{call} {file} {}", 1 + random.below(calls_max));
+        let aimed = preload.as_ref().filter(|_| round % 2 == 1);
+        let manner = if aimed.is_some() { &order } else { "at random" };
+        let context = format!("TEST_SEED={seed}, round {round}, pace {interval}/{capacity}, {manner}");
+
+        aimed.into_iter().for_each(|preload| _ = preload.load_into(&mut start));
+        let engine = Engine::spawn(&mut start);
+        // Not before: a start writes the log again that the last kill has left.
+        aimed.into_iter().for_each(|preload| preload.order("kill", &order));
+        let (log, tick) = (engine.log(), undisturbed.now().0);
+        assert!(log.contains(&format!(" tick={tick} ")), "{context}: {tick} was left; {log}");
+        // A stop is begun from outside; flushes and checkpoints come by themselves.
+        let stop_after = (calls_max == 1).then_some(moment);
+        let promised =
+            if aimed.is_some() { await_death(engine, stop_after, &context) } else { kill_after(moment, pause, engine) };
+        aimed.into_iter().for_each(|preload| preload.withdraw("kill"));
+        let wal = fs::read(folder.join(WAL)).unwrap_or_default();
+        cut_short += u32::from(wal_frames(&wal).last().is_some_and(|(_, commits)| !commits));
+        let tick = examine_copy(&folder, &mut undisturbed, round % 10 == 0, &context);
+        assert!(tick >= promised, "{context}: tick {tick} is left, and {promised} was promised");
+    }
+    // Every fourteenth round aims at a write of a flush, and next to none meets the very first.
+    assert!(preload.is_none() || cut_short >= rounds as u32 / 20, "of {rounds} kills {cut_short} cut a flush short");
+    Engine::start(&folder).stop();
+}
+
+#[test]
+fn a_founding_that_a_kill_cuts_short_leaves_nothing_that_counts() {
+    let Some(preload) = Preload::new() else { return };
+    // Its address is taken, so an engine that has founded its world ends at once.
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let found = |folder: &Folder, prepare: &dyn Fn(&mut Command)| {
+        let mut command = command(folder, &[]);
+        command.env("AQEVIA_OBSERVABILITY_ADDR", taken.local_addr().unwrap().to_string());
+        prepare(&mut command);
+        output(&mut command).0
+    };
+    for (call, calls_min) in [("write", 5), ("sync", 1)] {
+        let mut calls = 0;
+        let folder = loop {
+            calls += 1;
+            let folder = Folder::new();
+            preload.order("kill", &format!("{call} storage.sqlite.new {calls}"));
+            let code = found(&folder, &|command| _ = preload.load_into(command));
+            if code == 4 {
+                break folder;
+            }
+            assert_eq!(code, -1, "{call} {calls}");
+            assert!(!folder.database().exists(), "{call} {calls}");
+            assert_eq!(found(&folder, &|_| ()), 4, "{call} {calls}");
+            storage::examine(&folder.database()).unwrap();
+        };
+        assert!(calls > calls_min, "{call} {calls}");
+        storage::examine(&folder.database()).unwrap();
+    }
+}
+
+/// Asks an engine for a while and kills it a pause after the last time; returns what was promised then.
+fn kill_after(moment: Duration, pause: Duration, engine: Engine) -> u64 {
+    let begun = Instant::now();
+    loop {
+        let promised = engine.status_number("$.storage.persisted_tick");
+        if begun.elapsed() >= moment {
+            thread::sleep(pause);
+            engine.kill();
+            return promised;
+        }
+    }
+}
+
+/// Asks an engine until it dies by itself, in the call that it was ordered to die in.
+fn await_death(mut engine: Engine, stop_after: Option<Duration>, context: &str) -> u64 {
+    let begun = Instant::now();
+    let (mut promised, mut stopping) = (0, false);
+    while let Some((_, status)) = engine.try_get("/status") {
+        promised = json(&status, "$.storage.persisted_tick").parse().unwrap();
+        if !stopping && stop_after.is_some_and(|moment| begun.elapsed() >= moment) {
+            engine.signal("TERM");
+            stopping = true;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{context}: the call did not come");
+    }
+    assert_eq!(engine.child.wait().unwrap().signal(), Some(9), "{context}: {}", engine.log());
+    promised
+}
+
+/// Makes sure that what a kill has left is the world that lives undisturbed, at the tick that it returns. A copy is
+/// examined, so that the next start finds everything as the kill left it.
+fn examine_copy(folder: &Folder, undisturbed: &mut World, by_command: bool, context: &str) -> u64 {
+    let copy = Folder::new();
+    fs::copy(folder.database(), copy.database()).unwrap();
+    if folder.join(WAL).exists() {
+        fs::copy(folder.join(WAL), copy.join(WAL)).unwrap();
+    }
+    let left = storage::examine(&copy.database()).unwrap_or_else(|error| panic!("{context}: {error}"));
+    let digest = format!("{:016x}", left.world.digest());
+    if by_command {
+        let (code, stdout, stderr) = output(&mut command(&copy, &["check", "storage.sqlite"]));
+        assert!(code == 0 && stdout.contains(&format!("; digest {digest}\n")), "{context}: {stdout}{stderr}");
+    }
+    assert_eq!(query(&copy.database(), "SELECT digest FROM world"), digest, "{context}");
+    while undisturbed.now() < left.world.now() {
+        undisturbed.tick();
+    }
+    assert_eq!((undisturbed.now(), undisturbed.digest()), (left.world.now(), left.world.digest()), "{context}");
+    undisturbed.flushed();
+    left.world.now().0
+}

@@ -1,0 +1,170 @@
+/*
+ * Loaded into the engine before libc by some tests (ld.so(8), LD_PRELOAD; see preload.rs): trouble that a test cannot
+ * make from outside without harm to the machine. A file in the folder PRELOAD_FOLDER is an order, looked for anew at
+ * every call, so that a test can give it and take it back while the engine runs:
+ *
+ *   clock      seconds by which the wall clock is wrong
+ *   read_only  the database, and what lies beside it, cannot be written any more: EROFS
+ *   hold       a sync does not return before the order is taken back; meanwhile there is a file `syncing`
+ *   kill       CALL NAME N: the Nth such call on the file of that name is cut short by SIGKILL, the write of a page
+ *              half done (nothing tears what is smaller than a sector)
+ *
+ * A file `loaded` is made at the start, to show that all this takes effect.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/* The path of a file in the folder of orders. */
+static void find(const char *name, char path[PATH_MAX])
+{
+    const char *folder = getenv("PRELOAD_FOLDER");
+    snprintf(path, PATH_MAX, "%s/%s", folder ? folder : "", name);
+}
+
+static void make(const char *name)
+{
+    char path[PATH_MAX];
+    find(name, path);
+    syscall(SYS_close, syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+}
+
+/* Whether an order is given; its text. */
+static int ordered(const char *name, char text[64])
+{
+    char path[PATH_MAX];
+    int before = errno;
+    find(name, path);
+    long file = syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    long length = file < 0 ? -1 : syscall(SYS_read, file, text, 63);
+    if (file >= 0)
+        syscall(SYS_close, file);
+    errno = before;
+    if (length < 0)
+        return 0;
+    text[length] = 0;
+    return 1;
+}
+
+static const char *last_part(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+/* The name of an open file, without its folder. */
+static const char *name_of(int file, char path[PATH_MAX])
+{
+    char link[32];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", file);
+    long length = syscall(SYS_readlinkat, AT_FDCWD, link, path, PATH_MAX - 1);
+    path[length < 0 ? 0 : length] = 0;
+    return last_part(path);
+}
+
+static int refused(const char *name)
+{
+    char text[64];
+    if (strncmp(name, "storage.sqlite", strlen("storage.sqlite")) != 0 || !ordered("read_only", text))
+        return 0;
+    errno = EROFS;
+    return 1;
+}
+
+/* Whether this is the call in which the process is to die. */
+static int is_last(const char *call, const char *name)
+{
+    static long calls;
+    char text[64], last_call[16], last_name[40];
+    long last;
+    return ordered("kill", text) && sscanf(text, "%15s %39s %ld", last_call, last_name, &last) == 3 &&
+           strcmp(call, last_call) == 0 && strcmp(name, last_name) == 0 && ++calls == last;
+}
+
+static void die_if_last(const char *call, const char *name)
+{
+    if (is_last(call, name))
+        kill(getpid(), SIGKILL);
+}
+
+__attribute__((constructor)) static void start(void)
+{
+    make("loaded");
+}
+
+int clock_gettime(clockid_t clock, struct timespec *time)
+{
+    char text[64];
+    long result = syscall(SYS_clock_gettime, clock, time);
+    if (result == 0 && clock == CLOCK_REALTIME && ordered("clock", text))
+        time->tv_sec += atol(text);
+    return result;
+}
+
+ssize_t pwrite64(int file, const void *bytes, size_t length, off64_t offset)
+{
+    char path[PATH_MAX];
+    const char *name = name_of(file, path);
+    if (refused(name))
+        return -1;
+    if (is_last("write", name)) {
+        syscall(SYS_pwrite64, file, bytes, length < 512 ? 0 : length / 2, offset);
+        kill(getpid(), SIGKILL);
+    }
+    return syscall(SYS_pwrite64, file, bytes, length, offset);
+}
+
+int fsync(int file)
+{
+    char path[PATH_MAX], text[64];
+    const char *name = name_of(file, path);
+    if (refused(name))
+        return -1;
+    die_if_last("sync", name);
+    if (ordered("hold", text)) {
+        make("syncing");
+        while (ordered("hold", text))
+            usleep(1000);
+        find("syncing", path);
+        syscall(SYS_unlinkat, AT_FDCWD, path, 0);
+    }
+    return syscall(SYS_fsync, file);
+}
+
+int ftruncate64(int file, off64_t length)
+{
+    char path[PATH_MAX];
+    const char *name = name_of(file, path);
+    if (refused(name))
+        return -1;
+    die_if_last("truncate", name);
+    return syscall(SYS_ftruncate, file, length);
+}
+
+int unlink(const char *path)
+{
+    if (refused(last_part(path)))
+        return -1;
+    die_if_last("unlink", last_part(path));
+    return syscall(SYS_unlinkat, AT_FDCWD, path, 0);
+}
+
+int open64(const char *path, int flags, ...)
+{
+    va_list more;
+    va_start(more, flags);
+    mode_t mode = flags & O_CREAT ? va_arg(more, mode_t) : 0;
+    va_end(more);
+    if ((flags & O_ACCMODE) != O_RDONLY && refused(last_part(path)))
+        return -1;
+    return syscall(SYS_openat, AT_FDCWD, path, flags, mode);
+}
