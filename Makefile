@@ -7,14 +7,18 @@ BACKUPS := backups
 IN := $(COMPOSE) exec -T $(ENGINE)
 BESIDE := $(COMPOSE) run --rm -T --no-deps --entrypoint sh $(ENGINE) -euc
 VOLUME = $(shell $(COMPOSE) config | sed -n '/^volumes:/,$$s/^    name: //p')
+# Fuzzing and sanitizers need a nightly cargo; where there is none, a stable one that takes nightly's flags.
+NIGHTLY = $(shell if rustup toolchain list 2>/dev/null | grep -q ^nightly; \
+	then echo cargo +nightly; else echo env RUSTC_BOOTSTRAP=1 cargo; fi)
+FUZZ_SECONDS ?= 600
 ASK = [ "$(YES)" = 1 ] || { read -rp 'Type yes: ' answer && [ "$$answer" = yes ]; } || \
 	{ echo 'Nothing was changed.' >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help run test docker up down logs smoke backup restore reset audit
+.PHONY: help run test fuzz sanitize docker up down logs smoke backup restore reset audit
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## build and run the World here, without Docker; its database: storage.sqlite; Ctrl-C ends it
 	cargo run --release --locked
@@ -23,6 +27,13 @@ test: ## format, clippy and all tests, without Docker
 	cargo fmt --all -- --check
 	cargo clippy --locked --all-targets --all-features -- -D warnings
 	cargo test --locked
+
+fuzz: ## try invented requests, world files and databases, each for FUZZ_SECONDS=600
+	@command -v cargo-fuzz >/dev/null || { echo 'cargo-fuzz is missing: cargo install cargo-fuzz' >&2; exit 2; }
+	CARGO='$(NIGHTLY)' tests/fuzz/run.sh $(FUZZ_SECONDS)
+
+sanitize: ## all tests under AddressSanitizer, and the engine itself under valgrind
+	CARGO='$(NIGHTLY)' tests/sanitize.sh
 
 docker: ## build the image aqevia-engine:dev
 	docker build -t aqevia-engine:dev .

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 
 use rusqlite::Connection;
 
-use crate::support::{Engine, Folder, SMALL_WORLD, command, output, skip};
+use crate::support::{Engine, Folder, SMALL_WORLD, command, output, sanitizer_options, skip};
 
 /// Runs an engine that must not start: its exit code and what it says.
 fn refusal(folder: &Folder, variables: &[(&str, &str)]) -> (i32, String) {
@@ -240,7 +240,7 @@ fn a_database_that_may_only_be_read_is_refused_at_once() {
     Engine::start(&folder).stop();
     let mut nobody = std::process::Command::new("setpriv");
     nobody.args(["--reuid=65534", "--clear-groups", env!("CARGO_BIN_EXE_aqevia-engine")]);
-    nobody.env_clear().env("PATH", std::env::var_os("PATH").unwrap());
+    nobody.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).envs(sanitizer_options());
     nobody.env("AQEVIA_SQLITE_PATH", folder.database()).env("AQEVIA_OBSERVABILITY_ADDR", "127.0.0.1:0");
     let all = std::os::unix::fs::PermissionsExt::from_mode;
     fs::set_permissions(folder.join(""), all(0o777)).unwrap();

@@ -1,5 +1,6 @@
 //! Runs the binary in a folder of its own on a free port, and talks to it.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -67,9 +68,14 @@ impl Drop for Folder {
 /// The binary, with nothing in its environment but where its database is and that it picks a free port.
 pub fn command(folder: &Folder, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_aqevia-engine"));
-    command.args(arguments).env_clear().current_dir(&folder.0);
+    command.args(arguments).env_clear().envs(sanitizer_options()).current_dir(&folder.0);
     command.env("AQEVIA_SQLITE_PATH", folder.database()).env("AQEVIA_OBSERVABILITY_ADDR", "127.0.0.1:0");
     command
+}
+
+/// Where a sanitizer that is compiled into the engine is to report (see `tests/sanitize.sh`).
+pub fn sanitizer_options() -> Option<(&'static str, OsString)> {
+    Some(("ASAN_OPTIONS", std::env::var_os("ASAN_OPTIONS")?))
 }
 
 /// Runs a command to its end: exit code, standard output, standard error.

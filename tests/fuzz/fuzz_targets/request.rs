@@ -1,0 +1,115 @@
+//! Requests: whatever bytes come, the parser's answer does not depend on how they were cut, and a second reading,
+//! written in another way and of text instead of bytes, finds no fault in what it accepts.
+#![no_main]
+
+use aqevia_engine::http::request::{Method, Parsed, REJECTS, Request, parse};
+use aqevia_engine::limits::{HTTP_HEAD_BYTES_MAX, HTTP_HEADERS_MAX, HTTP_REQUEST_LINE_BYTES_MAX};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let mut rest = bytes;
+    loop {
+        let parsed = parse(rest);
+        check_cuts(rest, parsed);
+        match parsed {
+            Parsed::Complete(request, length) => {
+                check_accepted(request, &rest[..length]);
+                rest = &rest[length..];
+            }
+            Parsed::Rejected(reject) => {
+                assert!(REJECTS.contains(&reject) && !is_plain(rest));
+                return;
+            }
+            Parsed::Partial => {
+                // Two bytes are those of an empty line before the head.
+                assert!(rest.len() < HTTP_HEAD_BYTES_MAX + 2 && !is_plain(rest));
+                return;
+            }
+        }
+    }
+});
+
+/// Hands over ever more of the bytes: nothing is said at first, then what is said of all of them, and nothing else. Of
+/// long inputs only some hundred cuts are tried, because each costs a reading from the beginning.
+fn check_cuts(bytes: &[u8], whole: Parsed) {
+    let step = bytes.len() / 512 + 1;
+    let mut decided = false;
+    for end in (0..bytes.len()).step_by(step) {
+        let parsed = parse(&bytes[..end]);
+        assert!(parsed == whole || parsed == Parsed::Partial && !decided, "{end}: {parsed:?}, then {whole:?}");
+        decided = parsed != Parsed::Partial;
+    }
+    if let Parsed::Complete(_, length) = whole {
+        assert_eq!((parse(&bytes[..length - 1]), parse(&bytes[..length])), (Parsed::Partial, whole));
+    }
+}
+
+/// What must be true of a head that was accepted.
+fn check_accepted(request: Request, head: &[u8]) {
+    let text: String = head.iter().map(|byte| char::from(*byte)).collect();
+    let text = text.strip_prefix("\r\n").unwrap_or(&text);
+    assert!(text.chars().count() <= HTTP_HEAD_BYTES_MAX);
+    let (lines, after) = text.split_once("\r\n\r\n").expect("an empty line");
+    assert_eq!(after, "");
+    let mut lines = lines.split("\r\n");
+
+    let line = lines.next().expect("a request line");
+    assert!(line.len() <= HTTP_REQUEST_LINE_BYTES_MAX && line.chars().all(|c| c == ' ' || c.is_ascii_graphic()));
+    let words: Vec<&str> = line.split(' ').collect();
+    let [method, target, version] = words[..] else { panic!("{line}") };
+    assert!(version.starts_with("HTTP/1.") && version.len() == 8);
+    assert_eq!(request.is_http10, version == "HTTP/1.0");
+    assert_eq!(request.method == Method::Get, method == "GET");
+    assert_eq!(request.method == Method::Head, method == "HEAD");
+    assert_eq!(request.path.name(), path_of(target));
+
+    let fields: Vec<(String, &str)> = lines.map(|line| line.split_once(':').expect("a colon")).map(field).collect();
+    assert!(fields.len() <= HTTP_HEADERS_MAX);
+    let values = |wanted: &str| -> Vec<&str> {
+        fields.iter().filter(|(name, _)| name == wanted).map(|(_, value)| *value).collect()
+    };
+    let hosts = values("host").len();
+    assert!(hosts == 1 || hosts == 0 && request.is_http10);
+    assert_eq!(values("transfer-encoding"), [""; 0]);
+    let lengths = values("content-length");
+    assert!(lengths.len() <= 1 && lengths.iter().all(|l| !l.is_empty() && l.chars().all(|c| c.is_ascii_digit())));
+    let has_content = lengths.iter().any(|length| !length.trim_start_matches('0').is_empty());
+    assert!(!has_content || !matches!(method, "GET" | "HEAD"));
+    let options = values("connection").join(",").to_ascii_lowercase();
+    let option = |wanted: &str| options.split(',').any(|option| option.trim() == wanted);
+    assert_eq!(request.keep_alive, !has_content && !option("close") && (option("keep-alive") || !request.is_http10));
+}
+
+fn field<'a>((name, value): (&str, &'a str)) -> (String, &'a str) {
+    assert!(!name.is_empty() && name.chars().all(|c| c.is_ascii_graphic() && !"\"(),/:;<=>?@[\\]{}".contains(c)));
+    assert!(!value.chars().any(|c| c.is_ascii_control() && c != '\t'));
+    (name.to_ascii_lowercase(), value.trim_matches([' ', '\t']))
+}
+
+/// Which of the known paths a target names.
+fn path_of(target: &str) -> &str {
+    let path = target.split('?').next().unwrap_or_default();
+    let path = match path.split_once("://") {
+        Some((scheme, rest)) if !scheme.contains('/') => rest.find('/').map_or("/", |at| &rest[at..]),
+        _ => path,
+    };
+    if ["/", "/health", "/ready", "/status", "/metrics"].contains(&path) { path } else { "other" }
+}
+
+/// A request so plain that refusing it, or waiting for more of it, would be a fault.
+fn is_plain(bytes: &[u8]) -> bool {
+    let read = || {
+        let (head, _) = std::str::from_utf8(bytes).ok()?.split_once("\r\n\r\n")?;
+        let (line, fields) = head.split_once("\r\n")?;
+        let path = line.strip_prefix("GET /")?.strip_suffix(" HTTP/1.1")?;
+        let fields: Option<Vec<(&str, &str)>> = fields.split("\r\n").map(|field| field.split_once(": ")).collect();
+        Some((head.len(), path, fields?))
+    };
+    let Some((length, path, fields)) = read() else { return false };
+    let is_word = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphabetic());
+    length < HTTP_REQUEST_LINE_BYTES_MAX
+        && path.chars().all(|c| c.is_ascii_alphanumeric() || c == '/')
+        && fields.len() <= HTTP_HEADERS_MAX
+        && fields.iter().all(|(name, value)| is_word(name) && is_word(value))
+        && fields.iter().filter(|(name, _)| name.eq_ignore_ascii_case("host")).count() == 1
+}

@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Runs each fuzz target for so many seconds, by way of `make fuzz`, which says in CARGO how a nightly cargo is called.
+# What a target has found lies in artifacts/ afterwards; what it has learnt, in corpus/, where the next run begins.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+seconds=$1
+target_folder=${CARGO_TARGET_DIR:-target}
+corpus=tests/fuzz/corpus
+folder=$(mktemp -d -p /dev/shm 2>/dev/null || mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+
+mkdir -p $corpus/{request,world_file,database}
+printf 'GET / HTTP/1.1\r\nHost: a\r\n\r\n' >$corpus/request/seed
+cp src/builtin.json5 $corpus/world_file/
+sed -n '/^```json5$/,/^```$/{//!p}' README.md >$corpus/world_file/readme.json5
+# No edit, of what a stopped engine leaves and of what a killed one does; and a whole file, which an engine has made.
+printf '\0' >$corpus/database/stopped
+printf '\7' >$corpus/database/killed
+cargo build --locked
+AQEVIA_WORLD_PATH=$corpus/world_file/readme.json5 AQEVIA_SQLITE_PATH=$folder/storage.sqlite \
+  AQEVIA_OBSERVABILITY_ADDR=127.0.0.1:0 timeout 2 "$target_folder/debug/aqevia-engine" || [ $? = 124 ]
+cp "$folder/storage.sqlite" $corpus/database/whole
+
+# SQLite's C is watched too. With clang it also tells which way a run took through it, so that the fuzzer finds more.
+export CFLAGS=-fsanitize=address
+if command -v clang >/dev/null; then
+  export CC=clang CFLAGS="$CFLAGS -fsanitize-coverage=inline-8bit-counters,pc-table"
+else
+  echo 'SKIPPED: without clang nothing tells the fuzzer its way through SQLite' >&2
+fi
+
+declare -A bytes_max=([request]=10240 [world_file]=65536 [database]=32768)
+results=() found=0
+# The database target works on files, in TMPDIR.
+export TMPDIR=$folder
+for target in request world_file database; do
+  echo "== $target, for $seconds seconds"
+  options=(-max_total_time="$seconds" -max_len="${bytes_max[$target]}" -timeout=30 -rss_limit_mb=2048
+    -print_final_stats=1 -verbosity=0)
+  [ ! -f tests/fuzz/$target.dict ] || options+=("-dict=tests/fuzz/$target.dict")
+  result='nothing found'
+  $CARGO fuzz run --fuzz-dir tests/fuzz --target-dir "$target_folder/fuzz" $target -- "${options[@]}" 2>&1 |
+    tee "$folder/log" || { result="FAILED: see above and tests/fuzz/artifacts/$target"; found=1; }
+  runs=$(sed -n 's/^stat::number_of_executed_units: //p' "$folder/log")
+  results+=("$target: ${runs:-0} runs, $result")
+done
+printf '%s\n' "${results[@]}"
+exit $found
