@@ -11,11 +11,13 @@ VOLUME = $(shell $(COMPOSE) config | sed -n '/^volumes:/,$$s/^    name: //p')
 NIGHTLY = $(shell if rustup toolchain list 2>/dev/null | grep -q ^nightly; \
 	then echo cargo +nightly; else echo env RUSTC_BOOTSTRAP=1 cargo; fi)
 FUZZ_SECONDS ?= 600
+SOAK_SECONDS ?= 600
+KILL_ROUNDS ?= 1000
 ASK = [ "$(YES)" = 1 ] || { read -rp 'Type yes: ' answer && [ "$$answer" = yes ]; } || \
 	{ echo 'Nothing was changed.' >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help run test fuzz sanitize docker up down logs smoke backup restore reset audit
+.PHONY: help run test soak fuzz sanitize bench docker up down logs smoke backup restore reset audit
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,12 +30,19 @@ test: ## format, clippy and all tests, without Docker
 	cargo clippy --locked --all-targets --all-features -- -D warnings
 	cargo test --locked
 
+soak: ## kill the engine KILL_ROUNDS=1000 times, then simulate new lives for SOAK_SECONDS=600
+	KILL_ROUNDS=$(KILL_ROUNDS) cargo test --locked --release --test engine -- killed_at_any_moment --nocapture
+	SIMULATION_SECONDS=$(SOAK_SECONDS) cargo test --locked --release --test proof -- whatever_happens --nocapture
+
 fuzz: ## try invented requests, world files and databases, each for FUZZ_SECONDS=600
 	@command -v cargo-fuzz >/dev/null || { echo 'cargo-fuzz is missing: cargo install cargo-fuzz' >&2; exit 2; }
 	CARGO='$(NIGHTLY)' tests/fuzz/run.sh $(FUZZ_SECONDS)
 
 sanitize: ## all tests under AddressSanitizer, and the engine itself under valgrind
 	CARGO='$(NIGHTLY)' tests/sanitize.sh
+
+bench: ## measure against yardsticks, for ten minutes; some of it: make bench ONLY="flush tick"
+	@cargo bench --locked --bench bench -- $(ONLY)
 
 docker: ## build the image aqevia-engine:dev
 	docker build -t aqevia-engine:dev .

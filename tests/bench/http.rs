@@ -1,0 +1,161 @@
+//! Requests per second and p99 of the HTTP listener while a busy world ticks, beside the bare loop, which answers the
+//! same bytes without parsing, and beside nginx, which answers a body of the same length. Neither has a world. Each
+//! server is alone while it is measured, on a core of its own; the client has the other.
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use aqevia_engine::world::Verb;
+
+use crate::bare::Bare;
+use crate::client::{Load, load};
+use crate::process::{Core, pin};
+use crate::progress;
+use crate::support::{self, Engine, Folder, wait_for};
+use crate::table::{Pairs, digits, row, time};
+use crate::worlds::{BUSY, parts, store};
+
+const PATHS: [&str; 3] = ["/health", "/status", "/metrics"];
+const CONNECTIONS: [usize; 3] = [1, 64, 250];
+const ROUNDS: usize = 5;
+const WINDOW: Duration = Duration::from_millis(1_000);
+/// The fastest pace that the engine accepts.
+pub const TICK_MS: u64 = 10;
+/// How many of the requests per second of the bare loop and of nginx: `/health` over 64 connections.
+const BUDGETS: [f64; 2] = [0.9, 1.0];
+
+pub fn measure() {
+    if nginx().is_none() {
+        support::skip("nginx is not installed, so nothing is measured beside it");
+    }
+    let busy = Place::with_busy_world();
+    for path in PATHS {
+        for connections in CONNECTIONS {
+            compare(&busy, path, connections, "busy world");
+        }
+    }
+    // The built-in world shows what the listener costs by itself.
+    compare(&Place(Folder::new()), "/health", 64, "quiet world");
+}
+
+/// The rows of one path over so many connections.
+fn compare(place: &Place, path: &str, connections: usize, world: &str) {
+    let what = format!("`{path}`, {world}, connections: {connections}");
+    progress(&format!("http: {what}"));
+    let answer = place.save_answer(path);
+    let body_bytes = fs::read_to_string(&answer).unwrap().split_once("\r\n\r\n").unwrap().1.len();
+    let load = |address| load(address, path, connections, WINDOW);
+    let mut results: [(&str, Vec<(Load, Load)>); 2] = [("bare loop", Vec::new()), ("nginx", Vec::new())];
+    for _ in 0..ROUNDS {
+        let bare = Bare::start(&answer, TICK_MS);
+        let of_bare = load(bare.address);
+        bare.helper.end();
+        let engine = place.start(&[]);
+        let of_engine = load(engine.address);
+        engine.stop();
+        results[0].1.push((of_engine, of_bare));
+        if let Some(nginx) = Nginx::start(body_bytes) {
+            results[1].1.push((of_engine, load(nginx.address)));
+        }
+    }
+    let measured = results.into_iter().zip(BUDGETS).filter(|((_, results), _)| !results.is_empty());
+    for ((yardstick, results), budget) in measured {
+        let (mut rates, mut p99s) = (Pairs::default(), Pairs::default());
+        for (engine, yardstick) in results {
+            rates.push(engine.requests_per_second, yardstick.requests_per_second);
+            p99s.push(engine.p99, yardstick.p99);
+        }
+        let cell = |rate: f64, p99: f64| format!("{} k/s, p99 {}", digits(rate / 1_000.0), time(p99));
+        let ratio = format!("{}, p99 {}", digits(rates.ratio()), digits(p99s.ratio()));
+        let yardstick = format!("{yardstick}: {}", cell(rates.yardstick(), p99s.yardstick()));
+        let is_met = rates.ratio() >= budget;
+        let budget = (&*format!("{budget:.1} x"), is_met);
+        let has_budget = (path, connections) == ("/health", 64);
+        row(&what, &cell(rates.engine(), p99s.engine()), &yardstick, &ratio, has_budget.then_some(budget));
+    }
+}
+
+/// A folder with a database, on which the engine is started again and again.
+pub struct Place(Folder);
+
+impl Place {
+    /// Its world has 2,000 creatures, each of which takes an exit in every world minute.
+    pub fn with_busy_world() -> Place {
+        let folder = Folder::new();
+        store(&folder.database(), parts(BUSY, Verb::Wander, 1));
+        Place(folder)
+    }
+
+    /// The engine at its fastest pace, otherwise with its default settings and these.
+    pub fn start(&self, variables: &[(&str, &str)]) -> Engine {
+        let mut command = support::command(&self.0, &[]);
+        command.env("AQEVIA_TICK_INTERVAL_MS", TICK_MS.to_string()).envs(variables.iter().copied());
+        let engine = Engine::spawn(&mut command);
+        pin(engine.child.id(), Core::Server);
+        engine
+    }
+
+    /// A file with what the engine answers to a request on a connection that stays open, for the bare loop.
+    pub fn save_answer(&self, path: &str) -> PathBuf {
+        let engine = self.start(&[]);
+        let answer = engine.send(format!("GET {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n"));
+        engine.stop();
+        self.0.write("answer", answer.replace("Connection: close\r\n", ""))
+    }
+}
+
+/// One worker of nginx, in a folder of its own, which answers out of its configuration.
+struct Nginx {
+    child: Child,
+    address: SocketAddr,
+    _folder: Folder,
+}
+
+/// How nginx is to be called, if it is installed.
+pub fn nginx() -> Option<&'static str> {
+    let runs = |name: &&str| Command::new(name).arg("-v").stderr(Stdio::null()).status().is_ok_and(|s| s.success());
+    ["nginx", "/usr/sbin/nginx"].into_iter().find(runs)
+}
+
+impl Nginx {
+    fn start(body_bytes: usize) -> Option<Nginx> {
+        let folder = Folder::new();
+        // nginx does not tell which port it has picked.
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let configuration = folder.write("nginx.conf", configuration(address, body_bytes));
+        let mut command = Command::new(nginx()?);
+        let mut child = command.arg("-p").arg(folder.join("")).arg("-c").arg(configuration).spawn().unwrap();
+        pin(child.id(), Core::Server);
+        wait_for("nginx to listen", || {
+            assert!(child.try_wait().unwrap().is_none(), "nginx has ended");
+            TcpStream::connect(address).ok()
+        });
+        Some(Nginx { child, address, _folder: folder })
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn configuration(address: SocketAddr, body_bytes: usize) -> String {
+    // A word of a configuration may have 4 KiB at most, so a long body is put together from variables.
+    let (part, parts) = ("x".repeat(2_000), body_bytes / 2_000);
+    let body = "${part}".repeat(parts) + &part[..body_bytes % 2_000];
+    let folders = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|name| format!("{name}_temp_path {name};"));
+    format!(
+        "daemon off; master_process off; worker_processes 1; pid nginx.pid; error_log stderr crit;
+         events {{ worker_connections 1024; }}
+         http {{
+           access_log off; default_type application/json; keepalive_requests 1000000000; {}
+           server {{ listen {address}; location / {{ set $part {part}; return 200 \"{body}\"; }} }}
+         }}",
+        folders.join(" "),
+    )
+}

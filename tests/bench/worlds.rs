@@ -1,0 +1,56 @@
+//! Worlds of any size, made in memory: no world file could hold a million entities.
+
+use std::path::Path;
+
+use aqevia_engine::clock;
+use aqevia_engine::storage::Storage;
+use aqevia_engine::world::{Entity, EntityId, Habit, Kind, Parts, Tick, Verb, Weather, World};
+
+/// Entities of the world that is busy while something else is measured: 2,000 of them are creatures.
+pub const BUSY: u64 = 2_042;
+
+const DESCRIPTION: &str = "It has stood here for longer than anybody remembers, and casts no shadow at noon.";
+
+/// A ring of rooms, each with an exit to the next and 98 creatures. All of these are copies of one prototype, have names
+/// of their own and its one habit.
+pub fn parts(entities: u64, verb: Verb, every_minutes: u64) -> Parts {
+    let id = |number| EntityId::new(number).unwrap();
+    let prototype = id(1);
+    let mut entity = Entity::new(prototype, Kind::Creature);
+    (entity.name, entity.description) = (Some("a shade".to_owned()), Some(DESCRIPTION.to_owned()));
+    let mut all = vec![entity];
+    for index in 0..entities {
+        let (room, next) = (index / 100 * 100, index / 100 * 100 + 100);
+        let kind = match index % 100 {
+            0 => Kind::Room,
+            1 => Kind::Exit,
+            _ => Kind::Creature,
+        };
+        let mut entity = Entity::new(id(2 + index), kind);
+        (entity.name, entity.description) = (Some(format!("{} {index}", kind.name())), Some(DESCRIPTION.to_owned()));
+        entity.location = (kind != Kind::Room).then(|| id(2 + room));
+        entity.destination = (kind == Kind::Exit).then(|| id(2 + if next < entities { next } else { 0 }));
+        entity.prototype = (kind == Kind::Creature).then_some(prototype);
+        all.push(entity);
+    }
+    let lines = if verb == Verb::Say { vec!["The water is high today.".to_owned()] } else { Vec::new() };
+    Parts {
+        id: "bench".to_owned(),
+        name: "A World to Measure".to_owned(),
+        tick: Tick(0),
+        random: 1,
+        weather: Weather::ALL[0].0,
+        next_id: entities + 2,
+        entities: all,
+        habits: vec![(prototype, Habit { verb, every_minutes, targets: Vec::new(), lines })],
+        spawns: Vec::new(),
+    }
+}
+
+/// Makes a database of a world. What is returned can go on writing to it.
+pub fn store(database: &Path, parts: Parts) -> (Storage, World) {
+    let mut world = World::found(parts).unwrap();
+    let (mut storage, _) = Storage::open(database, clock::wall()).unwrap();
+    storage.found(&mut world, "bench", clock::wall()).unwrap();
+    (storage, world)
+}
