@@ -12,6 +12,7 @@ mod entity;
 mod life;
 pub mod random;
 
+use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::fmt;
@@ -102,6 +103,8 @@ pub struct World {
     changed: BTreeMap<EntityId, u64>,
     /// The sum of the digests of all records as of the last flush, habits and spawn rules included.
     settled: u64,
+    /// The same sum as of now, once it has been asked for: a flush needs it before it writes and after.
+    present: Cell<Option<u64>>,
     flushed_tick: Option<Tick>,
 }
 
@@ -154,6 +157,7 @@ impl World {
             queue: BinaryHeap::new(),
             changed: BTreeMap::new(),
             settled,
+            present: Cell::new(None),
             flushed_tick: None,
         };
         entities.values().for_each(|entity| world.index(entity));
@@ -275,14 +279,19 @@ impl World {
 
     /// The sum of the digests of all records. A sum does not depend on order and can be kept up to date.
     fn sum(&self) -> u64 {
-        self.changed.iter().fold(self.settled, |sum, (id, before)| {
-            sum.wrapping_sub(*before).wrapping_add(self.entities.get(id).map_or(0, Entity::digest))
+        self.present.get().unwrap_or_else(|| {
+            let sum = self.changed.iter().fold(self.settled, |sum, (id, before)| {
+                sum.wrapping_sub(*before).wrapping_add(self.entities.get(id).map_or(0, Entity::digest))
+            });
+            self.present.set(Some(sum));
+            sum
         })
     }
 
     /// The one way to change an entity: notes that it is pending. Its location is not to be changed here.
     fn change(&mut self, id: EntityId) -> Option<&mut Entity> {
         let entity = self.entities.get_mut(&id)?;
+        self.present.set(None);
         self.changed.entry(id).or_insert_with(|| entity.digest());
         Some(entity)
     }
@@ -304,6 +313,7 @@ impl World {
         let entity = make(id);
         self.index(&entity);
         self.entities.insert(id, entity);
+        self.present.set(None);
         self.changed.insert(id, 0);
         Some(id)
     }

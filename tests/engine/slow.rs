@@ -1,6 +1,7 @@
 //! Clients that are slow, deaf, idle or too many: all the while a health check is answered and the world ticks in time.
 
 use std::collections::VecDeque;
+use std::fs;
 use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
@@ -9,12 +10,14 @@ use std::time::{Duration, Instant};
 use aqevia_engine::limits::HTTP_CONNECTIONS_MAX;
 use aqevia_engine::sys;
 
-use crate::support::{Engine, Folder};
+use crate::support::{Engine, Folder, skip};
 
 const LOAD: Duration = Duration::from_secs(10);
 /// Many times what an answer takes, so that only an engine that is held up is slower, no machine that is merely busy.
 const PROMPT: Duration = Duration::from_secs(1);
 const STEP: Duration = Duration::from_millis(50);
+/// Who waits so long in all for a core to run on is late for that, and not for what its clients do.
+const STARVED: Duration = Duration::from_millis(500);
 
 /// One way to be a burden, step by step: what clients do in one step with the connections they have.
 struct Load {
@@ -76,8 +79,14 @@ fn come_and_go(address: SocketAddr, streams: &mut VecDeque<TcpStream>) {
     }
 }
 
+/// What was late, and for how long the engine waited for a core.
+struct Late {
+    what: String,
+    waited: Duration,
+}
+
 /// Runs an engine under a load; tells what was late.
-fn bear(load: &Load) -> Result<(), String> {
+fn bear(load: &Load) -> Result<(), Late> {
     let folder = Folder::new();
     // The usual pace, because a histogram has a bucket that ends at its interval; no flush, because a disk that is slow
     // just now is no client's doing.
@@ -113,7 +122,12 @@ fn bear(load: &Load) -> Result<(), String> {
     if slowest < PROMPT && late == 0.0 && skipped == 0.0 {
         return Ok(());
     }
-    Err(format!("{name}: /health took {slowest:?} at most, {late} of {tick} ticks were late, {skipped} left out"))
+    let what =
+        format!("{name}: /health took {slowest:?} at most, {late} of {tick} ticks were late, {skipped} left out");
+    // Its second number: nanoseconds in which it could have run and did not (Linux, "Scheduler Statistics").
+    let statistics = fs::read_to_string(format!("/proc/{}/schedstat", engine.child.id())).unwrap_or_default();
+    let waited = statistics.split(' ').nth(1).and_then(|number| number.parse().ok()).unwrap_or(0);
+    Err(Late { what, waited: Duration::from_nanos(waited) })
 }
 
 #[test]
@@ -123,8 +137,12 @@ fn no_client_holds_up_a_health_check_or_the_world() {
         for load in &LOADS {
             scope.spawn(|| {
                 // A machine that stands still for a moment makes anybody late. An engine at fault is so each time.
-                let failures: Vec<String> = (0..3).map_while(|_| bear(load).err()).collect();
-                assert!(failures.len() < 3, "{failures:#?}");
+                let late: Vec<Late> = (0..3).map_while(|_| bear(load).err()).collect();
+                if late.len() == 3 && late.iter().all(|late| late.waited > STARVED) {
+                    skip(&format!("this machine is too busy to tell who makes an engine late: {}", late[0].what));
+                } else {
+                    assert!(late.len() < 3, "{:#?}", late.iter().map(|late| &late.what).collect::<Vec<_>>());
+                }
             });
         }
     });
