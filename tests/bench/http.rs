@@ -3,6 +3,7 @@
 //! server is alone while it is measured, on a core of its own; the client has the other.
 
 use std::fs;
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -14,7 +15,7 @@ use crate::bare::Bare;
 use crate::client::{Load, load};
 use crate::process::{Core, pin};
 use crate::progress;
-use crate::support::{self, Engine, Folder, wait_for};
+use crate::support::{self, Engine, Folder, PATIENCE, wait_for};
 use crate::table::{Pairs, digits, row, time};
 use crate::worlds::{BUSY, parts, store};
 
@@ -122,18 +123,31 @@ pub fn nginx() -> Option<&'static str> {
 
 impl Nginx {
     fn start(body_bytes: usize) -> Option<Nginx> {
-        let folder = Folder::new();
-        // nginx does not tell which port it has picked.
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let configuration = folder.write("nginx.conf", configuration(address, body_bytes));
-        let mut command = Command::new(nginx()?);
-        let mut child = command.arg("-p").arg(folder.join("")).arg("-c").arg(configuration).spawn().unwrap();
-        pin(child.id(), Core::Server);
-        wait_for("nginx to listen", || {
-            assert!(child.try_wait().unwrap().is_none(), "nginx has ended");
-            TcpStream::connect(address).ok()
-        });
-        Some(Nginx { child, address, _folder: folder })
+        let (program, folder) = (nginx()?, Folder::new());
+        loop {
+            // nginx does not tell which port it has picked, and one that is picked for it may be gone again.
+            let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+            let configuration = folder.write("nginx.conf", configuration(address, body_bytes));
+            let mut command = Command::new(program);
+            let mut child = command.arg("-p").arg(folder.join("")).arg("-c").arg(configuration).spawn().unwrap();
+            pin(child.id(), Core::Server);
+            let listens = wait_for("nginx to listen or to end", || {
+                let is_nginx = Nginx::answers(address).unwrap_or(false);
+                is_nginx.then_some(true).or(child.try_wait().unwrap().map(|_| false))
+            });
+            if listens {
+                return Some(Nginx { child, address, _folder: folder });
+            }
+        }
+    }
+
+    /// Whether it is nginx that listens there.
+    fn answers(address: SocketAddr) -> io::Result<bool> {
+        let (mut stream, mut answer) = (TcpStream::connect(address)?, String::new());
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
+        stream.read_to_string(&mut answer)?;
+        Ok(answer.contains("\r\nServer: nginx"))
     }
 }
 

@@ -9,12 +9,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use aqevia_engine::clock;
-use aqevia_engine::storage::{self, Storage, worldfile};
+use aqevia_engine::storage::{self, Storage};
 use aqevia_engine::world::World;
 use aqevia_engine::world::random::Random;
 
 use crate::preload::Preload;
 use crate::support::{Engine, Folder, PATIENCE, command, json, output, query, seed, wal_frames};
+
+#[path = "../proof/worlds.rs"]
+mod worlds;
 
 const WAL: &str = "storage.sqlite-wal";
 
@@ -35,40 +38,6 @@ const AIMS: [(&str, &str, u64); 7] = [
 /// Flush interval and batch capacity: a flush after each tick, or one of several ticks.
 const PACES: [(&str, &str); 3] = [("1000", "10"), ("20", "1000000"), ("50", "1000000")];
 
-/// Two thousand creatures on the move; some carry things about, some eat what grows back.
-fn restless_world() -> String {
-    const SIDE: usize = 14;
-    let room = |x: usize, y: usize| format!("room{}_{}", x % SIDE, y % SIDE);
-    let (mut rooms, mut things, mut creatures, mut spawns) = Default::default();
-    let add = |list: &mut String, item: String| *list += &(item + ",\n");
-    for (x, y) in (0..SIDE * SIDE).map(|number| (number / SIDE, number % SIDE)) {
-        let [here, north, south, east, west] =
-            [room(x, y), room(x, y + SIDE - 1), room(x, y + 1), room(x + 1, y), room(x + SIDE - 1, y)];
-        let exits = format!("north: '{north}', south: '{south}', east: '{east}', west: '{west}'");
-        add(&mut rooms, format!("{here}: {{ name: 'A Room', description: '-', exits: {{ {exits} }} }}"));
-        add(&mut spawns, format!("{{ prototype: 'crumb', room: '{here}', at_most: 3, every_minutes: 1 }}"));
-    }
-    for number in 0..2_000 {
-        let here = room(number, number / SIDE);
-        let habit = match number % 10 {
-            0 => "eat: { every_minutes: 1, prey: ['crumb'] }".to_owned(),
-            1 => format!("carry: {{ every_minutes: 1, things: ['coin{number}'] }}"),
-            _ => String::new(),
-        };
-        if habit.starts_with("carry") {
-            add(&mut things, format!("coin{number}: {{ name: 'a coin', description: '-', in: '{here}' }}"));
-        }
-        let habits = format!("{{ wander: {{ every_minutes: 1 }}, {habit} }}");
-        let fields = format!("name: 'a mouse', description: '-', in: '{here}', habits: {habits}");
-        add(&mut creatures, format!("mouse{number}: {{ {fields} }}"));
-    }
-    add(&mut things, "crumb: { name: 'a crumb', description: '-' }".to_owned());
-    format!(
-        "{{ id: 'restless', name: 'Restless', rooms: {{ {rooms} }}, things: {{ {things} }},
-            creatures: {{ {creatures} }}, spawns: [ {spawns} ] }}"
-    )
-}
-
 #[test]
 fn killed_at_any_moment_it_comes_back_at_persisted_tick_or_later_and_whole() {
     let rounds = std::env::var("KILL_ROUNDS").map_or(50, |rounds| rounds.parse().unwrap());
@@ -76,9 +45,8 @@ fn killed_at_any_moment_it_comes_back_at_persisted_tick_or_later_and_whole() {
     let mut random = Random::new(seed);
     let preload = Preload::new();
     let folder = Folder::new();
-    let text = restless_world();
-    let mut undisturbed = worldfile::read(&text, seed).unwrap();
-    let mut world = worldfile::read(&text, seed).unwrap();
+    let text = worlds::restless(200, 2_000);
+    let (mut undisturbed, mut world) = (worlds::world(&text, seed), worlds::world(&text, seed));
     let (mut storage, _) = Storage::open(&folder.database(), clock::wall()).unwrap();
     storage.found(&mut world, "test", clock::wall()).unwrap();
     drop(storage);
