@@ -76,12 +76,18 @@ fn what_is_not_ours_is_refused_and_not_changed() {
     places.into_iter().for_each(|at| flipped[at] ^= 1);
     let mut torn = ours.clone();
     torn[8192..12_288].fill(0xa5);
+    let with_byte = |at: usize, byte: u8| {
+        let mut bytes = ours.clone();
+        bytes[at] = byte;
+        bytes
+    };
     for (what, bytes, expected) in [
         ("text", b"Dear diary,\n".repeat(100), "no SQLite database"),
         ("half a header", ours[..60].to_vec(), "no SQLite database"),
         ("half a file", ours[..ours.len() / 2].to_vec(), "damaged"),
         ("a torn page", torn, "damaged"),
         ("one changed letter", flipped, "digest"),
+        ("a format of schemas to come", with_byte(47, 9), "unsupported file format"),
         ("another program's", foreign, "another program"),
         ("another program's number", made("PRAGMA application_id = 7"), "application_id"),
         ("a newer schema", made("PRAGMA user_version = 2"), "newer engine"),
@@ -105,6 +111,19 @@ fn what_is_not_ours_is_refused_and_not_changed() {
         assert!(stderr.contains("docker volume rm aqevia_data") && stderr.contains("Restore"), "{what}: {stderr}");
         assert!(fs::read(folder.database()).unwrap() == bytes, "{what} was changed");
     }
+}
+
+#[test]
+fn a_database_that_says_it_may_only_be_read_is_refused_at_the_start() {
+    let folder = Folder::new();
+    Engine::start(&folder).stop();
+    let mut bytes = fs::read(folder.database()).unwrap();
+    // The write version (SQLite, "Database File Format", section 1.3.3): one that only a later SQLite can write.
+    bytes[18] = 3;
+    fs::write(folder.database(), &bytes).unwrap();
+    let (code, stderr) = refusal(&folder, &[]);
+    assert!(code == 3 && stderr.contains("may not be written"), "{stderr}");
+    assert!(fs::read(folder.database()).unwrap() == bytes);
 }
 
 #[test]

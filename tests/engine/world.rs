@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use aqevia_engine::limits::CONTAINMENT_DEPTH_MAX;
+use aqevia_engine::storage::export::export;
 use aqevia_engine::storage::worldfile::{self, BUILTIN};
 use aqevia_engine::world::{Action, Audience, Command, Effect, Entity, EntityId, Kind, Refusal, World};
 
@@ -200,10 +202,31 @@ fn things_may_hold_one_another_as_deep_as_the_limit_says() {
             r#"{{ id: "n", name: "N", rooms: {{ a: {{ name: "A", description: "-" }} }},
             things: {{ t0: {{ name: "t", description: "-", in: "a" }}, {things} }} }}"#
         );
-        worldfile::read(&file, 1).is_ok()
+        worldfile::read(&file, 1)
     };
-    assert!(nested(aqevia_engine::limits::CONTAINMENT_DEPTH_MAX));
-    assert!(!nested(aqevia_engine::limits::CONTAINMENT_DEPTH_MAX + 1));
+    let world = nested(CONTAINMENT_DEPTH_MAX).unwrap();
+    let room = id(&world, "a");
+    // The innermost belongs to the room as well.
+    assert!(world.entities().all(|entity| entity.kind == Kind::Room || entity.home == Some(room)));
+    assert!(nested(CONTAINMENT_DEPTH_MAX + 1).is_err());
+}
+
+#[test]
+fn a_world_in_which_all_of_something_was_eaten_can_be_exported_and_read_back() {
+    let mut world = habit(
+        r#"eat: { every_minutes: 1, prey: ["cress"] }"#,
+        r#"things: { cress: { name: "cress", description: "-" }, tuft: { prototype: "cress", in: "a" } }"#,
+    );
+    (0..DAY).for_each(|_| drop(world.tick()));
+    assert_eq!(world.counts().of(Kind::Thing), 0);
+    assert_eq!(worldfile::read(&export(&world), 1).map(|again| again.counts()), Ok(world.counts()));
+}
+
+#[test]
+fn exits_that_differ_in_white_space_alone_are_one_exit_given_twice() {
+    let file = r#"{ id: "e", name: "E", rooms: { a: { name: "A", description: "-", exits: { "a hole": "a", "a  hole": "a" } } } }"#;
+    let problems = worldfile::read(file, 1).unwrap_err();
+    assert!(problems[0].contains("is given twice"), "{problems:?}");
 }
 
 #[test]
