@@ -200,13 +200,14 @@ fn things_may_hold_one_another_as_deep_as_the_limit_says() {
             (1..depth).map(|n| format!("t{n}: {{ name: \"t\", description: \"-\", in: \"t{}\" }},", n - 1)).collect();
         let file = format!(
             r#"{{ id: "n", name: "N", rooms: {{ a: {{ name: "A", description: "-" }} }},
-            things: {{ t0: {{ name: "t", description: "-", in: "a" }}, {things} }} }}"#
+            creatures: {{ it: {{ name: "it", description: "-", in: "a" }} }},
+            things: {{ t0: {{ name: "t", description: "-", in: "it" }}, {things} }} }}"#
         );
         worldfile::read(&file, 1)
     };
     let world = nested(CONTAINMENT_DEPTH_MAX).unwrap();
     let room = id(&world, "a");
-    // The innermost belongs to the room as well.
+    // The innermost belongs to the room in which its creature stands.
     assert!(world.entities().all(|entity| entity.kind == Kind::Room || entity.home == Some(room)));
     assert!(nested(CONTAINMENT_DEPTH_MAX + 1).is_err());
 }
