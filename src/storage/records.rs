@@ -29,12 +29,19 @@ pub struct Stored {
 /// Writes every pending entity of `world`; returns how many there were.
 pub fn write_changes(transaction: &Transaction, world: &World) -> rusqlite::Result<u64> {
     let mut upsert = transaction.prepare(UPSERT_ENTITY)?;
-    let mut delete = transaction.prepare("DELETE FROM entity WHERE id = ?1")?;
+    let mut delete = None;
     let mut count = 0;
     for (id, entity) in world.changes() {
         match entity {
             Some(entity) => write_entity(&mut upsert, entity)?,
-            None => delete.execute([number(id)])?,
+            None => {
+                // Most flushes take nothing away.
+                let delete = match &mut delete {
+                    Some(delete) => delete,
+                    none => none.insert(transaction.prepare("DELETE FROM entity WHERE id = ?1")?),
+                };
+                delete.execute([number(id)])?
+            }
         };
         count += 1;
     }
