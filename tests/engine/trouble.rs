@@ -212,6 +212,7 @@ fn a_log_that_nobody_reads_holds_nothing_up() {
     wait_for("the engine to listen", || answers().then_some(()));
     let get = |path: &str| {
         let mut stream = std::net::TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         write!(stream, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
         std::io::read_to_string(stream).unwrap()
     };
