@@ -1,7 +1,7 @@
 //! A world file: JSON5, read by SQLite's own functions, turned into the parts of a world.
 //!
-//! Every mistake is found in one go and named with its place, such as `rooms.quay.exits.north`. The README teaches
-//! the format.
+//! Every mistake is found in one go and named with its place, such as `rooms.quay.exits.north`. `world/README.md`
+//! teaches the format.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;

@@ -32,6 +32,27 @@ fn a_stopped_world_goes_on_where_it_stood() {
 }
 
 #[test]
+fn every_database_that_an_engine_has_made_goes_on() {
+    let kept = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/databases");
+    let mut tried = 0;
+    for entry in fs::read_dir(kept).unwrap().map(|entry| entry.unwrap()) {
+        let folder = Folder::new();
+        fs::copy(entry.path(), folder.database()).unwrap();
+        let (code, stdout, stderr) = output(&mut command(&folder, &["check", "storage.sqlite"]));
+        assert_eq!(code, 0, "{entry:?}: {stderr}");
+        let digest = query(&folder.database(), "SELECT digest FROM world");
+        assert!(stdout.contains(&format!("digest {digest}")), "{entry:?}: {stdout}");
+        let tick: u64 = query(&folder.database(), "SELECT tick FROM world").parse().unwrap();
+        let engine = Engine::start(&folder);
+        assert!(engine.log().contains(&format!(" tick={tick} ")), "{}", engine.log());
+        engine.wait_for_tick(tick + 20);
+        engine.stop();
+        tried += 1;
+    }
+    assert!(tried >= 1);
+}
+
+#[test]
 fn a_database_or_backup_is_synced_before_it_gets_its_name_and_its_folder_after() {
     let folder = Folder::new();
     let trace = folder.join("trace");

@@ -12,12 +12,12 @@ trap 'rm -rf "$folder"' EXIT
 mkdir -p $corpus/{request,world_file,database}
 printf 'GET / HTTP/1.1\r\nHost: a\r\n\r\n' >$corpus/request/seed
 cp src/builtin.json5 $corpus/world_file/
-sed -n '/^```json5$/,/^```$/{//!p}' README.md >$corpus/world_file/readme.json5
+sed -n '/^```json5$/,/^```$/{//!p}' src/world/README.md >$corpus/world_file/taught.json5
 # No edit, of what a stopped engine leaves and of what a killed one does; and a whole file, which an engine has made.
 printf '\0' >$corpus/database/stopped
 printf '\7' >$corpus/database/killed
 cargo build --locked
-AQEVIA_WORLD_PATH=$corpus/world_file/readme.json5 AQEVIA_SQLITE_PATH=$folder/storage.sqlite \
+AQEVIA_WORLD_PATH=$corpus/world_file/taught.json5 AQEVIA_SQLITE_PATH=$folder/storage.sqlite \
   AQEVIA_OBSERVABILITY_ADDR=127.0.0.1:0 timeout 2 "$target_folder/debug/aqevia-engine" || [ $? = 124 ]
 cp "$folder/storage.sqlite" $corpus/database/whole
 

@@ -187,9 +187,9 @@ fn confirmed(files: &Files, error: &str) -> Option<Files> {
     Some(files)
 }
 
-/// Founds the world that the README teaches, and lets it live through a few flushes.
+/// Founds the world that builders are taught, and lets it live through a few flushes.
 fn make() -> [Files; 2] {
-    let readme = include_str!("../../../README.md");
+    let readme = include_str!("../../../src/world/README.md");
     let text = readme.split("```json5\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a world");
     let folder = Folder::new();
     let mut world = worldfile::read(text, 1).expect("a sound world");
