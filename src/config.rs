@@ -14,7 +14,7 @@ use crate::limits::{
     FLUSH_INTERVAL_MS_MIN, TICK_INTERVAL_MS_DEFAULT, TICK_INTERVAL_MS_MAX, TICK_INTERVAL_MS_MIN,
 };
 use crate::log::Level;
-use crate::text::nearest;
+use crate::text::{is_tag, nearest};
 
 /// Where the database lies.
 pub const SQLITE_PATH: &str = "AQEVIA_SQLITE_PATH";
@@ -28,17 +28,20 @@ pub const BATCH_CAPACITY: &str = "PERSIST_BATCH_CAPACITY";
 pub const TICK_INTERVAL: &str = "AQEVIA_TICK_INTERVAL_MS";
 /// The file that seeds an empty database.
 pub const WORLD_PATH: &str = "AQEVIA_WORLD_PATH";
+/// The only World that is to be run or founded.
+pub const WORLD_ID: &str = "AQEVIA_WORLD_ID";
 /// Which lines the log shows.
 pub const LOG_LEVEL: &str = "AQEVIA_LOG_LEVEL";
 
 /// Name, default and meaning of every variable.
-pub const VARIABLES: [(&str, &str, &str); 7] = [
+pub const VARIABLES: [(&str, &str, &str); 8] = [
     (SQLITE_PATH, "storage.sqlite", "the database; its folder must exist"),
     (OBSERVABILITY_ADDR, "0.0.0.0:7878", "host:port for HTTP; port 0 picks a free one"),
     (FLUSH_INTERVAL, "1000", "flush at least so often while something is pending, 10 to 3600000"),
     (BATCH_CAPACITY, "10", "flush as soon as so many records are pending, 1 to 1000000"),
     (TICK_INTERVAL, "100", "milliseconds between two ticks, 10 to 60000"),
     (WORLD_PATH, "", "a world file to seed an empty database; unset: the world built in"),
+    (WORLD_ID, "", "the id of the only world to run or found; unset: any"),
     (LOG_LEVEL, "info", "error, warn, info or debug"),
 ];
 
@@ -57,6 +60,8 @@ pub struct Config {
     pub tick_interval: Duration,
     /// The file that seeds an empty database; `None`: the world built in.
     pub world_path: Option<PathBuf>,
+    /// The only world that is to be run or founded; `None`: any.
+    pub world_id: Option<String>,
     /// Which lines the log shows.
     pub log_level: Level,
 }
@@ -127,6 +132,7 @@ impl Config {
                 " (milliseconds)",
             )),
             world_path: reader.world_file(),
+            world_id: reader.world_id(),
             log_level: reader.log_level(),
         };
         (if reader.mistakes.is_empty() { Ok(config) } else { Err(reader.mistakes) }, unknown)
@@ -206,6 +212,15 @@ impl Reader {
             self.mistake(WORLD_PATH, "the path of a world file that exists");
         }
         Some(path)
+    }
+
+    fn world_id(&mut self) -> Option<String> {
+        let id = self.raw(WORLD_ID)?;
+        let id = id.to_str().filter(|id| is_tag(id));
+        if id.is_none() {
+            self.mistake(WORLD_ID, "the id of a world: a small letter, then small letters, digits or _");
+        }
+        id.map(str::to_owned)
     }
 
     fn log_level(&mut self) -> Level {

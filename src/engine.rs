@@ -16,8 +16,8 @@ use crate::config::Config;
 use crate::http::server::Server;
 use crate::http::{Snapshot, StorageView};
 use crate::limits::{
-    CHECKPOINT_INTERVAL_MS, CHECKPOINT_RECORDS, DESCRIPTORS_RESERVED, DESCRIPTORS_WANTED, POLL_PAUSE_MS,
-    SHUTDOWN_RETRIES_MS, WARNING_INTERVAL_MS, WORLD_FILE_BYTES_MAX,
+    CHECKPOINT_INTERVAL_MS, CHECKPOINT_RECORDS, DESCRIPTORS_RESERVED, DESCRIPTORS_WANTED, LOOK_INTERVAL_MS,
+    POLL_PAUSE_MS, SHUTDOWN_RETRIES_MS, WAL_BYTES_KEPT, WARNING_INTERVAL_MS, WORLD_FILE_BYTES_MAX,
 };
 use crate::log::{Fields, Level, Log};
 use crate::metrics::{Metrics, Outcome};
@@ -39,13 +39,17 @@ pub struct Engine {
     ticker: Ticker,
     flusher: Flusher,
     started: (Monotonic, Wall),
-    persisted_tick: Tick,
     last_flush_at: Option<Wall>,
     last_error: Option<String>,
     warned_at: Option<Monotonic>,
+    looked_at: Monotonic,
     checkpointed_at: Monotonic,
     records_since_checkpoint: u64,
     wal_bytes: u64,
+    /// Since when readers keep the write-ahead log from being emptied, and its size at which the next warning is due.
+    held_up: Option<(Monotonic, u64)>,
+    /// What was rescued of this world and is later than what was loaded: where, its tick, what puts it in place.
+    rescue: Option<(PathBuf, Tick, String)>,
 }
 
 /// Why an engine did not start.
@@ -98,7 +102,8 @@ impl Engine {
         let descriptors = sys::raise_descriptors_max(DESCRIPTORS_WANTED)
             .map_err(|error| StartError::System("learn the limit on descriptors", error))?;
         let (mut storage, found) = Storage::open(&config.sqlite_path, started.1)?;
-        let world = open_world(&config, &mut storage, found, &mut log)?;
+        let (world, last_error) = open_world(&config, &mut storage, found, &mut log)?;
+        let rescue = warn_of_rescue(&storage, &world, &config.sqlite_path, &mut log);
         let clients_max = usize::try_from(descriptors.saturating_sub(DESCRIPTORS_RESERVED)).unwrap_or(usize::MAX);
         let listen_error = |error| StartError::Listen(config.observability_addr, error);
         let server = Server::bind(config.observability_addr, clients_max).map_err(listen_error)?;
@@ -120,13 +125,15 @@ impl Engine {
             ticker: Ticker::new(config.tick_interval, now),
             flusher: Flusher::new(config.flush_interval, config.batch_capacity, now),
             metrics: Metrics::default(),
-            persisted_tick: world.now(),
             last_flush_at: None,
-            last_error: None,
+            last_error,
             warned_at: None,
+            looked_at: now,
             checkpointed_at: now,
             records_since_checkpoint: 0,
             wal_bytes: storage.wal_bytes(),
+            held_up: None,
+            rescue,
             config,
             log,
             signals,
@@ -149,6 +156,7 @@ impl Engine {
             let now = clock::monotonic();
             self.serve(&descriptors[1..], now);
             self.tick(now);
+            self.look_if_due(now);
             self.flush_if_due(now);
             self.server.write(now, clock::monotonic());
         }
@@ -161,7 +169,8 @@ impl Engine {
         descriptors.push(PollFd::new(&self.signals, true, false));
         self.server.wait_for(descriptors);
         let flush = self.flusher.next(self.world.pending());
-        let timers = [Some(self.ticker.next()), flush, self.server.next_deadline()];
+        let look = self.looked_at.after(Duration::from_millis(LOOK_INTERVAL_MS));
+        let timers = [Some(self.ticker.next()), Some(look), flush, self.server.next_deadline()];
         let now = clock::monotonic();
         let next = timers.into_iter().flatten().min().map(|next| next.since(now));
         if let Err(error) = sys::poll(descriptors, timeout.or(next)) {
@@ -189,10 +198,12 @@ impl Engine {
             world: &self.world,
             storage: StorageView {
                 pending: self.world.pending(),
-                persisted_tick: self.persisted_tick,
+                persisted_tick: self.storage.persisted(),
                 last_flush_at: self.last_flush_at,
                 last_error: self.last_error.as_deref(),
                 wal_bytes: self.wal_bytes,
+                held_up: self.held_up.map(|(since, _)| now.since(since)),
+                rescue: self.rescue.as_ref(),
             },
             tick_interval: self.config.tick_interval,
             metrics: &self.metrics,
@@ -230,6 +241,18 @@ impl Engine {
         self.log.debug(&effect.text, &[("at", &place), ("tick", &tick)]);
     }
 
+    /// Looks whether the database is still in its place and still ours, however long no flush is due.
+    fn look_if_due(&mut self, now: Monotonic) {
+        if now.since(self.looked_at) >= Duration::from_millis(LOOK_INTERVAL_MS) {
+            self.looked_at = now;
+            if let Err(error) = self.storage.look()
+                && !self.flusher.is_failing()
+            {
+                self.failed(&error);
+            }
+        }
+    }
+
     fn flush_if_due(&mut self, now: Monotonic) {
         if let Some(trigger) = self.flusher.due(now, self.world.pending()) {
             self.flush(trigger);
@@ -251,7 +274,6 @@ impl Engine {
             Ok(records) => {
                 self.world.flushed();
                 self.flusher.succeeded(now);
-                self.persisted_tick = self.world.now();
                 self.last_flush_at = Some(wall);
                 self.metrics.records_flushed += records;
                 self.records_since_checkpoint += records;
@@ -261,17 +283,22 @@ impl Engine {
                 true
             }
             Err(error) => {
-                let pause = self.flusher.failed(now);
-                let error = error.to_string();
-                if self.last_error.as_ref() != Some(&error) {
-                    let (pending, retry_ms) = (self.world.pending(), pause.as_millis());
-                    let fields: Fields = &[("error", &error), ("pending_records", &pending), ("retry_ms", &retry_ms)];
-                    self.log.error("flush failed: everything stays pending and is tried again", fields);
-                }
-                self.last_error = Some(error);
+                self.failed(&error);
                 false
             }
         }
+    }
+
+    /// Notes that nothing can be flushed just now, and why.
+    fn failed(&mut self, error: &StorageError) {
+        let pause = self.flusher.failed(clock::monotonic());
+        let error = error.to_string();
+        if self.last_error.as_ref() != Some(&error) {
+            let (pending, retry_ms) = (self.world.pending(), pause.as_millis());
+            let fields: Fields = &[("error", &error), ("pending_records", &pending), ("retry_ms", &retry_ms)];
+            self.log.error("flush failed: everything stays pending and is tried again", fields);
+        }
+        self.last_error = Some(error);
     }
 
     /// Keeps the write-ahead log short: after so many records, or so much time, since it was last emptied.
@@ -293,6 +320,24 @@ impl Engine {
         self.checkpointed_at = clock::monotonic();
         self.records_since_checkpoint = 0;
         self.metrics.checkpoint_duration.observe(self.checkpointed_at.since(begun));
+        self.note_readers();
+    }
+
+    /// Counts checkpoints that readers have held up, and warns while the log grows for that.
+    fn note_readers(&mut self) {
+        if !self.storage.is_held_up() {
+            self.held_up = None;
+            return;
+        }
+        self.metrics.checkpoints_held_up += 1;
+        let (since, warn_bytes) = self.held_up.unwrap_or((self.checkpointed_at, WAL_BYTES_KEPT));
+        let wal_bytes = self.storage.wal_bytes();
+        self.held_up = Some((since, if wal_bytes < warn_bytes { warn_bytes } else { 2 * wal_bytes }));
+        if wal_bytes >= warn_bytes {
+            let seconds = self.checkpointed_at.since(since).as_secs();
+            let message = "a reader of the database keeps its write-ahead log from being emptied: end it";
+            self.log.warn(message, &[("seconds", &seconds), ("wal_bytes", &wal_bytes)]);
+        }
     }
 
     /// The end: nobody new is accepted, who has asked is answered, everything pending is flushed, the write-ahead log
@@ -319,44 +364,106 @@ impl Engine {
                 saved = false;
             }
         }
-        let (tick, persisted) = (self.world.now().0, self.persisted_tick.0);
         if saved {
-            self.log.info("stopped", &[("tick", &tick)]);
+            self.log.info("stopped", &[("tick", &self.world.now().0)]);
             return End::Saved;
         }
-        let pending = self.world.pending();
-        let fields: Fields = &[
-            ("pending_records", &pending),
-            ("tick", &tick),
-            ("persisted_tick", &persisted),
-            ("error", &self.last_error.as_deref().unwrap_or_default()),
-        ];
-        self.log.error("stopped without saving: the world will come back as of persisted_tick", fields);
+        self.rescue();
         End::Unsaved
+    }
+
+    /// Saves the whole world beside the database that it cannot be saved into, and says how to go on from there.
+    fn rescue(mut self) {
+        let (tick, pending) = (self.world.now(), self.world.pending());
+        let error = self.last_error.take().unwrap_or_default();
+        let persisted = self.storage.tick_at_a_start(&self.world);
+        let persisted = persisted.map_or("unknown".to_owned(), |tick| tick.0.to_string());
+        let rescued = self.storage.rescue(&self.world, clock::wall());
+        let mut fields: Vec<(&str, &dyn fmt::Display)> =
+            vec![("tick", &tick.0), ("pending_records", &pending), ("persisted_tick", &persisted), ("error", &error)];
+        match &rescued {
+            Ok(rescue) => {
+                let (path, command) = (rescue.path.display(), rescue.command(&self.config.sqlite_path));
+                fields.extend([("rescued", &path as &dyn fmt::Display), ("put_in_place", &command)]);
+                let message = "stopped without saving into the database: the whole world is in a file of its own, without \
+                               what others may have stored in the database";
+                self.log.error(message, &fields);
+            }
+            Err(why) => {
+                fields.push(("rescue_error", why));
+                let message = "stopped without saving: the world comes back as the database has it";
+                self.log.error(message, &fields);
+            }
+        }
     }
 }
 
+/// Tells of a rescued world that is later than the one that was loaded.
+fn warn_of_rescue(storage: &Storage, world: &World, database: &Path, log: &mut Log) -> Option<(PathBuf, Tick, String)> {
+    let rescue = storage.later_rescue(world)?;
+    let command = rescue.command(database);
+    let (rescued, tick) = (rescue.stamp.tick, world.now());
+    log.warn(
+        "a later state of this world was rescued and never put in place; with the engine stopped, the command does it",
+        &[
+            ("tick", &tick.0),
+            ("rescued_tick", &rescued.0),
+            ("rescued", &rescue.path.display()),
+            ("put_in_place", &command),
+        ],
+    );
+    Some((rescue.path, rescued, command))
+}
+
 /// The world that the database holds, or in an empty one the world that the configuration names.
-fn open_world(config: &Config, storage: &mut Storage, found: Found, log: &mut Log) -> Result<World, StartError> {
+/// Says why nothing can be flushed yet, if that is so.
+fn open_world(
+    config: &Config,
+    storage: &mut Storage,
+    found: Found,
+    log: &mut Log,
+) -> Result<(World, Option<String>), StartError> {
     let path = config.world_path.as_deref();
+    let is_wanted = |world: &World| match &config.world_id {
+        Some(wanted) if wanted != world.id() => {
+            let failure = Failure::OtherWorld { stored: world.id().to_owned(), wanted: wanted.clone() };
+            Err(StorageError::new(&config.sqlite_path, failure))
+        }
+        _ => Ok(()),
+    };
     match found {
         Found::Empty => {
             let text = path.map_or_else(|| Ok(worldfile::BUILTIN.to_owned()), read_world_file)?;
             let seed = sys::random_u64().map_err(|error| StartError::System("get random bytes", error))?;
             let shown = path.unwrap_or(Path::new("the built-in world"));
             let mut world = worldfile::read(&text, seed).map_err(|problems| world_file_error(shown, problems))?;
+            is_wanted(&world)?;
+            let traces = storage.traces().join("; ");
             storage.found(&mut world, &worldfile::source_digest(&text), clock::wall())?;
-            log.info("founded a new world", &[("world", &world.id()), ("from", &shown.display())]);
-            Ok(world)
+            let (id, from) = (world.id(), shown.display());
+            if traces.is_empty() {
+                log.info("founded a new world", &[("world", &id), ("from", &from)]);
+            } else {
+                let message = "founded a new world where there may have been one: is this the right place?";
+                log.warn(message, &[("world", &id), ("from", &from), ("traces", &traces)]);
+            }
+            Ok((world, None))
         }
         Found::Ours => {
             let Loaded { world, source } = storage.load()?;
+            is_wanted(&world)?;
             if let Some(path) = path {
                 compare_with_file(&world, &source, path, config, log)?;
             }
             // Only now that everything is accepted may anything be written.
-            storage.attach(&world)?;
-            Ok(world)
+            match storage.attach(&world) {
+                Err(error) if error.is_for_want_of_room() => {
+                    let error = error.to_string();
+                    log.error("nothing can be flushed before there is room", &[("error", &error)]);
+                    Ok((world, Some(error)))
+                }
+                attached => attached.map(|()| (world, None)).map_err(StartError::from),
+            }
         }
     }
 }

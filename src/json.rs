@@ -52,6 +52,14 @@ impl Json {
         self.last = Last::Value;
     }
 
+    /// A whole number, or `null`.
+    pub fn number(&mut self, value: Option<u64>) {
+        match value {
+            Some(number) => self.plain(number),
+            None => self.string(None),
+        }
+    }
+
     /// A string, or `null`.
     pub fn string<'a>(&mut self, value: impl Into<Option<&'a str>>) {
         self.separate();

@@ -56,6 +56,15 @@ pub const SHUTDOWN_RETRIES_MS: [u64; 5] = [0, 100, 400, 1_000, 2_000];
 pub const CHECKPOINT_RECORDS: u64 = 1_000;
 /// Time since the last checkpoint that makes the next one due.
 pub const CHECKPOINT_INTERVAL_MS: u64 = 30_000;
+/// How often the lock and the names of the database's files are looked at between flushes.
+pub const LOOK_INTERVAL_MS: u64 = 1_000;
+/// Attempts to have the lock of a database whose name somebody removes meanwhile.
+pub const LOCK_ATTEMPTS_MAX: usize = 16;
+/// Bytes that the write-ahead log keeps when it begins anew; a larger one that cannot be emptied is warned of, and again
+/// whenever it has doubled.
+pub const WAL_BYTES_KEPT: u64 = 4 * 1024 * 1024;
+/// Names tried for a file that is being written, if earlier ones are taken.
+pub const PARTIAL_NAMES_MAX: u32 = 100;
 /// Problems listed in one report about a database or a world file; the rest are counted.
 pub const PROBLEMS_LISTED_MAX: usize = 100;
 

@@ -28,6 +28,8 @@ pub struct Metrics {
     pub records_flushed: u64,
     /// Checkpoints that failed.
     pub checkpoint_failures: u64,
+    /// Checkpoints that readers kept from emptying the log.
+    pub checkpoints_held_up: u64,
     /// How long checkpoints took.
     pub checkpoint_duration: Histogram,
     /// Turns of the loop.

@@ -4,12 +4,15 @@
 //! `io::Error` here, once. Everything else in the engine uses std. Read `engine.rs` next for how these are used.
 #![allow(unsafe_code)]
 
+use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, IntoRawFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
@@ -138,6 +141,16 @@ fn act_on(signal: libc::c_int, action: libc::sighandler_t) -> io::Result<libc::s
 /// Opens for writing, without ever waiting and without making a terminal the controlling one.
 pub fn open_nonblocking(path: &str) -> io::Result<File> {
     OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)
+}
+
+/// Renames a file to a name that nothing has (renameat2(2), RENAME_NOREPLACE): `AlreadyExists` if something has it,
+/// `InvalidInput` or `Unsupported` where the file system or the kernel cannot.
+pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    let name = |path: &Path| CString::new(path.as_os_str().as_bytes()).map_err(io::Error::from);
+    let (from, to) = (name(from)?, name(to)?);
+    let (here, flags) = (libc::AT_FDCWD, libc::RENAME_NOREPLACE);
+    // SAFETY: both names are live C strings, which the call only reads.
+    check(unsafe { libc::renameat2(here, from.as_ptr(), here, to.as_ptr(), flags) }).map(drop)
 }
 
 /// Bounds what the kernel buffers for sending on a socket; connections accepted from a listener inherit it.

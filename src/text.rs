@@ -1,5 +1,7 @@
 //! Small things about strings that more than one layer needs.
 
+use crate::limits::TAG_BYTES_MAX;
+
 /// The candidate that `word` most probably meant: the one with the fewest letters to change, if a third of them (of a
 /// short one: half) or fewer would have to.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
@@ -26,6 +28,14 @@ fn distance(from: &str, to: &str) -> usize {
     row[to.len()]
 }
 
+/// Whether this is a tag: a small letter, then small letters, digits or `_`, `TAG_BYTES_MAX` at most.
+pub fn is_tag(text: &str) -> bool {
+    let small = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    text.as_bytes().first().is_some_and(u8::is_ascii_lowercase)
+        && text.len() <= TAG_BYTES_MAX
+        && text.bytes().all(small)
+}
+
 /// The text with every run of white space made one space, and none at its ends.
 pub fn squeeze(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
@@ -44,6 +54,14 @@ mod tests {
         assert_eq!(nearest("PERSIST_X", names), None);
         assert_eq!(nearest("bran", ["quay", "barn"]), Some("barn"));
         assert_eq!(nearest("c", ["a", "b"]), None);
+    }
+
+    #[test]
+    fn tags_are_told_from_other_words_up_to_their_length() {
+        assert!(is_tag("a") && is_tag("a_1") && is_tag(&"a".repeat(TAG_BYTES_MAX)));
+        for wrong in ["", "1a", "_a", "A", "a-b", "a b", "\u{e9}", &"a".repeat(TAG_BYTES_MAX + 1)] {
+            assert!(!is_tag(wrong), "{wrong:?}");
+        }
     }
 
     #[test]

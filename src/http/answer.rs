@@ -168,9 +168,19 @@ fn status(snapshot: &Snapshot, counters: &Counters) -> String {
             let flushes: u64 = metrics.flushes.iter().map(|outcomes| outcomes[Outcome::Success as usize]).sum();
             json.key("flush_count").plain(flushes);
             json.key("records_flushed").plain(metrics.records_flushed);
-            json.key("persisted_tick").plain(storage.persisted_tick.0);
+            json.key("persisted_tick").number(storage.persisted_tick.map(|tick| tick.0));
             json.key("last_flush_at").string(storage.last_flush_at.map(|wall| wall.rfc3339()).as_deref());
             json.key("last_error").string(storage.last_error);
+            json.key("wal_bytes").plain(storage.wal_bytes);
+            json.key("wal_held_up_seconds").number(storage.held_up.map(|held_up| held_up.as_secs()));
+            match storage.rescue {
+                Some((path, tick, command)) => json.key("rescued").nested(|json| {
+                    json.key("path").string(path.to_string_lossy().as_ref());
+                    json.key("tick").plain(tick.0);
+                    json.key("command").string(command.as_str());
+                }),
+                None => json.key("rescued").string(None),
+            }
         });
         json.key("loop").nested(|json| {
             json.key("tick_interval_ms").plain(snapshot.tick_interval.as_millis());
@@ -219,8 +229,8 @@ fn storage_metrics(text: &mut Exposition, Snapshot { storage, metrics, .. }: &Sn
     text.gauge("aqevia_pending_records", "Records that wait for a flush.", storage.pending as f64);
     text.gauge(
         "aqevia_persisted_tick",
-        "The tick that a crash now would fall back to.",
-        storage.persisted_tick.0 as f64,
+        "The tick that a crash now would fall back to; not there while that is not known.",
+        storage.persisted_tick.map(|tick| tick.0 as f64),
     );
     let last = storage.last_flush_at.map(|wall| wall.seconds());
     text.gauge("aqevia_last_flush_timestamp_seconds", "When a flush last succeeded.", last);
@@ -235,6 +245,8 @@ fn storage_metrics(text: &mut Exposition, Snapshot { storage, metrics, .. }: &Sn
     text.counter("aqevia_records_flushed_total", "Records that flushes wrote.", metrics.records_flushed);
     text.histogram("aqevia_checkpoint_duration_seconds", "How long checkpoints took.", &metrics.checkpoint_duration);
     text.counter("aqevia_checkpoint_failures_total", "Checkpoints that failed.", metrics.checkpoint_failures);
+    let held_up = metrics.checkpoints_held_up;
+    text.counter("aqevia_checkpoints_held_up_total", "Checkpoints that readers kept from emptying the log.", held_up);
     text.gauge("aqevia_wal_bytes", "Bytes of the write-ahead log.", storage.wal_bytes as f64);
 }
 

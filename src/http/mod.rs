@@ -8,6 +8,7 @@ pub mod request;
 pub mod server;
 
 use std::cell::OnceCell;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::clock::Wall;
@@ -38,15 +39,21 @@ pub struct Snapshot<'a> {
 }
 
 /// What is to be told of the storage.
+#[derive(Default)]
 pub struct StorageView<'a> {
     /// Records that wait for a flush.
     pub pending: usize,
-    /// After a crash the world comes back at this tick or later.
-    pub persisted_tick: Tick,
+    /// After a crash the world comes back at this tick or later; `None` while that cannot be promised.
+    pub persisted_tick: Option<Tick>,
     /// When a flush of this process last succeeded.
     pub last_flush_at: Option<Wall>,
     /// Why the last flush failed, if it did.
     pub last_error: Option<&'a str>,
     /// Bytes of the write-ahead log.
     pub wal_bytes: u64,
+    /// For how long readers have kept it from being emptied; `None`: they do not.
+    pub held_up: Option<Duration>,
+    /// What was rescued of this world, is later than what was loaded and was never put in place: where, which tick, and
+    /// the command that does it.
+    pub rescue: Option<&'a (PathBuf, Tick, String)>,
 }

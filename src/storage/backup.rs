@@ -1,11 +1,13 @@
 //! A consistent copy of a live database, made by SQLite in one read transaction.
 
-use std::fs::{self, File};
-use std::io::ErrorKind;
+use std::fs;
 use std::path::Path;
 
-use super::schema;
-use super::{Failure, StorageError, examine, require_ours, sync_folder};
+use rusqlite::Connection;
+use rusqlite::backup::{Backup, StepResult};
+
+use super::files::{Partial, beside};
+use super::{Failure, StorageError, examine, require_ours, schema};
 use crate::world::Tick;
 
 /// Copies the database at `from` to `to`, which must not exist. The copy gets its name only when it is whole, checked
@@ -17,36 +19,29 @@ pub fn backup(from: &Path, to: &Path) -> Result<Tick, StorageError> {
     if fs::symlink_metadata(&to).is_ok() {
         return Err(StorageError::new(&to, Failure::Exists));
     }
-    if ["-wal", "-shm", "-journal", ".lock", ".new"].iter().any(|suffix| to == schema::beside(&from, suffix)) {
+    if ["-wal", "-shm", "-journal", ".lock", ".new"].iter().any(|suffix| to == beside(&from, suffix)) {
         return Err(StorageError::new(&to, Failure::Foreign("that name belongs to the database itself".to_owned())));
     }
     require_ours(&from)?;
-    let partial = schema::beside(&to, &format!(".partial-{}", std::process::id()));
-    // Claims the name, so that SQLite cannot write into a file that somebody else has put there.
-    File::create_new(&partial).map_err(StorageError::io("create", &partial))?;
-    let done = copy(&from, &partial).and_then(|tick| publish(&partial, &to).map(|()| tick));
-    let _ = fs::remove_file(&partial);
-    done
+    let partial = Partial::create(&to)?;
+    copy_pages(&schema::open_reader(&from)?, partial.path())?;
+    let tick = examine(partial.path())?.world.now();
+    partial.publish(&to)?;
+    Ok(tick)
 }
 
-fn copy(from: &Path, partial: &Path) -> Result<Tick, StorageError> {
-    let not_text = || StorageError::new(partial, Failure::Foreign("SQLite needs a path in UTF-8 here".to_owned()));
-    let target = partial.to_str().ok_or_else(not_text)?;
-    schema::open_reader(from)?
-        .execute("VACUUM INTO ?1", [target])
-        .map_err(StorageError::sqlite("write the backup", partial))?;
-    // VACUUM INTO does not sync its target (SQLite, "VACUUM", section 3).
-    File::open(partial).and_then(|file| file.sync_all()).map_err(StorageError::io("sync", partial))?;
-    Ok(examine(partial)?.world.now())
-}
-
-/// Gives the finished copy its name, unless that has been taken meanwhile.
-fn publish(partial: &Path, to: &Path) -> Result<(), StorageError> {
-    match fs::hard_link(partial, to) {
-        Ok(()) => (),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(StorageError::new(to, Failure::Exists)),
-        // Some file systems know no links.
-        Err(_) => fs::rename(partial, to).map_err(StorageError::io("rename the backup to", to))?,
+/// Copies every page of what a connection sees into the file at `to`, which is empty: as one cut, and whatever others keep
+/// beside our tables.
+pub fn copy_pages(from: &Connection, to: &Path) -> Result<(), StorageError> {
+    let failed = StorageError::sqlite("write a copy to", to);
+    let mut copy = Connection::open(to).map_err(&failed)?;
+    // Nobody looks at it before it is whole and synced, so it needs no journal.
+    copy.query_row("PRAGMA journal_mode = OFF", [], |_| Ok(())).map_err(&failed)?;
+    // All pages in one step, so that no writer can come between.
+    let step = Backup::new(from, &mut copy).and_then(|backup| backup.step(-1)).map_err(&failed)?;
+    if step != StepResult::Done {
+        return Err(StorageError::new(to, Failure::Disturbed(format!("the database cannot be read now: {step:?}"))));
     }
-    sync_folder(to)
+    // It came with the mark of write-ahead logging, for which every reader would make files beside it.
+    copy.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(())).map_err(&failed)
 }

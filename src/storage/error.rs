@@ -69,6 +69,18 @@ impl StorageError {
             if source.sqlite_error_code() == Some(rusqlite::ErrorCode::SystemIoFailure))
     }
 
+    /// Whether there is no room on the disk, for the files that SQLite needs beside the database above all.
+    pub fn is_for_want_of_room(&self) -> bool {
+        match &self.failure {
+            Failure::Sqlite(_, source) => {
+                source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
+                    || self.has_code(rusqlite::ffi::SQLITE_IOERR_SHMSIZE)
+            }
+            Failure::Io(_, source) => source.kind() == io::ErrorKind::StorageFull,
+            _ => false,
+        }
+    }
+
     /// Whether SQLite gave this extended result code.
     pub(super) fn has_code(&self, extended_code: std::ffi::c_int) -> bool {
         matches!(&self.failure, Failure::Sqlite(_, source)

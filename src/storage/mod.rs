@@ -10,12 +10,15 @@
 pub mod backup;
 mod error;
 pub mod export;
+mod files;
+mod lock;
 mod records;
+mod rescue;
 pub mod schema;
 pub mod worldfile;
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Read, Seek, Write};
+use std::fs::{self, OpenOptions};
+use std::io::ErrorKind;
 use std::mem::ManuallyDrop;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -25,29 +28,56 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use crate::clock::Wall;
+use crate::limits::{READER_BUSY_MS_MAX, WAL_BYTES_KEPT};
 use crate::world::{Tick, World};
 pub use error::{Failure, StorageError};
-use records::Stored;
+use files::{Partial, beside, sync_folder};
+use lock::Lock;
+use records::{Stamp, Stored};
+pub use rescue::Rescue;
 use schema::{APPLICATION_ID, Found, SCHEMA_VERSION, TABLES};
 
 /// The database of a running engine. Nobody else writes it while this lives.
 pub struct Storage {
     path: PathBuf,
-    /// `<database>.lock`, held for life; the lock goes with it.
-    lock: File,
-    /// Device and inode of the database that the world was loaded from. Another file at the same path is not ours, and
-    /// opening it would mix it with the write-ahead log of this one.
+    lock: Lock,
+    /// The database that the world was loaded from. Another file at the same path is not ours, and opening it would mix
+    /// it with the write-ahead log of this one.
     file: Option<FileId>,
-    connection: Option<Connection>,
-    /// The connection whose log a failing disk may have lost in part. To close it would move the log into the database,
-    /// so it stays open until the log is written again; if that never succeeds, for ever.
-    doubtful: Option<ManuallyDrop<Connection>>,
-    /// The write-ahead log after the last flush.
-    wal: Option<FileId>,
+    state: State,
+    /// The digest of the world file that the world was founded from.
+    source: String,
     /// The tick that the stored world has, as far as is known.
     persisted: Tick,
     /// The latest tick that a flush tried to store: a commit that failed may have succeeded all the same.
     attempted: Tick,
+    /// Whether what stands at our path is, as far as can be seen, what was put there.
+    sound: bool,
+    /// Whether the last checkpoint left something in the log because somebody reads.
+    held_up: bool,
+}
+
+/// How far the connection can be trusted. Only `Open` is written to; every other state leads to `Closed`, and from there
+/// a fresh connection leads back.
+enum State {
+    /// There is none, because there was none yet or because something has failed on it.
+    Closed,
+    /// All is well.
+    Open(Open),
+    /// A failing disk may have lost a part of its log. To close it would move the log into the database, so it stays open
+    /// until the log is written again; if that never succeeds, for ever.
+    Doubtful(ManuallyDrop<Open>),
+    /// Its log or the index of it has lost its name: what stands in there can only be read by this connection.
+    Severed(Open),
+}
+
+/// A connection, and what goes with it.
+struct Open {
+    connection: Connection,
+    /// The write-ahead log and its index, once there are any.
+    log: Option<[FileId; 2]>,
+    /// SQLite's number of the schema that was found to be ours.
+    schema_version: i64,
 }
 
 /// Device and inode.
@@ -66,7 +96,7 @@ impl Storage {
     /// nothing in it, but lets SQLite undo a transaction that a crash cut short. `started` is told to others who want it.
     pub fn open(path: &Path, started: Wall) -> Result<(Storage, Found), StorageError> {
         let path = real_path(path)?;
-        let lock = lock(&path, started)?;
+        let lock = Lock::take(&path, started)?;
         let found = match schema::inspect(&path) {
             Err(error) if error.has_code(rusqlite::ffi::SQLITE_READONLY_ROLLBACK) => {
                 schema::roll_back(&path)?;
@@ -74,97 +104,190 @@ impl Storage {
             }
             inspected => inspected?,
         };
-        let (persisted, attempted) = (Tick(0), Tick(0));
-        Ok((
-            Storage { path, lock, file: None, connection: None, doubtful: None, wal: None, persisted, attempted },
-            found,
-        ))
+        let (persisted, attempted, state) = (Tick(0), Tick(0), State::Closed);
+        let source = String::new();
+        let sound = false;
+        Ok((Storage { path, lock, file: None, state, source, persisted, attempted, sound, held_up: false }, found))
+    }
+
+    /// What speaks for a World that was here and is not any more. Asked where nothing was found.
+    pub fn traces(&self) -> Vec<String> {
+        let mut traces = Vec::new();
+        if self.path.exists() {
+            traces.push(format!("{:?} is there, with 0 bytes", self.path));
+        }
+        if let Some(holder) = &self.lock.before {
+            traces.push(format!("its .lock tells of an engine before: {holder}"));
+        }
+        traces.extend(rescue::all(&self.path).into_iter().map(|rescue| format!("{:?} lies beside it", rescue.path)));
+        // In a container, what is no mount goes with it.
+        let device = |path: &Path| fs::metadata(path).map(|metadata| metadata.dev()).ok();
+        if std::process::id() == 1 && device(self.path.parent().unwrap_or(Path::new("/"))) == device(Path::new("/")) {
+            traces.push("its folder is no volume: what is stored there goes with the container".to_owned());
+        }
+        traces
     }
 
     /// Writes a new world where no database is. It is made under another name and gets its own when it is whole and
     /// synced, so a founding that is cut short leaves nothing behind that counts.
     pub fn found(&mut self, world: &mut World, source: &str, wall: Wall) -> Result<(), StorageError> {
-        let new = schema::beside(&self.path, ".new");
-        // What an earlier founding, or an empty database, left of these.
-        for file in
-            [&new, &schema::beside(&new, "-wal"), &schema::beside(&new, "-shm"), &schema::beside(&self.path, "-wal")]
-        {
-            let _ = fs::remove_file(file);
+        let partial = Partial::create(&self.path)?;
+        write_new(partial.path(), world, source, wall)?;
+        if self.path.exists() {
+            // An empty log of what is empty itself: SQLite would not touch it, but it may be somebody else's.
+            let _ = fs::remove_file(beside(&self.path, "-wal"));
+            partial.replace(&self.path)?;
+        } else {
+            partial.publish(&self.path)?;
         }
-        write_new(&new, world, source, wall)?;
-        publish(&new, &self.path)?;
         world.flushed();
+        source.clone_into(&mut self.source);
         self.attach(world)
     }
 
     /// Reads the world out of a database that is ours, without changing anything.
     pub fn load(&mut self) -> Result<Loaded, StorageError> {
-        load_from(&mut schema::open_reader(&self.path)?, &self.path)
+        let loaded = load_from(&mut schema::open_reader(&self.path)?, &self.path)?;
+        loaded.source.clone_into(&mut self.source);
+        Ok(loaded)
     }
 
-    /// Begins to write for `world`, which is the one stored here.
+    /// Begins to write for `world`, which is the one stored here. Waits for a reader of a database that was just put in
+    /// place, which SQLite must have for itself once.
     pub fn attach(&mut self, world: &World) -> Result<(), StorageError> {
         (self.persisted, self.attempted) = (world.now(), world.now());
-        self.file = Some(file_id(&self.path)?);
+        self.file = Some(file_id(&self.path).ok_or_else(|| self.disturbed("it has gone"))?);
+        self.sound = true;
         // The process that wrote the log may have ended after a sync that failed.
-        write_again(&schema::beside(&self.path, "-wal"))?;
-        self.connection = Some(self.connect(world)?);
+        write_again(&beside(&self.path, "-wal"))?;
+        self.state = State::Open(self.reopen(world, Duration::from_millis(READER_BUSY_MS_MAX))?);
         Ok(())
     }
 
     /// Writes everything that is pending in `world`, all or nothing. The caller tells the world afterwards.
     /// Returns the number of records written, the world's own included.
     pub fn flush(&mut self, world: &World, wall: Wall) -> Result<u64, StorageError> {
-        let mut connection = self.connect(world)?;
+        match self.look() {
+            Err(error) if self.is_emptied(&error) => return self.renew(world, wall),
+            looked => looked?,
+        }
+        let mut open = self.connect(world)?;
         self.attempted = world.now();
-        let count = match write(&mut connection, &self.path, world, self.persisted, wall) {
-            Ok(count) => count,
-            Err(error) => {
-                if error.is_of_the_disk() {
-                    self.doubtful = Some(ManuallyDrop::new(connection));
-                }
-                return Err(error);
+        let written = write(&mut open, &self.path, world, self.persisted, wall);
+        match &written {
+            Ok(_) => {
+                (self.persisted, self.sound) = (world.now(), true);
+                open.log = self.log_names();
+                self.state = State::Open(open);
             }
-        };
-        self.persisted = world.now();
-        self.connection = Some(connection);
-        self.wal = file_id(&schema::beside(&self.path, "-wal")).ok();
-        Ok(count)
+            Err(error) if error.is_of_the_disk() => self.state = State::Doubtful(ManuallyDrop::new(open)),
+            // What is stored is as before.
+            Err(StorageError { failure: Failure::Foreign(_), .. }) => self.state = State::Open(open),
+            Err(error) => self.sound &= !matches!(error.failure, Failure::Disturbed(_) | Failure::Damaged(_)),
+        }
+        written
     }
 
-    /// The connection that is at hand, or after a failure a fresh one. While the file is missing the old one stays
-    /// open: it goes on if the file is put back, and until then a deleted file can still be copied out of `/proc`.
-    fn connect(&mut self, world: &World) -> Result<Connection, StorageError> {
-        if Some(file_id(&self.path)?) != self.file {
-            return Err(self.disturbed("another file has taken its place"));
+    /// Makes sure that what stands at our path is still ours alone. What can be seen from outside is seen here, so it is
+    /// to be called before each flush and often enough between them.
+    pub fn look(&mut self) -> Result<(), StorageError> {
+        let looked = self.lock.hold().and_then(|()| {
+            if file_id(&self.path) == self.file && !schema::is_surely_not_ours(&self.path) {
+                return Ok(());
+            }
+            Err(self.disturbed(match fs::metadata(&self.path) {
+                Err(_) => "it has gone: put it back",
+                Ok(metadata) if Some(id_of(&metadata)) != self.file => "another file has taken its place",
+                Ok(metadata) if metadata.len() == 0 => "it has been emptied",
+                Ok(_) => "it has been overwritten",
+            }))
+        });
+        self.state = match std::mem::replace(&mut self.state, State::Closed) {
+            State::Open(open) if open.log.is_some() && open.log != self.log_names() => State::Severed(open),
+            state => state,
+        };
+        self.sound &= looked.is_ok() && !matches!(self.state, State::Severed(_));
+        looked
+    }
+
+    /// The tick at which the world comes back after a crash, or a later one; `None` while that cannot be promised.
+    pub fn persisted(&self) -> Option<Tick> {
+        self.sound.then_some(self.persisted)
+    }
+
+    /// Whether the last checkpoint could not empty the log because somebody reads.
+    pub fn is_held_up(&self) -> bool {
+        self.held_up
+    }
+
+    /// The connection that is at hand, or after a failure a fresh one.
+    fn connect(&mut self, world: &World) -> Result<Open, StorageError> {
+        match std::mem::replace(&mut self.state, State::Closed) {
+            State::Closed => (),
+            State::Open(open) => return Ok(open),
+            State::Doubtful(open) => {
+                if let Err(error) = write_again(&beside(&self.path, "-wal")) {
+                    self.state = State::Doubtful(open);
+                    return Err(error);
+                }
+                self.give_up(ManuallyDrop::into_inner(open))?;
+            }
+            State::Severed(open) => self.give_up(open)?,
         }
-        let lock = self.lock.metadata().map(|metadata| (metadata.dev(), metadata.ino())).ok();
-        if file_id(&schema::beside(&self.path, ".lock")).ok() != lock {
-            return Err(self.disturbed("its .lock file was removed, so another engine may have it"));
+        self.reopen(world, Duration::ZERO)
+    }
+
+    /// Closes a connection. If its log has no name any more, the database is replaced before by a copy of what this
+    /// connection sees: whoever else still has the old log would remove the new one by its name when they close, if they
+    /// found themselves the last at the same file.
+    fn give_up(&mut self, open: Open) -> Result<(), StorageError> {
+        if open.log.is_none() || open.log == self.log_names() {
+            return Ok(());
         }
-        if self.doubtful.is_some() {
-            write_again(&schema::beside(&self.path, "-wal"))?;
-            self.doubtful.take().map(ManuallyDrop::into_inner);
+        let copied = Partial::create(&self.path).and_then(|partial| {
+            backup::copy_pages(&open.connection, partial.path())?;
+            Ok(partial)
+        });
+        // It stays open until its content is elsewhere.
+        let replaced = copied.and_then(|copy| self.replace_with(copy));
+        if replaced.is_err() {
+            self.state = State::Severed(open);
         }
-        // Closing a connection moves what its log holds into the database, even if the log has lost its name. Whether
-        // that has succeeded shows below.
-        let log_is_there = self.wal.is_none() || self.wal == file_id(&schema::beside(&self.path, "-wal")).ok();
-        if let Some(connection) = self.connection.take().filter(|_| log_is_there) {
-            return Ok(connection);
-        }
-        self.wal = None;
-        let connection = open_writer(&self.path)?;
+        replaced
+    }
+
+    /// Puts a whole database in the place of the one that is ours.
+    fn replace_with(&mut self, partial: Partial) -> Result<(), StorageError> {
+        // A log of what stood there before: SQLite would read it into the new file.
+        self.remove_log();
+        sync_folder(&self.path)?;
+        partial.replace(&self.path)?;
+        self.file = file_id(&self.path);
+        Ok(())
+    }
+
+    /// A fresh connection, to what this engine has put there.
+    fn reopen(&mut self, world: &World, busy: Duration) -> Result<Open, StorageError> {
+        let connection = open_writer(&self.path, busy)?;
         if schema::identify(&connection, &self.path)? == Found::Empty {
             return Err(self.disturbed("it has been emptied"));
         }
+        self.sound = false;
         self.persisted = self.stored_tick(&connection, world)?;
-        Ok(connection)
+        self.sound = true;
+        let schema_version = schema::version(&connection, &self.path)?;
+        Ok(Open { connection, log: self.log_names(), schema_version })
+    }
+
+    fn log_names(&self) -> Option<[FileId; 2]> {
+        let id = |suffix| file_id(&beside(&self.path, suffix));
+        Some([id("-wal")?, id("-shm")?])
     }
 
     /// The tick of the stored world, if that is one that this engine has put there.
     fn stored_tick(&self, connection: &Connection, world: &World) -> Result<Tick, StorageError> {
         let failed = StorageError::sqlite("read the tick of", &self.path);
-        let (id, tick) = records::read_tick(connection).map_err(failed)?;
+        let Stamp { world: id, tick, .. } = records::read_stamp(connection).map_err(failed)?;
         if id == world.id() && (self.persisted..=self.attempted).contains(&tick) {
             return Ok(tick);
         }
@@ -175,23 +298,71 @@ impl Storage {
         StorageError::new(&self.path, Failure::Disturbed(what.to_owned()))
     }
 
+    /// Whether `look` has failed for no other reason than that our own file has no content any more.
+    fn is_emptied(&self, error: &StorageError) -> bool {
+        let ours = |metadata: &fs::Metadata| Some(id_of(metadata)) == self.file && metadata.len() == 0;
+        error.path == self.path
+            && matches!(error.failure, Failure::Disturbed(_))
+            && fs::metadata(&self.path).is_ok_and(|metadata| ours(&metadata))
+    }
+
+    /// Puts the whole world into the place of a database that somebody has emptied.
+    fn renew(&mut self, world: &World, wall: Wall) -> Result<u64, StorageError> {
+        let partial = Partial::create(&self.path)?;
+        write_new(partial.path(), world, &self.source, wall)?;
+        self.state = State::Closed;
+        self.replace_with(partial)?;
+        self.attach(world)?;
+        Ok(world.entities().count() as u64 + 1)
+    }
+
+    /// Writes the whole world into a database of its own beside this one, for a stop that cannot save.
+    pub fn rescue(&mut self, world: &World, wall: Wall) -> Result<Rescue, StorageError> {
+        let rescue = rescue::write(&self.path, world, &self.source, wall)?;
+        if let State::Open(open) = &self.state
+            && open.log.is_some()
+            && open.log == self.log_names()
+            && file_id(&self.path).is_some_and(|id| Some(id) != self.file)
+        {
+            // Our log beside another's database: the next to open that would read the one into the other.
+            self.remove_log();
+        }
+        Ok(rescue)
+    }
+
+    fn remove_log(&self) {
+        for suffix in ["-wal", "-shm"] {
+            let _ = fs::remove_file(beside(&self.path, suffix));
+        }
+    }
+
+    /// What an earlier stop rescued of this very world and was never put in place, if it is later than `world`.
+    pub fn later_rescue(&self, world: &World) -> Option<Rescue> {
+        let of_it = rescue::all(&self.path).into_iter().filter(|rescue| rescue.stamp.world == world.id());
+        of_it.filter(|rescue| rescue.stamp.tick > world.now()).max_by_key(|rescue| rescue.stamp.tick)
+    }
+
+    /// The tick that a start would find here, as far as that is known.
+    pub fn tick_at_a_start(&self, world: &World) -> Option<Tick> {
+        let stamp = schema::open_reader(&self.path).ok().and_then(|reader| records::read_stamp(&reader).ok());
+        stamp.map_or(self.persisted(), |stamp| (stamp.world == world.id()).then_some(stamp.tick))
+    }
+
     /// Moves what flushes left in the write-ahead log into the database itself. Without a connection there is
     /// nothing to do.
     pub fn checkpoint(&mut self, how: Checkpoint) -> Result<(), StorageError> {
-        let Some(connection) = &self.connection else { return Ok(()) };
-        let pragma = match how {
-            Checkpoint::Passive => "PRAGMA wal_checkpoint(PASSIVE)",
-            Checkpoint::Truncate => "PRAGMA wal_checkpoint(TRUNCATE)",
-        };
-        // The row says how far it came. A reader may hold it up; the next one then goes on from there.
-        connection.query_row(pragma, [], |_| Ok(())).map_err(StorageError::sqlite("checkpoint", &self.path))
+        let State::Open(Open { connection, .. }) = &self.state else { return Ok(()) };
+        let mode = if how == Checkpoint::Passive { "PASSIVE" } else { "TRUNCATE" };
+        let moved = moved_all(connection, mode).map_err(StorageError::sqlite("checkpoint", &self.path))?;
+        self.held_up = !moved;
+        Ok(())
     }
 
     /// Ends writing, and reads back by another connection that the file at our path holds the last flush.
     pub fn close(&mut self, world: &World) -> Result<(), StorageError> {
         // The reader goes first, because only a writer removes the empty log when it is the last to close.
         let tick = self.stored_tick(&schema::open_reader(&self.path)?, world)?;
-        self.connection = None;
+        self.state = State::Closed;
         if tick == self.persisted { Ok(()) } else { Err(self.disturbed("the last flush is not in it")) }
     }
 
@@ -199,6 +370,15 @@ impl Storage {
     pub fn wal_bytes(&self) -> u64 {
         schema::wal_bytes(&self.path)
     }
+}
+
+/// Checkpoints; false if somebody reads what could not be moved.
+fn moved_all(connection: &Connection, mode: &str) -> rusqlite::Result<bool> {
+    // SQLite, "PRAGMA wal_checkpoint": whether it was blocked, frames in the log, frames of it that were moved.
+    connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| {
+        let (blocked, frames, moved): (bool, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        Ok(!blocked && frames == moved)
+    })
 }
 
 /// How far a checkpoint goes.
@@ -242,15 +422,16 @@ fn load_from(connection: &mut Connection, path: &Path) -> Result<Loaded, Storage
     }
 }
 
-fn write(
-    connection: &mut Connection,
-    path: &Path,
-    world: &World,
-    persisted: Tick,
-    wall: Wall,
-) -> Result<u64, StorageError> {
+fn write(open: &mut Open, path: &Path, world: &World, persisted: Tick, wall: Wall) -> Result<u64, StorageError> {
     let failed = StorageError::sqlite("flush to", path);
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
+    let behavior = TransactionBehavior::Immediate;
+    let transaction = open.connection.transaction_with_behavior(behavior).map_err(&failed)?;
+    let schema_version = schema::version(&transaction, path)?;
+    if schema_version != open.schema_version {
+        // Somebody has made or dropped something. Only what is not ours may differ.
+        schema::identify(&transaction, path)?;
+        open.schema_version = schema_version;
+    }
     let count = records::write_changes(&transaction, world).map_err(&failed)?;
     if !records::update_world(&transaction, world, persisted, wall).map_err(&failed)? {
         let what = "somebody else has written to it".to_owned();
@@ -273,22 +454,9 @@ fn write_new(path: &Path, world: &World, source: &str, wall: Wall) -> Result<(),
     transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(&failed)?;
     transaction.pragma_update(None, "user_version", SCHEMA_VERSION).map_err(&failed)?;
     records::insert_world(&transaction, world, source, wall).map_err(&failed)?;
-    records::write_changes(&transaction, world).map_err(&failed)?;
+    records::insert_entities(&transaction, world).map_err(&failed)?;
     transaction.commit().map_err(&failed)?;
-    connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).map_err(&failed)?;
     connection.close().map_err(|(_, error)| failed(error))
-}
-
-/// Gives a finished file its name for good: both it and its folder are synced.
-fn publish(from: &Path, to: &Path) -> Result<(), StorageError> {
-    File::open(from).and_then(|file| file.sync_all()).map_err(StorageError::io("sync", from))?;
-    fs::rename(from, to).map_err(StorageError::io("rename a file to", to))?;
-    sync_folder(to)
-}
-
-fn sync_folder(path: &Path) -> Result<(), StorageError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(StorageError::io("sync the folder", folder))
 }
 
 /// Writes a write-ahead log over itself and syncs it. Other connections do not notice: it holds the same bytes all the
@@ -311,12 +479,11 @@ fn write_again(log: &Path) -> Result<(), StorageError> {
 }
 
 /// A connection that may write, set up as the engine's promises need it.
-fn open_writer(path: &Path) -> Result<Connection, StorageError> {
+fn open_writer(path: &Path, busy: Duration) -> Result<Connection, StorageError> {
     let failed = StorageError::sqlite("open", path);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(&failed)?;
-    // The loop never waits for a lock: a flush that cannot have it fails and is tried again.
-    connection.busy_timeout(Duration::ZERO).map_err(&failed)?;
+    connection.busy_timeout(busy).map_err(&failed)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true).map_err(&failed)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false).map_err(&failed)?;
     let refused = |what: String| Err(StorageError::new(path, Failure::Disturbed(what)));
@@ -329,9 +496,14 @@ fn open_writer(path: &Path) -> Result<Connection, StorageError> {
     if mode != "wal" {
         return refused(format!("SQLite refuses write-ahead logging here and uses {mode:?}"));
     }
-    connection
-        .execute_batch("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA cell_size_check = ON")
-        .map_err(&failed)?;
+    // After a reader has held up checkpoints the log is large; it is cut when it begins anew.
+    let pragmas = format!(
+        "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA cell_size_check = ON;
+         PRAGMA journal_size_limit = {WAL_BYTES_KEPT}"
+    );
+    connection.execute_batch(&pragmas).map_err(&failed)?;
+    // The loop never waits for a lock: a flush that cannot have it fails and is tried again.
+    connection.busy_timeout(Duration::ZERO).map_err(&failed)?;
     Ok(connection)
 }
 
@@ -351,40 +523,11 @@ fn real_path(path: &Path) -> Result<PathBuf, StorageError> {
     Ok(real.join(path.file_name().unwrap_or_default()))
 }
 
-/// Takes `<database>.lock` for this process and writes into it who holds it.
-fn lock(database: &Path, started: Wall) -> Result<File, StorageError> {
-    let path = schema::beside(database, ".lock");
-    let failed = |doing| StorageError::io(doing, &path);
-    if fs::symlink_metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
-        return Err(StorageError::new(&path, Failure::Foreign("the lock file is no file".to_owned())));
-    }
-    let mut options = OpenOptions::new();
-    let mut file = options.read(true).write(true).create(true).truncate(false).open(&path).map_err(failed("open"))?;
-    let mut holder = String::new();
-    match file.try_lock() {
-        Ok(()) => (),
-        Err(TryLockError::WouldBlock) => {
-            let _ = (&file).take(256).read_to_string(&mut holder);
-            return Err(StorageError::new(database, Failure::Held(holder.trim().to_owned())));
-        }
-        Err(TryLockError::Error(error)) => return Err(failed("lock")(error)),
-    }
-    let _ = (&file).take(256).read_to_string(&mut holder);
-    let size = file.metadata().map_err(failed("read"))?.len();
-    if size > 0 && !holder.starts_with(HOLDER) {
-        return Err(StorageError::new(&path, Failure::Foreign("the lock file holds something else".to_owned())));
-    }
-    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let holder = format!("{HOLDER}{} on {}, since {}\n", std::process::id(), host.trim(), started.rfc3339());
-    let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(holder.as_bytes()));
-    written.map_err(failed("write"))?;
-    Ok(file)
+/// Device and inode of what a name leads to.
+fn file_id(path: &Path) -> Option<FileId> {
+    fs::metadata(path).ok().map(|metadata| id_of(&metadata))
 }
 
-/// How the content of a lock file begins.
-const HOLDER: &str = "process ";
-
-fn file_id(path: &Path) -> Result<FileId, StorageError> {
-    let metadata = fs::metadata(path).map_err(StorageError::io("find", path))?;
-    Ok((metadata.dev(), metadata.ino()))
+fn id_of(metadata: &fs::Metadata) -> FileId {
+    (metadata.dev(), metadata.ino())
 }

@@ -48,6 +48,12 @@ pub fn write_changes(transaction: &Transaction, world: &World) -> rusqlite::Resu
     Ok(count)
 }
 
+/// Writes every entity of `world` into a new database.
+pub fn insert_entities(transaction: &Transaction, world: &World) -> rusqlite::Result<()> {
+    let mut upsert = transaction.prepare(UPSERT_ENTITY)?;
+    world.entities().try_for_each(|entity| write_entity(&mut upsert, entity).map(drop))
+}
+
 fn write_entity(upsert: &mut rusqlite::Statement, entity: &Entity) -> rusqlite::Result<usize> {
     let reference = |id: Option<EntityId>| id.map(number);
     upsert.execute(params![
@@ -127,9 +133,21 @@ pub fn insert_world(transaction: &Transaction, world: &World, source: &str, wall
     Ok(())
 }
 
-/// Reads which world is stored, as of which tick.
-pub fn read_tick(connection: &Connection) -> rusqlite::Result<(String, Tick)> {
-    connection.query_row("SELECT id, tick FROM world WHERE one = 1", [], |row| Ok((row.get(0)?, Tick(count(row, 1)?))))
+/// Which world is stored, and as of when.
+pub struct Stamp {
+    /// The id of the world.
+    pub world: String,
+    /// Its tick.
+    pub tick: Tick,
+    /// Its digest as of that tick; `None` if somebody has cleared it.
+    pub digest: Option<String>,
+}
+
+/// Reads which world is stored, and as of when.
+pub fn read_stamp(connection: &Connection) -> rusqlite::Result<Stamp> {
+    connection.query_row("SELECT id, tick, digest FROM world WHERE one = 1", [], |row| {
+        Ok(Stamp { world: row.get(0)?, tick: Tick(count(row, 1)?), digest: row.get(2)? })
+    })
 }
 
 /// Reads all of a world, in one transaction so that it is one cut.

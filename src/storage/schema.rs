@@ -6,12 +6,13 @@
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::error::{Failure, StorageError};
+use super::files::beside;
 use crate::limits::{PROBLEMS_LISTED_MAX, READER_BUSY_MS_MAX};
 
 /// `PRAGMA application_id` of our databases: "Aqev" in ASCII.
@@ -186,13 +187,6 @@ fn cannot_make_files(error: &rusqlite::Error) -> bool {
         || extended == Some(rusqlite::ffi::SQLITE_READONLY_DIRECTORY)
 }
 
-/// A file beside a database whose name begins with its own: SQLite's `-wal`, `-shm` and `-journal`, and our `.lock`.
-pub fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
-}
-
 /// Bytes of the write-ahead log that belongs to a database; none if there is no such file.
 pub fn wal_bytes(path: &Path) -> u64 {
     fs::metadata(beside(path, "-wal")).map_or(0, |metadata| metadata.len())
@@ -237,6 +231,19 @@ pub fn identify(connection: &Connection, path: &Path) -> Result<Found, StorageEr
         Some((table, _)) => foreign(format!("its table {table:?} is missing")),
         None => Ok(Found::Ours),
     }
+}
+
+/// SQLite's number of the schema: another one as soon as somebody has changed it.
+pub fn version(connection: &Connection, path: &Path) -> Result<i64, StorageError> {
+    let version = connection.query_row("PRAGMA schema_version", [], |row| row.get(0));
+    version.map_err(StorageError::sqlite("read the schema of", path))
+}
+
+/// Whether the file at `path` does not even begin as one of ours. What cannot be read is not judged.
+pub fn is_surely_not_ours(path: &Path) -> bool {
+    header(path).is_ok_and(|header| {
+        !header.starts_with(b"SQLite format 3\0") || header.get(68..72) != Some(&APPLICATION_ID.to_be_bytes())
+    })
 }
 
 /// Lets SQLite look through all of it. `quick_check` would take as long, because there is next to no index, and see less.

@@ -14,7 +14,7 @@ use crate::limits::{
     CONTAINMENT_DEPTH_MAX, DESCRIPTION_BYTES_MAX, EVERY_MINUTES_MAX, HABIT_ITEMS_MAX, LINE_BYTES_MAX, NAME_BYTES_MAX,
     PROBLEMS_LISTED_MAX, SPAWN_AT_MOST_MAX, TAG_BYTES_MAX,
 };
-use crate::text::{nearest, squeeze};
+use crate::text::{is_tag, nearest, squeeze};
 use crate::world::digest::Hasher;
 use crate::world::{Active, Entity, EntityId, Habit, Kind, Parts, Spawn, Tick, Time, Verb, Weather, World, sleeps_at};
 
@@ -444,9 +444,7 @@ impl Reader {
     }
 
     fn check_tag(&mut self, place: &str, tag: &str) {
-        let small = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-        let first = tag.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase());
-        if !first || tag.len() > TAG_BYTES_MAX || !tag.bytes().all(small) {
+        if !is_tag(tag) {
             let problem =
                 format!("{tag:?} is no tag: a small letter, then small letters, digits or _, {TAG_BYTES_MAX} at most");
             self.problem(place, &problem);

@@ -14,7 +14,7 @@ use aqevia_engine::limits::{
 use aqevia_engine::metrics::Metrics;
 use aqevia_engine::storage::worldfile;
 use aqevia_engine::sys;
-use aqevia_engine::world::{Tick, World};
+use aqevia_engine::world::World;
 
 use crate::support::{PATIENCE, SMALL_WORLD};
 
@@ -48,14 +48,12 @@ impl Stand {
     }
 
     fn turn(&mut self, ready: &[sys::PollFd]) {
-        let storage =
-            StorageView { pending: 0, persisted_tick: Tick(0), last_flush_at: None, last_error: None, wal_bytes: 0 };
         let snapshot = Snapshot {
             wall: Wall::at(Duration::ZERO),
             started: Wall::at(Duration::ZERO),
             uptime: Duration::ZERO,
             world: &self.world,
-            storage,
+            storage: StorageView::default(),
             tick_interval: Duration::ZERO,
             metrics: &self.metrics,
             log_lines_dropped: 0,

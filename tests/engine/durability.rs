@@ -80,7 +80,7 @@ fn a_database_or_backup_is_synced_before_it_gets_its_name_and_its_folder_after()
         assert!(lines[named + 1].contains("sync(") && lines[named + 1].contains(&its_folder), "{trace}");
     };
     Engine::spawn(&mut traced(&[])).stop();
-    assert_order("storage.sqlite.new", "storage.sqlite");
+    assert_order("storage.sqlite.partial-", "storage.sqlite");
     let (code, ..) = output(&mut traced(&["backup", "copy.sqlite"]));
     assert_eq!(code, 0);
     assert_order("copy.sqlite.partial-", "copy.sqlite");

@@ -11,6 +11,7 @@ mod http;
 mod kill;
 mod mistakes;
 mod preload;
+mod rescue;
 mod slow;
 mod support;
 mod trouble;

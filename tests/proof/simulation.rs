@@ -392,10 +392,11 @@ impl Simulation {
                 world,
                 storage: StorageView {
                     pending: world.pending(),
-                    persisted_tick: self.cuts[0].tick,
+                    persisted_tick: Some(self.cuts[0].tick),
                     last_flush_at: *last_flush_at,
                     last_error: last_error.as_deref(),
                     wal_bytes: storage.wal_bytes(),
+                    ..StorageView::default()
                 },
                 tick_interval: TICK,
                 metrics,

@@ -9,7 +9,7 @@ use aqevia_engine::http::{Snapshot, StorageView};
 use aqevia_engine::limits::{HTTP_HEAD_MS_MAX, HTTP_WRITE_MS_MAX};
 use aqevia_engine::metrics::Metrics;
 use aqevia_engine::sys::{PollFd, Usage};
-use aqevia_engine::world::{Tick, World};
+use aqevia_engine::world::World;
 
 use crate::folder::WALL;
 use crate::network::{self, Network};
@@ -50,8 +50,6 @@ impl Stand {
     }
 
     fn snapshot(&self) -> Snapshot<'_> {
-        let (pending, persisted_tick) = (0, Tick(0));
-        let storage = StorageView { pending, persisted_tick, last_flush_at: None, last_error: None, wal_bytes: 0 };
         let usage =
             Usage { cpu: None, resident_bytes: None, virtual_bytes: None, descriptors: None, descriptors_max: None };
         Snapshot {
@@ -59,7 +57,7 @@ impl Stand {
             started: WALL,
             uptime: Duration::ZERO,
             world: &self.world,
-            storage,
+            storage: StorageView::default(),
             tick_interval: Duration::ZERO,
             metrics: &self.metrics,
             log_lines_dropped: 0,

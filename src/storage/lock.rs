@@ -1,0 +1,93 @@
+//! `<database>.lock`: one engine for one database.
+//!
+//! The kernel holds the lock for as long as the file is open, so it goes with the process, however that ends. But a lock
+//! guards a file, and others look for a name: whoever removes the name lets a second engine in. So the two are
+//! compared, after locking and then again and again.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use super::file_id;
+use super::files::beside;
+use super::{Failure, StorageError};
+use crate::clock::Wall;
+use crate::limits::LOCK_ATTEMPTS_MAX;
+
+/// How the content of a lock file begins.
+const HOLDER: &str = "process ";
+
+/// The lock of a database, held for as long as this lives.
+pub struct Lock {
+    database: PathBuf,
+    file: File,
+    started: Wall,
+    /// Who has taken it, once somebody has. Whoever that is has begun with what is stored, so there is no way back.
+    lost_to: Option<String>,
+    /// Who had it before this process, if anybody.
+    pub before: Option<String>,
+}
+
+impl Lock {
+    /// Takes the lock of `database` and writes into it who holds it, `started` included, for others who want it.
+    pub fn take(database: &Path, started: Wall) -> Result<Lock, StorageError> {
+        let path = beside(database, ".lock");
+        let failed = |doing| StorageError::io(doing, &path);
+        for _ in 0..LOCK_ATTEMPTS_MAX {
+            if fs::symlink_metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
+                return Err(StorageError::new(&path, Failure::Foreign("the lock file is no file".to_owned())));
+            }
+            let mut options = OpenOptions::new();
+            let opened = options.read(true).write(true).create(true).truncate(false).open(&path);
+            let mut file = opened.map_err(failed("open"))?;
+            let locked = file.try_lock();
+            let mut content = Vec::new();
+            (&file).take(256).read_to_end(&mut content).map_err(failed("read"))?;
+            // A power cut can leave zeros where something was written.
+            let holder = String::from_utf8_lossy(&content).trim_matches(['\0', '\n']).to_owned();
+            match locked {
+                Ok(()) => (),
+                Err(TryLockError::WouldBlock) => {
+                    return Err(StorageError::new(database, Failure::Held(holder)));
+                }
+                Err(TryLockError::Error(error)) => return Err(failed("lock")(error)),
+            }
+            if !holder.is_empty() && !holder.starts_with(HOLDER) {
+                let what = "the lock file holds something else".to_owned();
+                return Err(StorageError::new(&path, Failure::Foreign(what)));
+            }
+            // Whoever had it may have removed its name between the opening and the locking.
+            if !leads_to(&path, &file) {
+                continue;
+            }
+            let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+            let line = format!("{HOLDER}{} on {}, since {}\n", std::process::id(), host.trim(), started.rfc3339());
+            // It locks just as well without: a full disk must not keep a World from being loaded.
+            let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(line.as_bytes()));
+            let before = Some(holder).filter(|holder| !holder.is_empty());
+            return Ok(Lock { database: database.to_owned(), file, started, lost_to: None, before });
+        }
+        Err(StorageError::new(&path, Failure::Disturbed("somebody removes it again and again".to_owned())))
+    }
+
+    /// Makes sure that the lock is still the one that others would find, and takes it again if its name was removed and
+    /// nobody else has it. Once somebody else has, it fails for ever.
+    pub fn hold(&mut self) -> Result<(), StorageError> {
+        if self.lost_to.is_none() && !leads_to(&beside(&self.database, ".lock"), &self.file) {
+            match Lock::take(&self.database, self.started) {
+                Ok(lock) => *self = lock,
+                Err(StorageError { failure: Failure::Held(holder), .. }) => self.lost_to = Some(holder),
+                Err(error) => return Err(error),
+            }
+        }
+        match &self.lost_to {
+            Some(holder) => Err(StorageError::new(&self.database, Failure::Held(holder.clone()))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether a name leads to an open file.
+fn leads_to(path: &Path, file: &File) -> bool {
+    file.metadata().is_ok_and(|metadata| file_id(path) == Some(super::id_of(&metadata)))
+}
