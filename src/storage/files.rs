@@ -13,6 +13,7 @@ use crate::sys;
 
 /// What the names of the files beside a database end in that belong to it: SQLite's first, then ours. One that was
 /// rescued has its tick behind the last.
+#[expect(dead_code)]
 pub const SUFFIXES: [&str; 5] = ["-wal", "-shm", "-journal", ".lock", ".rescued-"];
 
 /// The name of a file beside another that begins with its name.

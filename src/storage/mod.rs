@@ -132,7 +132,7 @@ impl Storage {
     /// synced, so a founding that is cut short leaves nothing behind that counts.
     pub fn found(&mut self, world: &mut World, source: &str, wall: Wall) -> Result<(), StorageError> {
         let partial = Partial::create(&self.path)?;
-        write_new(partial.path(), world, source, wall)?;
+        write_new(partial.path(), world, source, wall, "WAL")?;
         if self.path.exists() {
             // An empty log of what is empty itself: SQLite would not touch it, but it may be somebody else's.
             let _ = fs::remove_file(beside(&self.path, "-wal"));
@@ -309,7 +309,7 @@ impl Storage {
     /// Puts the whole world into the place of a database that somebody has emptied.
     fn renew(&mut self, world: &World, wall: Wall) -> Result<u64, StorageError> {
         let partial = Partial::create(&self.path)?;
-        write_new(partial.path(), world, &self.source, wall)?;
+        write_new(partial.path(), world, &self.source, wall, "WAL")?;
         self.state = State::Closed;
         self.replace_with(partial)?;
         self.attach(world)?;
@@ -441,8 +441,9 @@ fn write(open: &mut Open, path: &Path, world: &World, persisted: Tick, wall: Wal
     Ok(count + 1)
 }
 
-/// Makes a database of its own at `path`, all of it in one file.
-fn write_new(path: &Path, world: &World, source: &str, wall: Wall) -> Result<(), StorageError> {
+/// Makes a database of its own at `path`, all of it in one file. `journal_mode` is what it is left in: "WAL" if an engine
+/// goes on with it at once, "DELETE" if others read it first, who would make files beside it otherwise.
+fn write_new(path: &Path, world: &World, source: &str, wall: Wall, journal_mode: &str) -> Result<(), StorageError> {
     let failed = StorageError::sqlite("found a world in", path);
     let mut connection = Connection::open(path).map_err(&failed)?;
     // Nobody looks at it before it is whole and synced, so it needs no journal.
@@ -456,6 +457,7 @@ fn write_new(path: &Path, world: &World, source: &str, wall: Wall) -> Result<(),
     records::insert_world(&transaction, world, source, wall).map_err(&failed)?;
     records::insert_entities(&transaction, world).map_err(&failed)?;
     transaction.commit().map_err(&failed)?;
+    connection.query_row(&format!("PRAGMA journal_mode = {journal_mode}"), [], |_| Ok(())).map_err(&failed)?;
     connection.close().map_err(|(_, error)| failed(error))
 }
 

@@ -56,7 +56,7 @@ pub fn write(database: &Path, world: &World, source: &str, wall: Wall) -> Result
         return if same { Ok(rescue) } else { Err(StorageError::new(&rescue.path, Failure::Exists)) };
     }
     let partial = Partial::create(&path)?;
-    write_new(partial.path(), world, source, wall)?;
+    write_new(partial.path(), world, source, wall, "DELETE")?;
     partial.publish(&path)?;
     earlier.iter().for_each(|rescue| _ = fs::remove_file(&rescue.path));
     Ok(Rescue { path, stamp: Stamp { world: id, tick, digest } })

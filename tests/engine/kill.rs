@@ -102,7 +102,7 @@ fn a_founding_that_a_kill_cuts_short_leaves_nothing_that_counts() {
         let folder = loop {
             calls += 1;
             let folder = Folder::new();
-            preload.order("kill", &format!("{call} storage.sqlite.new {calls}"));
+            preload.order("kill", &format!("{call} storage.sqlite.partial-* {calls}"));
             let code = found(&folder, &|command| _ = preload.load_into(command));
             if code == 4 {
                 break folder;

@@ -6,8 +6,8 @@
  *   clock      seconds by which the wall clock is wrong
  *   read_only  the database, and what lies beside it, cannot be written any more: EROFS
  *   hold       a sync does not return before the order is taken back; meanwhile there is a file `syncing`
- *   kill       CALL NAME N: the Nth such call on the file of that name is cut short by SIGKILL, the write of a page
- *              half done (nothing tears what is smaller than a sector)
+ *   kill       CALL NAME N: the Nth such call on the file of that name (NAME*: that begins so) is cut short by SIGKILL,
+ *              the write of a page half done (nothing tears what is smaller than a sector)
  *
  * A file `loaded` is made at the start, to show that all this takes effect.
  */
@@ -81,13 +81,21 @@ static int refused(const char *name)
 }
 
 /* Whether this is the call in which the process is to die. */
+/* Whether a name is the one ordered, or begins like it if that ends with a star. */
+static int is_named(const char *name, const char *ordered)
+{
+    size_t length = strlen(ordered);
+    int begins = length > 0 && ordered[length - 1] == '*';
+    return begins ? strncmp(name, ordered, length - 1) == 0 : strcmp(name, ordered) == 0;
+}
+
 static int is_last(const char *call, const char *name)
 {
     static long calls;
     char text[64], last_call[16], last_name[40];
     long last;
     return ordered("kill", text) && sscanf(text, "%15s %39s %ld", last_call, last_name, &last) == 3 &&
-           strcmp(call, last_call) == 0 && strcmp(name, last_name) == 0 && ++calls == last;
+           strcmp(call, last_call) == 0 && is_named(name, last_name) && ++calls == last;
 }
 
 static void die_if_last(const char *call, const char *name)

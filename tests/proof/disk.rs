@@ -123,9 +123,10 @@ impl Disk {
         }
     }
 
-    /// Notes that a file was synced, renamed, and its folder synced, by other means than SQLite's.
-    pub fn note_published(&mut self, from: &Path, to: &Path) {
-        let file = self.files.remove(Path::new(from.file_name().unwrap())).unwrap();
+    /// Notes that the one file that was partial was synced, renamed, and its folder synced, by other means than SQLite's.
+    pub fn note_published(&mut self, to: &Path) {
+        let partial = |name: &PathBuf| name.to_str().unwrap().contains(".partial-");
+        let (_, file) = self.files.extract_if(.., |name, _| partial(name)).next().unwrap();
         self.files.insert(to.file_name().unwrap().into(), File::durable(file.visible));
     }
 

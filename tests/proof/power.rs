@@ -90,7 +90,7 @@ fn live(file: &str, record: &Shared, then: Then) {
     let mut world = worlds::world(file, 1);
     record.borrow_mut().cuts.insert(world.now(), world.digest());
     let founded = storage.found(&mut world, "test", WALL);
-    record.borrow_mut().disk.note_published(&folders[0].join("storage.sqlite.new"), &database);
+    record.borrow_mut().disk.note_published(&database);
     if founded.is_err() {
         return;
     }

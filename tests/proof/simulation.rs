@@ -269,7 +269,7 @@ impl Simulation {
         let (mut storage, found) = Storage::open(&folder.database(), WALL).unwrap();
         assert_eq!(found, Found::Empty);
         storage.found(&mut world, "test", WALL).unwrap();
-        machine.borrow_mut().disk.note_published(&folder.join("storage.sqlite.new"), &folder.database());
+        machine.borrow_mut().disk.note_published(&folder.database());
         Simulation {
             random: Random::new(seed),
             machine,
