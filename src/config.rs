@@ -42,7 +42,7 @@ pub const VARIABLES: [(&str, &str, &str); 8] = [
     (TICK_INTERVAL, "100", "milliseconds between two ticks, 10 to 60000"),
     (WORLD_PATH, "", "a world file to seed an empty database; unset: the world built in"),
     (WORLD_ID, "", "the id of the only world to run or found; unset: any"),
-    (LOG_LEVEL, "info", "error, warn, info or debug"),
+    (LOG_LEVEL, "info", "error, warn, info or debug, in any case"),
 ];
 
 /// What the engine was told.
@@ -225,8 +225,8 @@ impl Reader {
 
     fn log_level(&mut self) -> Level {
         let value = self.value(LOG_LEVEL);
-        let Some((level, _)) = Level::ALL.iter().find(|(_, name)| value.to_str() == Some(name)) else {
-            self.mistake(LOG_LEVEL, "one of error, warn, info, debug");
+        let Some((level, _)) = Level::ALL.iter().find(|(_, name)| value.eq_ignore_ascii_case(name)) else {
+            self.mistake(LOG_LEVEL, "one of error, warn, info, debug, in any case");
             return Level::Info;
         };
         *level
@@ -263,7 +263,7 @@ mod tests {
             (BATCH_CAPACITY, "ten"),
             (TICK_INTERVAL, "+100"),
             (WORLD_PATH, "/nowhere.json5"),
-            (LOG_LEVEL, "INFO"),
+            (LOG_LEVEL, "loud"),
         ])
         .unwrap_err();
         assert_eq!(mistakes.len(), 7, "{mistakes:?}");
@@ -299,6 +299,36 @@ mod tests {
         }
         for bad in ["127.0.0.1", ":7878", "127.0.0.1:65536", "127.0.0.1:", "::1"] {
             assert!(read(&[(OBSERVABILITY_ADDR, bad)]).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn levels_are_known_in_any_case() {
+        for (level, name) in Level::ALL {
+            for value in [name.to_owned(), name.to_uppercase(), format!("{}{}", name[..1].to_uppercase(), &name[1..])] {
+                assert_eq!(read(&[(LOG_LEVEL, &value)]).unwrap().0.log_level, level, "{value}");
+            }
+        }
+        assert!(read(&[(LOG_LEVEL, "information")]).is_err());
+    }
+
+    #[test]
+    fn a_database_is_a_file_in_a_folder_that_is_there() {
+        let folder = std::env::temp_dir();
+        let within = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+        // Without a folder in its name it lies in the current one.
+        for good in ["storage.sqlite".to_owned(), within("storage.sqlite")] {
+            assert!(read(&[(SQLITE_PATH, &good)]).is_ok(), "{good}");
+        }
+        for bad in ["/", "..", "storage.sqlite/", &within(""), &within("."), &within("new.sqlite/")] {
+            let mistakes = read(&[(SQLITE_PATH, bad)]).unwrap_err();
+            assert!(mistakes[0].ends_with("accepted is the path of a file, not of a folder"), "{mistakes:?}");
+        }
+        for bad in
+            [within("nowhere/storage.sqlite"), std::env::current_exe().unwrap().join("x").to_str().unwrap().to_owned()]
+        {
+            let mistakes = read(&[(SQLITE_PATH, &bad)]).unwrap_err();
+            assert!(mistakes[0].contains("a path whose folder exists, and"), "{mistakes:?}");
         }
     }
 
