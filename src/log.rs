@@ -37,7 +37,8 @@ impl Level {
     }
 }
 
-/// Fields of a line: names in the order in which they shall stand, with their values.
+/// Fields of a line: names in the order in which they shall stand, with their values. One whose value is empty is left
+/// out: it would tell nothing.
 pub type Fields<'a> = &'a [(&'a str, &'a dyn Display)];
 
 /// A log on standard output.
@@ -147,8 +148,11 @@ fn format_line(line: &mut String, time: &str, level: Level, message: &str, field
     let _ = write!(line, "ts={time} level={} msg=", level.name());
     write_value(line, &message);
     for (name, value) in fields {
+        let start = line.len();
         let _ = write!(line, " {name}=");
-        write_value(line, value);
+        if !write_value(line, value) {
+            line.truncate(start);
+        }
     }
     if line.len() >= LOG_LINE_BYTES_MAX {
         const MARK: &str = "...\"";
@@ -159,16 +163,16 @@ fn format_line(line: &mut String, time: &str, level: Level, message: &str, field
     line.push('\n');
 }
 
-/// Writes a value as logfmt reads it: bare if it is plain, otherwise in double quotes with escapes.
-fn write_value(line: &mut String, value: &dyn Display) {
+/// Writes a value as logfmt reads it: bare if it is plain, otherwise in double quotes with escapes. False if it is empty.
+fn write_value(line: &mut String, value: &dyn Display) -> bool {
     let start = line.len();
     let _ = write!(line, "{value}");
     let plain = |byte: u8| byte > b' ' && byte != b'"' && byte != b'=' && byte != b'\\' && byte < 0x7f;
-    if line.len() > start && line[start..].bytes().all(plain) {
-        return;
+    if !line[start..].bytes().all(plain) {
+        let text = line.split_off(start);
+        let _ = write!(line, "\"{}\"", Escaped(&text));
     }
-    let text = line.split_off(start);
-    let _ = write!(line, "\"{}\"", Escaped(&text));
+    line.len() > start
 }
 
 /// Text with quotes, backslashes and control characters escaped, as JSON does it, so that whatever a stranger sent
@@ -211,7 +215,12 @@ mod tests {
     #[test]
     fn plain_values_stand_bare_and_others_are_quoted() {
         assert_eq!(line("up", &[("port", &7878)]), "ts=T level=info msg=up port=7878\n");
-        assert_eq!(line("a b", &[("k", &"x=1"), ("e", &"")]), "ts=T level=info msg=\"a b\" k=\"x=1\" e=\"\"\n");
+        assert_eq!(line("a b", &[("k", &"x=1")]), "ts=T level=info msg=\"a b\" k=\"x=1\"\n");
+    }
+
+    #[test]
+    fn a_field_without_a_value_is_left_out() {
+        assert_eq!(line("up", &[("a", &1), ("b", &""), ("c", &2)]), "ts=T level=info msg=up a=1 c=2\n");
     }
 
     #[test]
