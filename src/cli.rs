@@ -15,10 +15,23 @@ use crate::limits::HEALTHCHECK_MS_MAX;
 use crate::log::{Level, Log, Output};
 use crate::storage::schema::has_sqlite_magic;
 use crate::storage::{self, StorageError, export, worldfile};
+use crate::text::nearest;
 use crate::world::{Kind, World};
 
-/// Why a command failed: what to print, and the exit code.
-struct Exit(u8, String);
+/// Why a command failed.
+struct Exit {
+    code: u8,
+    /// What is wrong, one thing each.
+    problems: Vec<String>,
+    /// What to do about it; may be empty.
+    advice: &'static str,
+}
+
+impl Exit {
+    fn new(code: u8, problem: String) -> Exit {
+        Exit { code, problems: vec![problem], advice: "" }
+    }
+}
 
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
@@ -27,64 +40,88 @@ const LISTEN: u8 = 4;
 
 impl From<StorageError> for Exit {
     fn from(error: StorageError) -> Exit {
-        Exit(STORAGE, error.to_string())
+        Exit::new(STORAGE, error.to_string())
     }
 }
 
 impl From<StartError> for Exit {
     fn from(error: StartError) -> Exit {
-        let code = match error {
-            StartError::System(..) => FAILED,
-            StartError::WorldFile(..) => USAGE,
-            StartError::Storage(_) => STORAGE,
-            StartError::Listen(..) => LISTEN,
+        let (code, advice) = match &error {
+            StartError::System(..) => (FAILED, ""),
+            StartError::WorldFile(..) => (USAGE, ""),
+            StartError::Storage(error) => (STORAGE, error.advice()),
+            StartError::Listen(..) => (
+                LISTEN,
+                "AQEVIA_OBSERVABILITY_ADDR sets where HTTP listens: choose an address of this machine and a port that \
+                 nobody else has, such as 127.0.0.1:7879, or port 0 for any that is free.",
+            ),
         };
-        Exit(code, error.to_string())
+        let text = error.to_string();
+        let problems = match error {
+            StartError::WorldFile(..) => text.lines().map(str::to_owned).collect(),
+            _ => vec![text],
+        };
+        Exit { code, problems, advice }
     }
 }
+
+/// How each command is called, and what it does.
+const COMMANDS: [(&str, &str); 7] = [
+    ("", "run the World"),
+    ("healthcheck", "ask the running engine's /health; exit 0 if it answers ok"),
+    ("backup PATH", "copy the live database to PATH, which must not exist"),
+    ("check PATH", "examine a database, a backup or a world file"),
+    ("export", "print the stored world as a world file"),
+    ("--version", "print the version"),
+    ("--help", "print this"),
+];
 
 /// Does what the arguments (without the program's name) say; returns the exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let words: Vec<&str> = arguments.iter().map(|argument| argument.to_str().unwrap_or_default()).collect();
     let done = match words.as_slice() {
-        [] => run(),
+        [] => return run(),
         ["healthcheck"] => healthcheck(),
         ["backup", _] => backup(&arguments[1]),
         ["check", _] => check(&arguments[1]),
         ["export"] => read_config().0.and_then(|config| print(&export::export(&open(&config.sqlite_path)?))),
         ["--version" | "-V"] => print(&format!("aqevia-engine {}\n", env!("CARGO_PKG_VERSION"))),
         ["--help" | "-h" | "help"] => print(&help()),
-        _ => Err(Exit(USAGE, format!("cannot make sense of {:?}\nTry: aqevia-engine --help", words.join(" ")))),
+        [first, ..] => Err(misused(first)),
     };
-    match done {
-        Ok(()) => 0,
-        Err(Exit(code, message)) => {
-            // With standard error closed or full there is nobody left to tell but by the exit code.
-            let mut stderr = Output::stderr();
-            message.lines().for_each(|line| _ = stderr.write(&format!("aqevia-engine: {line}\n")));
-            code
+    let Err(exit) = done else { return 0 };
+    // With standard error closed or full there is nobody left to tell but by the exit code.
+    let mut stderr = Output::stderr();
+    let lines = exit.problems.iter().flat_map(|problem| problem.lines()).chain(exit.advice.lines());
+    lines.for_each(|line| _ = stderr.write(&format!("aqevia-engine: {line}\n")));
+    exit.code
+}
+
+/// What is wrong with arguments of which this is the first and that are no command as they stand.
+fn misused(first: &str) -> Exit {
+    let names = || COMMANDS.iter().map(|(usage, _)| usage.split(' ').next().unwrap_or_default());
+    let problem = match COMMANDS.iter().zip(names()).find(|(_, name)| *name == first) {
+        Some(((usage, _), name)) if usage.len() > name.len() => {
+            format!("{first} takes one PATH: aqevia-engine {usage}")
         }
-    }
+        Some(_) if !first.is_empty() => format!("{first} takes nothing more"),
+        _ => match nearest(first, names().filter(|name| !name.is_empty())) {
+            Some(name) => format!("there is no command {first:?}; perhaps {name} is meant"),
+            None => format!("there is no command {first:?}"),
+        },
+    };
+    Exit { code: USAGE, problems: vec![problem], advice: "Try: aqevia-engine --help" }
 }
 
 fn help() -> String {
-    let mut text = "\
-Aqevia Engine hosts one World: ticks it, keeps it in SQLite, shows its state over HTTP.
-
-  aqevia-engine               run the World
-  aqevia-engine healthcheck   ask the running engine's /health; exit 0 if it answers ok
-  aqevia-engine backup PATH   copy the live database to PATH, which must not exist
-  aqevia-engine check PATH    examine a database, a backup or a world file
-  aqevia-engine export        print the stored world as a world file
-  aqevia-engine --version     print the version
-  aqevia-engine --help        print this
-
-Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 storage, 4 cannot listen.
-
-Environment (an empty value counts as unset):
-"
-    .to_owned();
+    let mut text =
+        "Aqevia Engine hosts one World: ticks it, keeps it in SQLite, shows its state over HTTP.\n\n".to_owned();
+    for (usage, meaning) in COMMANDS {
+        text += &format!("  aqevia-engine {usage:13} {meaning}\n");
+    }
+    text += "\nExit codes: 0 done, 1 failed, 2 usage or configuration, 3 storage, 4 cannot listen.\n\n";
+    text += "Environment (an empty value counts as unset):\n";
     for (name, default, meaning) in VARIABLES {
         let default = if default.is_empty() { String::new() } else { format!(" [{default}]") };
         text += &format!("  {name:26} {meaning}{default}\n");
@@ -92,20 +129,30 @@ Environment (an empty value counts as unset):
     text
 }
 
-fn run() -> Result<(), Exit> {
+/// Runs the World. All that it has to say, to its last word, is log.
+fn run() -> u8 {
     let mut log = Log::new(Level::Info);
     let (config, unknown) = read_config();
     if let Ok(config) = &config {
         log.set_level(config.log_level);
     }
     for unknown in unknown {
-        let nearest = unknown.nearest.unwrap_or("none");
+        let nearest = unknown.nearest.unwrap_or_default();
         log.warn("an unknown variable is ignored", &[("variable", &unknown.variable), ("nearest", &nearest)]);
     }
     end_on_panic();
-    match Engine::start(config?, log)?.run() {
-        End::Saved => Ok(()),
-        End::Unsaved => Err(Exit(FAILED, "the last changes could not be saved; the log says why".to_owned())),
+    match config.and_then(|config| Ok(Engine::start(config, log)?)) {
+        Ok(engine) => match engine.run() {
+            End::Saved => 0,
+            End::Unsaved => FAILED,
+        },
+        Err(exit) => {
+            let mut log = Log::new(Level::Error);
+            for problem in &exit.problems {
+                log.error("cannot start", &[("error", problem), ("advice", &exit.advice), ("exit_code", &exit.code)]);
+            }
+            exit.code
+        }
     }
 }
 
@@ -125,8 +172,8 @@ fn end_on_panic() {
 fn read_config() -> (Result<Config, Exit>, Vec<Unknown>) {
     let (config, unknown) = Config::read(std::env::vars_os());
     let config = config.map_err(|mistakes| {
-        let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
-        Exit(USAGE, lines.join("\n"))
+        let problems = mistakes.iter().map(ToString::to_string).collect();
+        Exit { code: USAGE, problems, advice: "" }
     });
     (config, unknown)
 }
@@ -139,7 +186,7 @@ fn backup(to: &OsStr) -> Result<(), Exit> {
 
 fn check(path: &OsStr) -> Result<(), Exit> {
     let path = &std::path::absolute(path).unwrap_or_else(|_| path.into());
-    let cannot_read = |error| Exit(STORAGE, format!("cannot read {path:?}: {error}"));
+    let cannot_read = |error| Exit::new(STORAGE, format!("cannot read {path:?}: {error}"));
     let (kind, world) = if has_sqlite_magic(path).map_err(cannot_read)? {
         ("database", storage::examine(path)?.world)
     } else {
@@ -169,7 +216,7 @@ fn open(path: &Path) -> Result<World, StorageError> {
 /// Whatever goes wrong is one failure: a health check has no other answer than yes or no.
 fn healthcheck() -> Result<(), Exit> {
     let address = config::observability_addr(std::env::vars_os());
-    let mut address = address.map_err(|mistake| Exit(FAILED, mistake.to_string()))?;
+    let mut address = address.map_err(|mistake| Exit::new(FAILED, mistake.to_string()))?;
     match address.ip() {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => address.set_ip(Ipv4Addr::LOCALHOST.into()),
         IpAddr::V6(Ipv6Addr::UNSPECIFIED) => address.set_ip(Ipv6Addr::LOCALHOST.into()),
@@ -178,12 +225,12 @@ fn healthcheck() -> Result<(), Exit> {
     match ask_health(address) {
         Ok(answer) if answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\n{\"status\":\"ok\"}") => Ok(()),
         Ok(answer) => {
-            Err(Exit(FAILED, format!("{address}/health answered {:?}", answer.lines().next().unwrap_or_default())))
+            Err(Exit::new(FAILED, format!("{address}/health answered {:?}", answer.lines().next().unwrap_or_default())))
         }
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            Err(Exit(FAILED, format!("{address}/health does not answer in time")))
+            Err(Exit::new(FAILED, format!("{address}/health does not answer in time")))
         }
-        Err(error) => Err(Exit(FAILED, format!("{address}/health does not answer: {error}"))),
+        Err(error) => Err(Exit::new(FAILED, format!("{address}/health does not answer: {error}"))),
     }
 }
 
@@ -211,5 +258,5 @@ fn ask_health(address: SocketAddr) -> io::Result<String> {
 fn print(text: &str) -> Result<(), Exit> {
     let mut output = io::stdout().lock();
     let written = output.write_all(text.as_bytes()).and_then(|()| output.flush());
-    written.map_err(|error| Exit(FAILED, format!("cannot write to standard output: {error}")))
+    written.map_err(|error| Exit::new(FAILED, format!("cannot write to standard output: {error}")))
 }

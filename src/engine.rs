@@ -79,7 +79,7 @@ impl fmt::Display for StartError {
                 let separator = format!("\n{}: ", path.display());
                 write!(f, "{}: {}", path.display(), problems.join(&separator))
             }
-            StartError::Storage(error) => write!(f, "{error}\n{}", error.advice()),
+            StartError::Storage(error) => error.fmt(f),
             StartError::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
         }
     }

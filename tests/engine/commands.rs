@@ -14,15 +14,26 @@ fn version_is_that_of_the_version_file_and_help_names_every_variable() {
     for (name, ..) in aqevia_engine::config::VARIABLES {
         assert!(help.contains(name), "{name}");
     }
+    for usage in ["aqevia-engine      ", "healthcheck", "backup PATH", "check PATH", "export", "--version", "--help"] {
+        assert!(help.contains(usage), "{usage}");
+    }
 }
 
 #[test]
 fn what_is_no_command_is_a_usage_error() {
     let folder = Folder::new();
-    for arguments in [&["run"][..], &["backup"], &["check"], &["check", "a", "b"], &["--version", "x"], &[""]] {
-        let (code, stdout, stderr) = output(&mut command(&folder, arguments));
-        assert_eq!((code, stdout.as_str()), (2, ""), "{arguments:?}");
-        assert!(stderr.contains("--help"), "{stderr}");
+    for (arguments, problem) in [
+        (&["run"][..], "there is no command \"run\""),
+        (&["chekc", "world.json5"], "there is no command \"chekc\"; perhaps check is meant"),
+        (&["backup"], "backup takes one PATH: aqevia-engine backup PATH"),
+        (&["check"], "check takes one PATH: aqevia-engine check PATH"),
+        (&["check", "a", "b"], "check takes one PATH: aqevia-engine check PATH"),
+        (&["--version", "x"], "--version takes nothing more"),
+        (&["healthcheck", "x"], "healthcheck takes nothing more"),
+        (&[""], "there is no command \"\""),
+    ] {
+        let said = format!("aqevia-engine: {problem}\naqevia-engine: Try: aqevia-engine --help\n");
+        assert_eq!(output(&mut command(&folder, arguments)), (2, String::new(), said), "{arguments:?}");
     }
 }
 

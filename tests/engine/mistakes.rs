@@ -5,13 +5,7 @@ use std::net::TcpListener;
 
 use rusqlite::Connection;
 
-use crate::support::{Engine, Folder, SMALL_WORLD, command, output, sanitizer_options, skip};
-
-/// Runs an engine that must not start: its exit code and what it says.
-fn refusal(folder: &Folder, variables: &[(&str, &str)]) -> (i32, String) {
-    let (code, _, stderr) = output(command(folder, &[]).envs(variables.iter().copied()));
-    (code, stderr)
-}
+use crate::support::{Engine, Folder, SMALL_WORLD, command, output, refusal, refused, sanitizer_options, skip};
 
 #[test]
 fn bad_variables_are_all_named_at_once() {
@@ -41,6 +35,9 @@ fn empty_variables_count_as_unset_and_unknown_ones_get_a_warning() {
         "level=warn msg=\"an unknown variable is ignored\" variable=AQEVIA_LOG_LEVLE nearest=AQEVIA_LOG_LEVEL";
     assert!(engine.log().contains(expected), "{}", engine.log());
     engine.stop();
+    // What resembles nothing has nothing to name.
+    let log = Engine::start_with(&folder, &[("AQEVIA_QUITE_ANOTHER_THING", "1"), ("AQEVIA_LOG_LEVEL", "Info")]).stop();
+    assert!(log.contains("msg=\"an unknown variable is ignored\" variable=AQEVIA_QUITE_ANOTHER_THING\n"), "{log}");
 }
 
 #[test]
@@ -264,11 +261,12 @@ fn a_database_that_may_only_be_read_is_refused_at_once() {
     let all = std::os::unix::fs::PermissionsExt::from_mode;
     fs::set_permissions(folder.join(""), all(0o777)).unwrap();
     fs::set_permissions(folder.join("storage.sqlite.lock"), all(0o666)).unwrap();
-    let (code, _, stderr) = output(&mut nobody);
+    let (code, stdout, stderr) = output(&mut nobody);
     if stderr.contains("setpriv:") || code == 127 || code == 126 {
         skip(&format!("this user cannot become another, or that one cannot run the engine: {stderr}"));
         return;
     }
+    let stderr = refused(&stdout);
     assert!(code == 3 && stderr.contains("may not be written by the user"), "{code}: {stderr}");
 }
 
@@ -333,6 +331,32 @@ fn a_port_in_use_is_an_error_of_its_own() {
     let (code, stderr) = refusal(&folder, &[("AQEVIA_OBSERVABILITY_ADDR", &address)]);
     assert_eq!(code, 4);
     assert!(stderr.contains(&format!("cannot listen on {address}: Address already in use")), "{stderr}");
+    assert!(stderr.contains("AQEVIA_OBSERVABILITY_ADDR"), "{stderr}");
+}
+
+#[test]
+fn all_that_a_refused_start_says_is_log_and_on_standard_output() {
+    let folder = Folder::new();
+    let world = folder.write("world.json5", "{");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    for (code, lines, variable, value) in [
+        (2, 1, "PERSIST_BATCH_CAPACITY", "many\n"),
+        (2, 1, "AQEVIA_WORLD_PATH", world.to_str().unwrap()),
+        (3, 1, "AQEVIA_SQLITE_PATH", "/proc/storage.sqlite"),
+        (4, 1, "AQEVIA_OBSERVABILITY_ADDR", &taken.local_addr().unwrap().to_string()),
+    ] {
+        let (exit, stdout, stderr) =
+            output(command(&folder, &[]).env(variable, value).env("AQEVIA_LOG_LEVEL", "error"));
+        assert_eq!((exit, stderr.as_str()), (code, ""), "{stdout}");
+        assert_eq!(stdout.lines().count(), lines, "{stdout}");
+        for line in stdout.lines() {
+            let (time, rest) = line.strip_prefix("ts=").unwrap().split_once(' ').unwrap();
+            assert_eq!(time.len(), "2026-11-23T08:00:00.000Z".len());
+            assert!(rest.starts_with("level=error msg=\"cannot start\" error=\""), "{line}");
+            assert!(rest.ends_with(&format!(" exit_code={code}")), "{line}");
+            assert!(!line.contains("=\"\"") && !line.contains("=none"), "{line}");
+        }
+    }
 }
 
 #[test]
@@ -348,6 +372,7 @@ fn the_database_wins_over_a_changed_world_file_and_another_worlds_file_is_refuse
     folder.write("world.json5", SMALL_WORLD.replace("Gravel.", "Mud."));
     let engine = Engine::start_with(&folder, &variables);
     assert!(engine.log().contains("level=warn msg=\"the world file has changed"), "{}", engine.log());
+    assert!(!engine.log().contains("mistake="), "there is none: {}", engine.log());
     engine.stop();
     assert_eq!(crate::support::query(&folder.database(), "SELECT description FROM entity WHERE id = 1"), "Gravel.");
 

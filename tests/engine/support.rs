@@ -92,6 +92,31 @@ pub fn output(command: &mut Command) -> (i32, String, String) {
     (status.code().unwrap_or(-1), text(stdout), text(stderr))
 }
 
+/// Runs an engine that must not start: its exit code and what it says.
+pub fn refusal(folder: &Folder, variables: &[(&str, &str)]) -> (i32, String) {
+    let (code, stdout, stderr) = output(command(folder, &[]).envs(variables.iter().copied()));
+    assert_eq!(stderr, "", "this belongs into the log");
+    (code, refused(&stdout))
+}
+
+/// What the log of an engine that did not start gives as errors and advice, a line each, without the escapes of logfmt.
+pub fn refused(log: &str) -> String {
+    let value = |line: &str, name: &str| {
+        let quoted = line.split(&format!(" {name}=\"")).nth(1)?;
+        let mut text = String::new();
+        let mut characters = quoted.chars();
+        loop {
+            match characters.next()? {
+                '"' => return Some(text + "\n"),
+                '\\' => text.push(characters.next()?),
+                plain => text.push(plain),
+            }
+        }
+    };
+    let lines = log.lines().filter(|line| line.contains(" level=error msg=\"cannot start\" "));
+    lines.flat_map(|line| ["error", "advice"].map(|name| value(line, name))).flatten().collect()
+}
+
 /// A running engine. It is killed when it goes out of scope.
 pub struct Engine {
     pub child: Child,
