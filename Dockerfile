@@ -1,5 +1,6 @@
 # Two images. The default, `docker build -t aqevia-engine:dev .`, is for development: toolchain, sources and binary
-# together. `docker build --target runtime -t aqevia-engine:runtime .` holds the binary, VERSION and the user alone.
+# together. `docker build --target runtime -t aqevia-engine:runtime .` holds the binary, VERSION and the user alone. Both
+# run as 999:999, the owner of every volume so far; as numbers, so that it can be seen from outside that this is not root.
 
 # The same as in the file VERSION, which a label cannot read; if they differ, the build stops and says so.
 ARG VERSION=0.1.0
@@ -13,6 +14,7 @@ RUN { cargo fmt --version && cargo clippy --version; } || rustup component add r
 # Cargo writes its downloads to CARGO_HOME, so that directory must be open to the user that builds.
 RUN groupadd -r aqevia \
  && useradd --no-log-init -r -g aqevia aqevia \
+ && [ "$(id -u aqevia):$(id -g aqevia)" = 999:999 ] \
  && mkdir /app /data \
  && chown aqevia:aqevia /app /data \
  && chmod a+w "$CARGO_HOME"
@@ -49,6 +51,7 @@ RUN install -m 755 /app/target/release/aqevia-engine /usr/local/bin/aqevia-engin
 FROM debian:trixie-slim AS runtime
 RUN groupadd -r aqevia \
  && useradd --no-log-init -r -g aqevia aqevia \
+ && [ "$(id -u aqevia):$(id -g aqevia)" = 999:999 ] \
  && mkdir /data \
  && chown aqevia:aqevia /data
 WORKDIR /app
@@ -66,7 +69,7 @@ VOLUME /data
 EXPOSE 7878
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["aqevia-engine", "healthcheck"]
-USER aqevia
+USER 999:999
 ENTRYPOINT ["aqevia-engine"]
 
 
@@ -87,5 +90,5 @@ VOLUME /data
 EXPOSE 7878
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["aqevia-engine", "healthcheck"]
-USER aqevia
+USER 999:999
 ENTRYPOINT ["aqevia-engine"]

@@ -1,21 +1,14 @@
-# What there is to do; `make` alone lists it. A second World: COMPOSE_PROJECT_NAME and the ENGINE_* of compose.yaml.
+# What there is to do; `make` alone lists it.
 SHELL := bash
-COMPOSE := docker compose
-ENGINE := aqevia-engine
-BACKUPS := backups
-# What the recipes below run in the engine's container, and in one beside it that has the same image and volume.
-IN := $(COMPOSE) exec -T $(ENGINE)
-BESIDE := $(COMPOSE) run --rm -T --no-deps --entrypoint sh $(ENGINE) -euc
-VOLUME = $(shell $(COMPOSE) config | sed -n '/^volumes:/,$$s/^    name: //p')
+# What is done to a World in a container is written in `.ops/world`, which reads these. A World beside the first has a
+# name, in every command: make up WORLD=second ENGINE_PORT=7879, make backup WORLD=second, ...
+export WORLD FROM BACKUPS YES ENGINE_PORT
 # Fuzzing and sanitizers need a nightly cargo; where there is none, a stable one that takes nightly's flags.
 NIGHTLY = $(shell if rustup toolchain list 2>/dev/null | grep -q ^nightly; \
 	then echo cargo +nightly; else echo env RUSTC_BOOTSTRAP=1 cargo; fi)
 FUZZ_SECONDS ?= 600
 SOAK_SECONDS ?= 600
 KILL_ROUNDS ?= 1000
-ASK = [ "$(YES)" = 1 ] || { read -rp 'Type yes: ' answer && [ "$$answer" = yes ]; } || \
-	{ echo 'Nothing was changed.' >&2; exit 1; }
-
 .DEFAULT_GOAL := help
 .PHONY: help run test soak fuzz sanitize bench docker up down logs smoke backup restore reset audit
 
@@ -47,52 +40,26 @@ bench: ## measure against yardsticks, for ten minutes; some of it: make bench ON
 docker: ## build the image aqevia-engine:dev
 	docker build -t aqevia-engine:dev .
 
-up: ## build and start the World in a container, and wait until it is healthy
-	$(COMPOSE) up --build --detach --wait
-	@echo "The World is at http://$$($(COMPOSE) port $(ENGINE) 7878 | sed s/0.0.0.0/localhost/)/"
+up: ## build and start the World in a container, until it answers; a second one: WORLD=second ENGINE_PORT=7879
+	@.ops/world up
 
 down: ## stop the World and remove its container; its volume stays
-	$(COMPOSE) down
+	@.ops/world down
 
 logs: ## follow the World's log; Ctrl-C ends the following, not the World
-	$(COMPOSE) logs --follow --tail 100
+	@.ops/world logs
 
 smoke: ## try images and operations in containers of its own; they are gone afterwards
 	tests/docker/smoke.sh
 
 backup: ## copy the World into backups/ while it runs, and check the copy
-	@set -euo pipefail; \
-	container=$$($(COMPOSE) ps --quiet $(ENGINE)); \
-	[ -n "$$container" ] || { echo 'No World runs here: make up' >&2; exit 1; }; \
-	image=$$(docker inspect --format '{{.Image}}' "$$container"); \
-	mkdir -p "$(BACKUPS)"; \
-	file="$(BACKUPS)/aqevia-$$(date -u +%Y-%m-%dT%H%M%SZ).sqlite"; \
-	partial=$$(mktemp "$(BACKUPS)/.partial-XXXXXX"); inside=/data/backup-$${partial##*-}.sqlite; \
-	trap 'rm -f "$$partial"; $(IN) rm -f "$$inside" </dev/null' EXIT; \
-	$(IN) aqevia-engine backup "$$inside" </dev/null; \
-	$(IN) cat "$$inside" </dev/null >"$$partial"; \
-	docker run --rm --interactive --network none --entrypoint sh "$$image" \
-	  -euc 'cat >/tmp/copy.sqlite; aqevia-engine check /tmp/copy.sqlite' <"$$partial"; \
-	[ ! -e "$$file" ] || { echo "$$file exists" >&2; exit 1; }; \
-	chmod 644 "$$partial"; mv "$$partial" "$$file"; \
-	echo "$$file"
+	@.ops/world backup
 
 restore: ## put a backup in the World's place: make restore FROM=backups/...; asks first, YES=1 does not
-	@set -euo pipefail; \
-	[ -f "$(FROM)" ] || { echo 'Say which: make restore FROM=backups/...' >&2; exit 2; }; \
-	echo "This puts $(FROM) in the place of the World in the volume $(VOLUME)."; $(ASK); \
-	$(BESIDE) 'cat >/data/restore.partial; aqevia-engine check /data/restore.partial | grep ^database || \
-	  { rm /data/restore.partial; echo "This is no backup: nothing was changed." >&2; exit 1; }' <"$(FROM)"; \
-	$(COMPOSE) stop; \
-	$(BESIDE) 'cd /data; rm -f storage.sqlite-wal storage.sqlite-shm; mv restore.partial storage.sqlite; sync' \
-	  </dev/null; \
-	$(COMPOSE) up --detach --wait
+	@.ops/world restore
 
 reset: ## forget the World and found a new one; asks first, YES=1 does not
-	@echo "This destroys the World in the volume $(VOLUME)."; $(ASK)
-	$(COMPOSE) down
-	docker volume rm --force $(VOLUME)
-	$(COMPOSE) up --build --detach --wait
+	@.ops/world reset
 
 audit: ## what an auditor asks for first: dependencies, lines, unsafe, limits
 	@echo '== Direct dependencies'; cargo tree --locked --depth 1
