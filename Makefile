@@ -3,6 +3,8 @@ SHELL := bash
 # What is done to a World in a container is written in `.ops/world`, which reads these. A World beside the first has a
 # name, in every command: make up WORLD=second ENGINE_PORT=7879, make backup WORLD=second, ...
 export WORLD FROM BACKUPS YES ENGINE_PORT
+# Those of `tests/mutants.sh`.
+export COUNT SEED ONLY BASE
 # Fuzzing and sanitizers need a nightly cargo; where there is none, a stable one that takes nightly's flags.
 NIGHTLY = $(shell if rustup toolchain list 2>/dev/null | grep -q ^nightly; \
 	then echo cargo +nightly; else echo env RUSTC_BOOTSTRAP=1 cargo; fi)
@@ -10,7 +12,7 @@ FUZZ_SECONDS ?= 600
 SOAK_SECONDS ?= 600
 KILL_ROUNDS ?= 1000
 .DEFAULT_GOAL := help
-.PHONY: help run test soak fuzz sanitize bench docker up down logs smoke backup restore reset audit
+.PHONY: help run test soak fuzz sanitize mutants bench docker up down logs smoke backup restore reset audit
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +35,9 @@ fuzz: ## try invented requests, world files and databases, each for FUZZ_SECONDS
 
 sanitize: ## all tests under AddressSanitizer, and the engine itself under valgrind
 	CARGO='$(NIGHTLY)' tests/sanitize.sh
+
+mutants: ## change src in COUNT=20 random places (by SEED), or where it differs from BASE, and see what no test notices
+	tests/mutants.sh
 
 bench: ## measure against yardsticks, for ten minutes; some of it: make bench ONLY="flush tick"
 	@cargo bench --locked --bench bench -- $(ONLY)
