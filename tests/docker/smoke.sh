@@ -13,7 +13,7 @@ output=$work/output
 passed=0 doing='preparing' where='' said=''
 export COMPOSE_PROJECT_NAME=$run ENGINE_IMAGE_TAG=$run ENGINE_VOLUME=$run ENGINE_PORT=127.0.0.1:0
 export COMPOSE_DISABLE_ENV_FILE=1
-unset COMPOSE_FILE COMPOSE_PROFILES ENGINE_MEMORY AQEVIA_LOG_LEVEL
+unset COMPOSE_FILE COMPOSE_PROFILES ENGINE_MEMORY AQEVIA_LOG_LEVEL WORLD FROM BACKUPS YES
 dev=aqevia-engine:$run runtime=aqevia-engine:$run-runtime changed=aqevia-engine:$run-changed
 
 # --- helpers
@@ -76,6 +76,12 @@ declared() {
     {{index . "org.opencontainers.image.description"}}
     {{index . "org.opencontainers.image.version"}}{{end}}' "$1"
 }
+# What an image is built from and a World is handled with.
+copy_tree() {
+  mkdir "$1"
+  cp -a .cargo .clippy.toml .dockerignore .ops .rustfmt.toml Cargo.lock Cargo.toml Dockerfile Makefile README.md VERSION \
+    compose.yaml src tests "$1"
+}
 megabytes() { echo "$(($(docker image inspect --format '{{.Size}}' "$1") / 1000000)) MB"; }
 
 # --- the end, whatever it is
@@ -91,6 +97,7 @@ leftovers() {
 remove() {
   docker ps --all --quiet --filter "label=$run" | xargs -r docker rm --force --volumes
   second docker compose down --volumes --timeout 1
+  docker compose --project-name "aqevia-$run" down --volumes --timeout 1
   docker compose down --volumes --timeout 1
   docker volume ls --quiet --filter "name=$run" | xargs -r docker volume rm --force
   docker images --format '{{.Repository}}:{{.Tag}}' "aqevia-engine:$run*" | xargs -r docker rmi --force
@@ -139,7 +146,7 @@ echo "    size of the development image $(megabytes "$dev"), of the runtime imag
 
 checking 'both images declare user, entrypoint, volume, port, stop signal, health check and labels, and the same'
 said=$(declared "$dev")
-contains 'aqevia ["aqevia-engine"] null /app' "$said"
+contains '999:999 ["aqevia-engine"] null /app' "$said"
 contains '{"/data":{}} {"7878/tcp":{}} SIGTERM' "$said"
 contains '["CMD","aqevia-engine","healthcheck"]' "$said"
 contains "    $(cat VERSION)" "$said"
@@ -166,9 +173,7 @@ exits 127 container --entrypoint sh "$runtime" -c cargo
 ok
 
 checking 'a change in src rebuilds the engine, but not SQLite'
-mkdir "$work/tree"
-cp -r .cargo .clippy.toml .dockerignore .rustfmt.toml Cargo.lock Cargo.toml Dockerfile Makefile README.md VERSION \
-  compose.yaml src tests "$work/tree"
+copy_tree "$work/tree"
 printf '//! Changed.\n\nfn main() {\n    println!("changed");\n}\n' >"$work/tree/src/main.rs"
 exits 0 docker build --progress plain --tag "$changed" "$work/tree"
 [[ $said != *'Compiling libsqlite3-sys'* ]] || complain 'SQLite was compiled again'
@@ -197,7 +202,7 @@ equal 405 "$(code /health --request POST --header 'Content-Length: 0')"
 ok
 
 checking 'the engine runs as aqevia, not as root, and without capabilities'
-equal aqevia "$(inside stat --format %U /proc/1)"
+equal 999 "$(inside stat --format %u /proc/1)"
 equal aqevia "$(inside id --user --name)"
 [ "$(inside id --user)" != 0 ]
 equal 0000000000000000 "$(inside sed -n 's/^CapEff:\t//p' /proc/1/status)"
@@ -229,6 +234,7 @@ ok
 
 checking 'the data belongs to aqevia and can be listed from inside and through the volume'
 equal aqevia:aqevia "$(inside sh -c 'stat --format %U:%G /data /data/* | sort -u')"
+equal 999:999 "$(inside sh -c 'stat --format %u:%g /data /data/* | sort -u')"
 contains storage.sqlite "$(inside ls -la /data)"
 contains storage.sqlite "$(docker run --rm -v "$ENGINE_VOLUME":/data alpine ls /data)"
 ok
@@ -280,6 +286,21 @@ within 30 ready
 equal "$(last_tick_of stopped)" "$(began_at)"
 ok
 
+checking 'make up returns when the World answers, not when Docker looks next; and tells what the engine says if it does not'
+quietly docker compose down
+asked_ms=$(date +%s%3N)
+exits 0 make up
+at_most 8000 "$(($(date +%s%3N) - asked_ms))"
+contains "The World in the volume $ENGINE_VOLUME is at $(url)/" "$said"
+ready
+equal starting "$(docker inspect --format '{{.State.Health.Status}}' "$(id)")"
+exits 2 make up AQEVIA_LOG_LEVEL=loud
+contains 'level=error msg="cannot start" error="AQEVIA_LOG_LEVEL=\"loud\": accepted is' "$said"
+equal 1 "$(grep -c 'msg="cannot start"' <<<"$said")"
+exits 0 make up
+ready
+ok
+
 # --- backup and restore
 
 # examined DATABASE-FOLDER-OR-VOLUME FILE: one line about the World in it, with its tick and digest.
@@ -324,11 +345,78 @@ equal '' "$(inside sh -c 'ls /data | grep -v ^storage.sqlite || true')"
 ok
 
 checking 'make restore puts it in the place of another World, and refuses what is no backup'
-exits 2 second make restore YES=1 FROM=src/builtin.json5
-contains 'nothing was changed' "$said"
-quietly second make restore YES=1 FROM="$work/made/$made"
+head -c 5000 "$work/made/$made" >"$work/half.sqlite"
+tar czf "$work/volume.tgz" -C "$work/made" "$made"
+while IFS=: read -r file words; do
+  exits 2 second make restore YES=1 FROM="$file"
+  contains "$words" "$said"
+done <<END
+$work/nothing.sqlite:There is no file
+$work:not a file that can be read
+src/builtin.json5:it is no SQLite database
+$work/volume.tgz:is compressed, as a tar of the volume is
+$work/half.sqlite:Nothing was changed
+END
+replaced=$(second tick)
+exits 2 second make restore FROM="$work/made/$made" <<<no
+contains "$(began_with "$backup")" "$said"
+contains 'Nothing was changed' "$said"
+second past "$replaced"
+exits 0 second make restore YES=1 FROM="$work/made/$made"
 equal "$(began_with "$backup")" "$(second began_at)"
+kept=$(sed -n 's|.* is now /data/\(replaced-[0-9]*-.*sqlite\)\.$|\1|p' <<<"$said")
+at_least "$replaced" "$(began_with "$(examined "$run-second" "$kept")")"
+equal '' "$(second inside sh -c 'ls /data | grep -v -e ^storage.sqlite$ -e ^storage.sqlite-wal -e -shm -e lock$ -e ^replaced- || true')"
+ok
+
+checking 'what make does to a World it does to the one that is meant, or not at all'
+before=$(tick)
+for command in "restore FROM=$work/made/$made" reset up; do
+  # shellcheck disable=SC2086 # the words of a command
+  exits 2 env COMPOSE_PROJECT_NAME="$run-third" make YES=1 $command
+  contains "The volume $ENGINE_VOLUME is in use by $run-aqevia-engine-1. Nothing was changed." "$said"
+done
+for command in backup "restore FROM=$work/made/$made" reset; do
+  # shellcheck disable=SC2086
+  exits 2 make YES=1 ENGINE_VOLUME="$run-other" $command
+  contains "container has the volume $run, and ENGINE_VOLUME says $run-other. Nothing was changed." "$said"
+done
+past "$before"
+# An engine beside it, of no project, counts too.
+quietly container --detach --name "$run-guest" --volume "$run-second:/data" --entrypoint sleep "$dev" 60
+exits 2 second make YES=1 reset
+contains "in use by $run-guest" "$said"
+quietly docker rm --force "$run-guest"
+ok
+
+checking 'another name of the volume gives a running World that volume'
+volume_of() { second docker inspect --format '{{range .Mounts}}{{.Name}}{{end}}' "$(second id)"; }
+equal "$run-second" "$(volume_of)"
+quietly env COMPOSE_PROJECT_NAME="$run-second" ENGINE_VOLUME="$run-other" docker compose up --detach
+equal "$run-other" "$(volume_of)"
 quietly second docker compose down
+ok
+
+checking 'a World beside the first has a name, and everything of its own that was said once'
+copy_tree "$work/named"
+named() { env -u ENGINE_PORT make --no-print-directory -C "$work/named" WORLD="$run" "$@"; }
+exits 2 named backup
+contains "There is no World $run here" "$said"
+exits 2 named up
+contains 'Say once where it is to be published' "$said"
+exits 0 named up ENGINE_PORT=127.0.0.1:0
+contains "The World in the volume aqevia-${run}_data is at http://127.0.0.1:" "$said"
+exits 0 named backup BACKUPS="$work/made"
+contains "$work/made/$run-" "$said"
+exits 2 named reset <<<no
+contains "the volume aqevia-${run}_data holds: database of " "$said"
+exits 0 named restore YES=1 FROM="$work/made/$made"
+contains "The World in the volume aqevia-${run}_data" "$said"
+equal "$(began_with "$backup")" "$(COMPOSE_PROJECT_NAME=aqevia-$run began_at)"
+exits 0 named reset YES=1
+equal 0 "$(COMPOSE_PROJECT_NAME=aqevia-$run began_at)"
+exits 0 named down
+ready
 ok
 
 checking 'a tar of the volume, made while the engine is stopped, restores into a fresh volume'
@@ -347,6 +435,30 @@ second within 30 ready
 equal "$(began_with "$backup")" "$(second began_at)"
 equal aqevia:aqevia "$(second inside sh -c 'stat --format %U:%G /data /data/* | sort -u')"
 quietly second docker compose down
+ok
+
+checking 'a volume as the image before left it is opened, and its World goes on'
+backup=$(container -i --user root --volume "$run-old:/data" --entrypoint sh "$dev" -euc '
+  cat >/data/storage.sqlite; chown -R 999:999 /data; chmod 644 /data/storage.sqlite
+  aqevia-engine check /data/storage.sqlite' <tests/databases/0.1.0.sqlite | grep '^database of ')
+old_id=$(docker run --detach --label "$run" --name "$run-old" --volume "$run-old:/data" "$runtime")
+within 30 docker exec "$old_id" aqevia-engine healthcheck
+contains " tick=$(began_with "$backup") " "$(docker logs "$old_id")"
+quietly docker stop "$old_id"
+equal 0 "$(docker inspect --format '{{.State.ExitCode}}' "$old_id")"
+at_least "$(began_with "$backup")" "$(began_with "$(examined "$run-old" storage.sqlite)")"
+ok
+
+checking 'a folder of this machine serves as well, once it belongs to 999'
+mkdir "$work/folder"
+chmod 755 "$work/folder"
+exits 3 container --volume "$work/folder:/data" "$dev"
+contains 'level=error msg="cannot start"' "$said"
+quietly container --user root --volume "$work/folder:/data" --entrypoint chown "$dev" 999:999 /data
+folder_id=$(docker run --detach --label "$run" --name "$run-folder" --volume "$work/folder:/data" "$dev")
+within 30 docker exec "$folder_id" aqevia-engine healthcheck
+quietly docker rm --force "$folder_id"
+quietly container --user root --volume "$work/folder:/data" --entrypoint sh "$dev" -c 'rm -rf /data/*; chown 0:0 /data'
 ok
 
 checking 'the runtime image goes on with the same volume and gets healthy'
@@ -388,9 +500,10 @@ ok
 checking 'wrong configuration: exit code 2, and every mistake is named'
 exits 2 container -e PERSIST_FLUSH_INTERVAL_MS=9 -e PERSIST_BATCH_CAPACITY=ten \
   -e AQEVIA_SQLITE_PATH=/nowhere/it.sqlite "$dev"
-contains 'PERSIST_FLUSH_INTERVAL_MS="9": accepted is' "$said"
-contains 'PERSIST_BATCH_CAPACITY="ten": accepted is' "$said"
-contains 'AQEVIA_SQLITE_PATH="/nowhere/it.sqlite": accepted is' "$said"
+contains 'PERSIST_FLUSH_INTERVAL_MS=\"9\": accepted is' "$said"
+contains 'PERSIST_BATCH_CAPACITY=\"ten\": accepted is' "$said"
+contains 'AQEVIA_SQLITE_PATH=\"/nowhere/it.sqlite\": accepted is' "$said"
+equal 3 "$(grep -c '^ts=.* level=error msg="cannot start" ' <<<"$said")"
 exits 2 container "$dev" dance
 contains 'aqevia-engine --help' "$said"
 ok
@@ -400,11 +513,12 @@ exits 3 container --read-only --tmpfs /data:mode=755 "$dev"
 # shellcheck disable=SC2016 # meant for the shell inside
 exits 3 container --entrypoint sh "$dev" -c \
   'echo "not a database" >/data/storage.sqlite; aqevia-engine; code=$?; cat /data/storage.sqlite; exit $code'
-contains 'docker volume rm' "$said"
+contains README "$said"
 contains 'not a database' "$said"
 ok
 
 checking 'an address that is not there: exit code 4; a health check without an engine: exit code 1'
 exits 4 container -e AQEVIA_OBSERVABILITY_ADDR=192.0.2.1:7878 "$dev"
+contains 'AQEVIA_OBSERVABILITY_ADDR sets where HTTP listens' "$said"
 exits 1 container "$dev" healthcheck
 ok
