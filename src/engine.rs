@@ -335,7 +335,7 @@ impl Engine {
         self.held_up = Some((since, if wal_bytes < warn_bytes { warn_bytes } else { 2 * wal_bytes }));
         if wal_bytes >= warn_bytes {
             let seconds = self.checkpointed_at.since(since).as_secs();
-            let message = "a reader of the database keeps its write-ahead log from being emptied: end it";
+            let message = "a reader of the database keeps its write-ahead log from being emptied, and it grows";
             self.log.warn(message, &[("seconds", &seconds), ("wal_bytes", &wal_bytes)]);
         }
     }

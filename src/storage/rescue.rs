@@ -34,7 +34,7 @@ impl Rescue {
 pub fn all(database: &Path) -> Vec<Rescue> {
     let beginning = beside(database, ".rescued-");
     let entries = database.parent().and_then(|folder| fs::read_dir(folder).ok()).into_iter().flatten().flatten();
-    let named = entries.map(|entry| entry.path()).filter(|path| {
+    let named = entries.map(|entry| entry.path()).filter(|path| path.is_file()).filter(|path| {
         let tick = path.as_os_str().as_encoded_bytes().strip_prefix(beginning.as_os_str().as_encoded_bytes());
         tick.is_some_and(|tick| !tick.is_empty() && tick.iter().all(u8::is_ascii_digit))
     });
