@@ -13,8 +13,8 @@ use crate::config::{self, Config, Unknown, VARIABLES};
 use crate::engine::{End, Engine, StartError, read_world_file};
 use crate::limits::HEALTHCHECK_MS_MAX;
 use crate::log::{Level, Log, Output};
-use crate::storage::schema::has_sqlite_magic;
-use crate::storage::{self, StorageError, export, worldfile};
+use crate::storage::schema::{self, has_sqlite_magic};
+use crate::storage::{self, Loaded, StorageError, export, worldfile};
 use crate::text::nearest;
 use crate::world::{Kind, World};
 
@@ -24,12 +24,12 @@ struct Exit {
     /// What is wrong, one thing each.
     problems: Vec<String>,
     /// What to do about it; may be empty.
-    advice: &'static str,
+    advice: String,
 }
 
 impl Exit {
     fn new(code: u8, problem: String) -> Exit {
-        Exit { code, problems: vec![problem], advice: "" }
+        Exit { code, problems: vec![problem], advice: String::new() }
     }
 }
 
@@ -40,20 +40,21 @@ const LISTEN: u8 = 4;
 
 impl From<StorageError> for Exit {
     fn from(error: StorageError) -> Exit {
-        Exit::new(STORAGE, error.to_string())
+        Exit { code: STORAGE, problems: vec![error.to_string()], advice: error.advice() }
     }
 }
 
 impl From<StartError> for Exit {
     fn from(error: StartError) -> Exit {
         let (code, advice) = match &error {
-            StartError::System(..) => (FAILED, ""),
-            StartError::WorldFile(..) => (USAGE, ""),
+            StartError::System(..) => (FAILED, String::new()),
+            StartError::WorldFile(..) => (USAGE, String::new()),
             StartError::Storage(error) => (STORAGE, error.advice()),
             StartError::Listen(..) => (
                 LISTEN,
                 "AQEVIA_OBSERVABILITY_ADDR sets where HTTP listens: choose an address of this machine and a port that \
-                 nobody else has, such as 127.0.0.1:7879, or port 0 for any that is free.",
+                 nobody else has, such as 127.0.0.1:7879, or port 0 for any that is free."
+                    .to_owned(),
             ),
         };
         let text = error.to_string();
@@ -111,7 +112,7 @@ fn misused(first: &str) -> Exit {
             None => format!("there is no command {first:?}"),
         },
     };
-    Exit { code: USAGE, problems: vec![problem], advice: "Try: aqevia-engine --help" }
+    Exit { code: USAGE, problems: vec![problem], advice: "Try: aqevia-engine --help".to_owned() }
 }
 
 fn help() -> String {
@@ -173,23 +174,26 @@ fn read_config() -> (Result<Config, Exit>, Vec<Unknown>) {
     let (config, unknown) = Config::read(std::env::vars_os());
     let config = config.map_err(|mistakes| {
         let problems = mistakes.iter().map(ToString::to_string).collect();
-        Exit { code: USAGE, problems, advice: "" }
+        Exit { code: USAGE, problems, advice: String::new() }
     });
     (config, unknown)
 }
 
 fn backup(to: &OsStr) -> Result<(), Exit> {
     let from = read_config().0?.sqlite_path;
-    let tick = storage::backup::backup(&from, Path::new(to))?;
-    print(&format!("backup of tick {} written to {}\n", tick.0, Path::new(to).display()))
+    let Loaded { world, warnings, .. } = storage::backup::backup(&from, Path::new(to))?;
+    warn(&warnings);
+    print(&format!("backup of tick {} written to {}\n", world.now().0, Path::new(to).display()))
 }
 
 fn check(path: &OsStr) -> Result<(), Exit> {
     let path = &std::path::absolute(path).unwrap_or_else(|_| path.into());
-    let cannot_read = |error| Exit::new(STORAGE, format!("cannot read {path:?}: {error}"));
-    let (kind, world) = if has_sqlite_magic(path).map_err(cannot_read)? {
-        ("database", storage::examine(path)?.world)
+    let (kind, world) = if has_sqlite_magic(path)? {
+        ("database", open(path)?)
     } else {
+        if let Some(error) = schema::other_kind(path)? {
+            return Err(error.into());
+        }
         let text = read_world_file(path)?;
         let read = worldfile::read(&text, 0);
         ("world file", read.map_err(|problems| StartError::WorldFile(path.to_owned(), problems))?)
@@ -210,7 +214,15 @@ fn check(path: &OsStr) -> Result<(), Exit> {
 }
 
 fn open(path: &Path) -> Result<World, StorageError> {
-    Ok(storage::examine(path)?.world)
+    let Loaded { world, warnings, .. } = storage::examine(path)?;
+    warn(&warnings);
+    Ok(world)
+}
+
+/// Tells on standard error what was seen in a database that is no obstacle.
+fn warn(warnings: &[String]) {
+    let mut stderr = Output::stderr();
+    warnings.iter().for_each(|warning| _ = stderr.write(&format!("aqevia-engine: warning: {warning}\n")));
 }
 
 /// Whatever goes wrong is one failure: a health check has no other answer than yes or no.

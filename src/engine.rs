@@ -423,7 +423,7 @@ fn open_world(
     found: Found,
     log: &mut Log,
 ) -> Result<(World, Option<String>), StartError> {
-    let path = config.world_path.as_deref();
+    let (path, shown) = (config.world_path.as_deref(), config.sqlite_path.display());
     let is_wanted = |world: &World| match &config.world_id {
         Some(wanted) if wanted != world.id() => {
             let failure = Failure::OtherWorld { stored: world.id().to_owned(), wanted: wanted.clone() };
@@ -450,7 +450,10 @@ fn open_world(
             Ok((world, None))
         }
         Found::Ours => {
-            let Loaded { world, source } = storage.load()?;
+            let Loaded { world, source, warnings } = storage.load()?;
+            for warning in warnings {
+                log.warn("the database is not quite as it should be", &[("database", &shown), ("found", &warning)]);
+            }
             is_wanted(&world)?;
             if let Some(path) = path {
                 compare_with_file(&world, &source, path, config, log)?;

@@ -153,6 +153,30 @@ pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     check(unsafe { libc::renameat2(here, from.as_ptr(), here, to.as_ptr(), flags) }).map(drop)
 }
 
+/// The user that this process acts as.
+pub fn effective_user() -> u32 {
+    // SAFETY: geteuid(2) takes nothing and cannot fail.
+    unsafe { libc::geteuid() }
+}
+
+/// Asks whether this process may write what is at `path`, without opening it: to close a file that SQLite has open too
+/// would give up SQLite's locks on it (fcntl(2)).
+pub fn may_write(path: &Path) -> io::Result<()> {
+    let name = CString::new(path.as_os_str().as_bytes()).map_err(io::Error::from)?;
+    // SAFETY: `name` is a live C string, which the call only reads.
+    check(unsafe { libc::faccessat(libc::AT_FDCWD, name.as_ptr(), libc::W_OK, libc::AT_EACCESS) }).map(drop)
+}
+
+/// Whether another process holds a lock of fcntl(2), as SQLite's are, on any part of a file.
+pub fn is_locked(file: &File) -> io::Result<bool> {
+    // SAFETY: `flock` is plain data, for which zero bytes (all of the file) are a valid value.
+    let mut lock: libc::flock = unsafe { MaybeUninit::zeroed().assume_init() };
+    lock.l_type = libc::F_WRLCK as libc::c_short;
+    // SAFETY: `lock` is a live `flock`, which F_GETLK reads and fills.
+    check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETLK, &raw mut lock) })?;
+    Ok(lock.l_type != libc::F_UNLCK as libc::c_short)
+}
+
 /// Bounds what the kernel buffers for sending on a socket; connections accepted from a listener inherit it.
 pub fn set_send_buffer(socket: &impl AsRawFd, bytes: usize) -> io::Result<()> {
     let bytes = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);

@@ -6,28 +6,36 @@ use std::path::Path;
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
-use super::files::{Partial, beside};
-use super::{Failure, StorageError, examine, require_ours, schema};
-use crate::world::Tick;
+use super::files::{self, Partial};
+use super::{Failure, Loaded, StorageError, examine, reader, schema};
 
 /// Copies the database at `from` to `to`, which must not exist. The copy gets its name only when it is whole, checked
-/// and synced, so what stands at `to` is never half a backup. Returns the tick it holds.
-pub fn backup(from: &Path, to: &Path) -> Result<Tick, StorageError> {
-    // SQLite reads some relative names otherwise than as names of files.
-    let absolute = |path: &Path| std::path::absolute(path).map_err(StorageError::io("find", path));
-    let (from, to) = (absolute(from)?, absolute(to)?);
+/// and synced, so what stands at `to` is never half a backup. Returns what is in it.
+pub fn backup(from: &Path, to: &Path) -> Result<Loaded, StorageError> {
+    let from = fs::canonicalize(from).map_err(StorageError::io("read", from))?;
+    let to = files::real_name(to)?;
     if fs::symlink_metadata(&to).is_ok() {
         return Err(StorageError::new(&to, Failure::Exists));
     }
-    if ["-wal", "-shm", "-journal", ".lock", ".new"].iter().any(|suffix| to == beside(&from, suffix)) {
-        return Err(StorageError::new(&to, Failure::Foreign("that name belongs to the database itself".to_owned())));
+    if files::belongs_to(&to, &from) {
+        let what = format!("that name belongs to the database {from:?} itself");
+        let remedy = "Nothing was changed. Choose another name, best in another folder.".to_owned();
+        return Err(StorageError::new(&to, Failure::Unfit { what, remedy }));
     }
-    require_ours(&from)?;
+    // The copy is checked, and its faults are those of what it was made of.
+    let of_the_source = |error: StorageError| match error.failure {
+        Failure::Foreign(_) | Failure::Damaged(_) => StorageError::new(&from, error.failure),
+        _ => error,
+    };
+    schema::refuse_journal(&from)?;
     let partial = Partial::create(&to)?;
-    copy_pages(&schema::open_reader(&from)?, partial.path())?;
-    let tick = examine(partial.path())?.world.now();
+    reader::read(&from, |connection| {
+        schema::identify(connection, &from)?.require_ours(&from)?;
+        copy_pages(connection, partial.path())
+    })?;
+    let examined = examine(partial.path()).map_err(of_the_source)?;
     partial.publish(&to)?;
-    Ok(tick)
+    Ok(examined)
 }
 
 /// Copies every page of what a connection sees into the file at `to`, which is empty: as one cut, and whatever others keep

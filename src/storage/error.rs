@@ -1,8 +1,12 @@
 //! What can go wrong with a database: what was tried, on what, and what to do.
 
 use std::fmt;
-use std::io;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use crate::sys;
 
 /// Why a database could not be used.
 #[derive(Debug)]
@@ -24,6 +28,13 @@ pub enum Failure {
     Held(String),
     /// It holds something that is not this engine's: what.
     Foreign(String),
+    /// It cannot be used as it is.
+    Unfit {
+        /// What is in the way.
+        what: String,
+        /// What to do about just that.
+        remedy: String,
+    },
     /// It is this engine's, and broken: in which ways.
     Damaged(Vec<String>),
     /// It holds another world than the one asked for.
@@ -76,7 +87,7 @@ impl StorageError {
                 source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
                     || self.has_code(rusqlite::ffi::SQLITE_IOERR_SHMSIZE)
             }
-            Failure::Io(_, source) => source.kind() == io::ErrorKind::StorageFull,
+            Failure::Io(_, source) => matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded),
             _ => false,
         }
     }
@@ -87,29 +98,71 @@ impl StorageError {
             if source.sqlite_error().is_some_and(|error| error.extended_code == extended_code))
     }
 
-    /// What an operator can do about it, if this was met at the start.
-    pub fn advice(&self) -> &'static str {
-        match self.failure {
+    /// What an operator can do about it, if this was met at the start or by a command.
+    pub fn advice(&self) -> String {
+        let path = &self.path;
+        let advice = match &self.failure {
+            Failure::Unfit { remedy, .. } => remedy,
             Failure::Held(_) => {
                 "One database serves one engine: stop the other one, or give this one a path of its own."
             }
-            Failure::Exists => "A backup never overwrites: choose another path.",
+            Failure::Exists => "Nothing is written over: choose another path.",
             Failure::OtherWorld { .. } => {
                 "Nothing was changed. Unset AQEVIA_WORLD_PATH to go on with the stored world, or give the other world a \
                  database of its own."
             }
-            Failure::Io(..) | Failure::Sqlite(..) | Failure::Disturbed(_) => {
-                "Check that the folder and the database in it belong to the user the engine runs as, that the disk has \
-                 room and that the path is right."
-            }
             Failure::Foreign(_) | Failure::Damaged(_) => {
                 "Nothing was changed. Keep a copy of the database and of its -wal file beside it before anything else. \
                  If you have just put this database in place, a -wal of the one before it spoils it: remove -wal and \
-                 -shm and put it in place again. To restore a backup, see 'Restore' in the README. To begin a new world: docker compose down, then \
-                 docker volume rm aqevia_data."
+                 -shm and put it in place again. To restore a backup, or to begin a new world, see 'Restore' and 'Reset' \
+                 in the README."
             }
+            Failure::Io(..) | Failure::Sqlite(..) | Failure::Disturbed(_) if self.is_for_want_of_room() => {
+                "There is no room for it on the disk, or in this user's share of it: make some."
+            }
+            Failure::Io(..) | Failure::Sqlite(..) | Failure::Disturbed(_) => match self.cause() {
+                ErrorKind::ResourceBusy => {
+                    "Another program is using it: fuser or lsof names it. If the path is a single file that is mounted, \
+                     mount its folder instead."
+                }
+                ErrorKind::NotFound => "Check that the path is right, and that the volume is mounted.",
+                ErrorKind::PermissionDenied => return owners(path),
+                _ => {
+                    return format!(
+                        "Check that the disk is sound and has room, and that the path is right. {}",
+                        owners(path)
+                    );
+                }
+            },
+        };
+        advice.to_owned()
+    }
+
+    /// The kind of error of the system that is behind it, as far as it is told.
+    fn cause(&self) -> ErrorKind {
+        use rusqlite::ErrorCode::{CannotOpen, DatabaseBusy, DatabaseLocked, PermissionDenied, ReadOnly};
+        match &self.failure {
+            Failure::Io(_, source) if source.kind() == ErrorKind::CrossesDevices => ErrorKind::ResourceBusy,
+            Failure::Io(_, source) => source.kind(),
+            Failure::Sqlite(_, source) => match source.sqlite_error_code() {
+                Some(DatabaseBusy | DatabaseLocked) => ErrorKind::ResourceBusy,
+                Some(CannotOpen | PermissionDenied | ReadOnly) => ErrorKind::PermissionDenied,
+                _ => ErrorKind::Other,
+            },
+            _ => ErrorKind::Other,
         }
     }
+}
+
+/// Who runs this, and whose the thing is, or the nearest folder above it that is there.
+fn owners(path: &Path) -> String {
+    let user = sys::effective_user();
+    let there = path.ancestors().find_map(|path| Some((path, fs::metadata(path).ok()?.uid())));
+    let Some((there, owner)) = there else { return format!("This runs as user {user}.") };
+    format!(
+        "This runs as user {user}, and {there:?} belongs to user {owner}: the database, what lies beside it and their folder \
+         must belong to the user the engine runs as (chown -R {user} FOLDER)."
+    )
 }
 
 impl fmt::Display for StorageError {
@@ -126,6 +179,7 @@ impl fmt::Display for StorageError {
             }
             Failure::Held(holder) => write!(f, "{path:?} is in use by another engine: {holder}"),
             Failure::Foreign(what) => write!(f, "{path:?} is not a database of this engine: {what}"),
+            Failure::Unfit { what, .. } => write!(f, "{path:?} cannot be used: {what}"),
             Failure::Damaged(problems) => write!(f, "{path:?} is damaged: {}", problems.join("; ")),
             Failure::OtherWorld { stored, wanted } => {
                 write!(f, "{path:?} holds the world {stored:?}, and the world file is of {wanted:?}")

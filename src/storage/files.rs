@@ -5,6 +5,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::{Failure, StorageError};
@@ -13,8 +14,10 @@ use crate::sys;
 
 /// What the names of the files beside a database end in that belong to it: SQLite's first, then ours. One that was
 /// rescued has its tick behind the last.
-#[expect(dead_code)]
 pub const SUFFIXES: [&str; 5] = ["-wal", "-shm", "-journal", ".lock", ".rescued-"];
+
+/// Under which name a file beside a database is made until it is whole, with a number of the process behind it.
+const PARTIAL: &str = ".partial-";
 
 /// The name of a file beside another that begins with its name.
 pub fn beside(path: &Path, suffix: &str) -> PathBuf {
@@ -23,13 +26,108 @@ pub fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
+/// Bytes of a file beside another; none if there is no such file.
+pub fn bytes_beside(path: &Path, suffix: &str) -> u64 {
+    fs::metadata(beside(path, suffix)).map_or(0, |metadata| metadata.len())
+}
+
+/// The path of a file that need not exist yet, with all links to its folder followed.
+pub fn real_name(path: &Path) -> Result<PathBuf, StorageError> {
+    let nameless = || StorageError::io("find", path)(ErrorKind::IsADirectory.into());
+    let name = path.file_name().ok_or_else(nameless)?;
+    let folder = folder_of(path);
+    Ok(fs::canonicalize(folder).map_err(StorageError::io("find the folder", folder))?.join(name))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// The path of a database with all links followed, so that one file has one lock however it is called, and its log lies
+/// where every later process looks for it.
+pub fn real_path(path: &Path) -> Result<PathBuf, StorageError> {
+    let unfit = |what: &str, remedy: &str| {
+        let (what, remedy) = (what.to_owned(), format!("Nothing was changed. {remedy}"));
+        Err(StorageError::new(path, Failure::Unfit { what, remedy }))
+    };
+    let Ok(metadata) = fs::symlink_metadata(path) else { return real_name(path) };
+    let real = fs::canonicalize(path).map_err(StorageError::io("follow", path))?;
+    if fs::metadata(&real).is_ok_and(|metadata| metadata.is_file() && metadata.nlink() > 1) {
+        let remedy = "A second name comes with a second lock and a second log: keep one and remove the others; find FOLDER \
+                      -samefile FILE names them. For a copy, use the command `backup`.";
+        return unfit("it has more than one name (a hard link)", remedy);
+    }
+    if !metadata.is_dir() && is_mounted(&real) {
+        let remedy = "Its log and lock would lie outside, and go with the container: mount its folder instead.";
+        return unfit("it is mounted as a single file", remedy);
+    }
+    Ok(real)
+}
+
+/// Whether something is mounted at this very path (proc_pid_mountinfo(5)).
+fn is_mounted(path: &Path) -> bool {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let escapes = [('\\', "\\134"), (' ', "\\040"), ('\t', "\\011"), ('\n', "\\012")];
+    let name = path.to_string_lossy().chars().fold(String::new(), |name, letter| {
+        let escape = escapes.iter().find(|(plain, _)| *plain == letter);
+        name + &escape.map_or_else(|| letter.to_string(), |(_, escape)| (*escape).to_owned())
+    });
+    mounts.lines().any(|line| line.split(' ').nth(4) == Some(&name))
+}
+
+/// Whether a name is one of those that belong to `database`: compared as files, because a folder has many names.
+pub fn belongs_to(path: &Path, database: &Path) -> bool {
+    let same_folder = file_id(folder_of(path)).is_some_and(|id| Some(id) == file_id(folder_of(database)));
+    let [name, own] = [path, database].map(|path| path.file_name().unwrap_or_default().as_encoded_bytes());
+    let rest = name.strip_prefix(own).filter(|_| same_folder);
+    rest.is_some_and(|rest| SUFFIXES.iter().chain([&PARTIAL]).any(|suffix| rest.starts_with(suffix.as_bytes())))
+}
+
+/// Makes sure that a database and what lies beside it may be written. Whoever looks at a database at rest can leave an
+/// empty log, and an index of it, that are theirs: these are removed if nobody has them open.
+pub fn require_writable(database: &Path) -> Result<(), StorageError> {
+    let refusal = |path: &Path| sys::may_write(path).err().filter(|error| error.kind() != ErrorKind::NotFound);
+    let log = ["-wal", "-shm"].map(|suffix| beside(database, suffix));
+    if bytes_beside(database, "-wal") == 0 && log.iter().any(|path| refusal(path).is_some()) && !is_in_use(&log[1]) {
+        log.iter().for_each(|path| _ = fs::remove_file(path));
+    }
+    let [wal, shm] = &log;
+    for path in [database, wal, shm, folder_of(database)] {
+        if let Some(error) = refusal(path) {
+            return Err(StorageError::io("write", path)(error));
+        }
+    }
+    Ok(())
+}
+
+/// Whether somebody has the index of a log open. What cannot be learnt is taken for true.
+fn is_in_use(index: &Path) -> bool {
+    match File::open(index) {
+        Err(error) => error.kind() != ErrorKind::NotFound,
+        Ok(file) => sys::is_locked(&file).unwrap_or(true),
+    }
+}
+
+/// Device and inode.
+pub type FileId = (u64, u64);
+
+/// Device and inode of what a name leads to.
+pub fn file_id(path: &Path) -> Option<FileId> {
+    fs::metadata(path).ok().map(|metadata| id_of(&metadata))
+}
+
+/// The same of what is known already.
+pub fn id_of(metadata: &fs::Metadata) -> FileId {
+    (metadata.dev(), metadata.ino())
+}
+
 /// A file under a name of its own, until it is whole. What is dropped before is removed.
 pub struct Partial(PathBuf);
 
 impl Partial {
     /// Makes an empty one for what is to stand at `target`.
     pub fn create(target: &Path) -> Result<Partial, StorageError> {
-        let name = |n| beside(target, &format!(".partial-{}-{n}", std::process::id()));
+        let name = |n| beside(target, &format!("{PARTIAL}{}-{n}", std::process::id()));
         let made = (0..PARTIAL_NAMES_MAX).map(name).find_map(|path| match File::create_new(&path) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => None,
             created => Some(created.map(|_| Partial(path.clone())).map_err(StorageError::io("create", &path))),
@@ -78,7 +176,7 @@ impl Drop for Partial {
 /// Syncs the folder that a file is in, so that its name is there after a power cut. Some file systems have no such thing
 /// (EINVAL): their names are as safe as they get.
 pub fn sync_folder(path: &Path) -> Result<(), StorageError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     match File::open(folder).and_then(|folder| folder.sync_all()) {
         Err(error) if !matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => {
             Err(StorageError::io("sync the folder", folder)(error))

@@ -10,14 +10,15 @@
 pub mod backup;
 mod error;
 pub mod export;
-mod files;
+pub mod files;
 mod lock;
+mod reader;
 mod records;
 mod rescue;
 pub mod schema;
 pub mod worldfile;
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::ErrorKind;
 use std::mem::ManuallyDrop;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -31,7 +32,7 @@ use crate::clock::Wall;
 use crate::limits::{READER_BUSY_MS_MAX, WAL_BYTES_KEPT};
 use crate::world::{Tick, World};
 pub use error::{Failure, StorageError};
-use files::{Partial, beside, sync_folder};
+use files::{FileId, Partial, beside, bytes_beside, file_id, id_of, sync_folder};
 use lock::Lock;
 use records::{Stamp, Stored};
 pub use rescue::Rescue;
@@ -45,8 +46,12 @@ pub struct Storage {
     /// it with the write-ahead log of this one.
     file: Option<FileId>,
     state: State,
+    /// That file, open as long as a connection to it is.
+    watched: Option<File>,
     /// The digest of the world file that the world was founded from.
     source: String,
+    /// What was seen in the database that is no obstacle, until it is told.
+    warnings: Vec<String>,
     /// The tick that the stored world has, as far as is known.
     persisted: Tick,
     /// The latest tick that a flush tried to store: a commit that failed may have succeeded all the same.
@@ -80,34 +85,38 @@ struct Open {
     schema_version: i64,
 }
 
-/// Device and inode.
-type FileId = (u64, u64);
-
 /// A world as it came from a database.
 pub struct Loaded {
     /// The world.
     pub world: World,
     /// The digest of the world file it was founded from.
     pub source: String,
+    /// What an operator should know of the database that is no obstacle.
+    pub warnings: Vec<String>,
 }
 
 impl Storage {
-    /// Takes the database at `path` for this process: locks it and makes sure that it is ours, or empty. Changes
-    /// nothing in it, but lets SQLite undo a transaction that a crash cut short. `started` is told to others who want it.
+    /// Takes the database at `path` for this process: locks it and makes sure that it is ours, or empty, and can be
+    /// written. Changes nothing in it. `started` is told to others who want it.
     pub fn open(path: &Path, started: Wall) -> Result<(Storage, Found), StorageError> {
-        let path = real_path(path)?;
+        let path = files::real_path(path)?;
         let lock = Lock::take(&path, started)?;
-        let found = match schema::inspect(&path) {
-            Err(error) if error.has_code(rusqlite::ffi::SQLITE_READONLY_ROLLBACK) => {
-                schema::roll_back(&path)?;
-                schema::inspect(&path)?
-            }
-            inspected => inspected?,
+        let (found, warnings) = schema::inspect(&path)?;
+        files::require_writable(&path)?;
+        let storage = Storage {
+            path,
+            lock,
+            file: None,
+            state: State::Closed,
+            watched: None,
+            source: String::new(),
+            warnings,
+            persisted: Tick(0),
+            attempted: Tick(0),
+            sound: false,
+            held_up: false,
         };
-        let (persisted, attempted, state) = (Tick(0), Tick(0), State::Closed);
-        let source = String::new();
-        let sound = false;
-        Ok((Storage { path, lock, file: None, state, source, persisted, attempted, sound, held_up: false }, found))
+        Ok((storage, found))
     }
 
     /// What speaks for a World that was here and is not any more. Asked where nothing was found.
@@ -147,16 +156,16 @@ impl Storage {
 
     /// Reads the world out of a database that is ours, without changing anything.
     pub fn load(&mut self) -> Result<Loaded, StorageError> {
-        let loaded = load_from(&mut schema::open_reader(&self.path)?, &self.path)?;
+        let loaded = reader::read(&self.path, |connection| load_from(connection, &self.path))?;
         loaded.source.clone_into(&mut self.source);
-        Ok(loaded)
+        Ok(Loaded { warnings: std::mem::take(&mut self.warnings), ..loaded })
     }
 
     /// Begins to write for `world`, which is the one stored here. Waits for a reader of a database that was just put in
     /// place, which SQLite must have for itself once.
     pub fn attach(&mut self, world: &World) -> Result<(), StorageError> {
         (self.persisted, self.attempted) = (world.now(), world.now());
-        self.file = Some(file_id(&self.path).ok_or_else(|| self.disturbed("it has gone"))?);
+        self.watch()?;
         self.sound = true;
         // The process that wrote the log may have ended after a sync that failed.
         write_again(&beside(&self.path, "-wal"))?;
@@ -182,7 +191,9 @@ impl Storage {
             }
             Err(error) if error.is_of_the_disk() => self.state = State::Doubtful(ManuallyDrop::new(open)),
             // What is stored is as before.
-            Err(StorageError { failure: Failure::Foreign(_), .. }) => self.state = State::Open(open),
+            Err(StorageError { failure: Failure::Foreign(_) | Failure::Unfit { .. }, .. }) => {
+                self.state = State::Open(open)
+            }
             Err(error) => self.sound &= !matches!(error.failure, Failure::Disturbed(_) | Failure::Damaged(_)),
         }
         written
@@ -192,7 +203,7 @@ impl Storage {
     /// to be called before each flush and often enough between them.
     pub fn look(&mut self) -> Result<(), StorageError> {
         let looked = self.lock.hold().and_then(|()| {
-            if file_id(&self.path) == self.file && !schema::is_surely_not_ours(&self.path) {
+            if file_id(&self.path) == self.file && !self.is_overwritten() {
                 return Ok(());
             }
             Err(self.disturbed(match fs::metadata(&self.path) {
@@ -208,6 +219,22 @@ impl Storage {
         };
         self.sound &= looked.is_ok() && !matches!(self.state, State::Severed(_));
         looked
+    }
+
+    /// Whether the file does not even begin as one of ours any more. It is read by a descriptor that stays: to close one
+    /// gives up the locks of fcntl(2) that SQLite has by any other.
+    fn is_overwritten(&self) -> bool {
+        let mut header = [0; 100];
+        let read = self.watched.as_ref().and_then(|file| file.read_at(&mut header, 0).ok());
+        read.is_some_and(|bytes| schema::is_surely_not_ours(&header[..bytes]))
+    }
+
+    /// Takes what stands at our path for ours.
+    fn watch(&mut self) -> Result<(), StorageError> {
+        let file = File::open(&self.path).map_err(StorageError::io("open", &self.path))?;
+        self.file = Some(id_of(&file.metadata().map_err(StorageError::io("open", &self.path))?));
+        self.watched = Some(file);
+        Ok(())
     }
 
     /// The tick at which the world comes back after a crash, or a later one; `None` while that cannot be promised.
@@ -262,8 +289,7 @@ impl Storage {
         self.remove_log();
         sync_folder(&self.path)?;
         partial.replace(&self.path)?;
-        self.file = file_id(&self.path);
-        Ok(())
+        self.watch()
     }
 
     /// A fresh connection, to what this engine has put there.
@@ -286,12 +312,15 @@ impl Storage {
 
     /// The tick of the stored world, if that is one that this engine has put there.
     fn stored_tick(&self, connection: &Connection, world: &World) -> Result<Tick, StorageError> {
-        let failed = StorageError::sqlite("read the tick of", &self.path);
-        let Stamp { world: id, tick, .. } = records::read_stamp(connection).map_err(failed)?;
+        let Stamp { world: id, tick, .. } = self.read_stamp(connection)?;
         if id == world.id() && (self.persisted..=self.attempted).contains(&tick) {
             return Ok(tick);
         }
         Err(self.disturbed(&format!("it holds tick {} of {id:?}, which this engine did not put there", tick.0)))
+    }
+
+    fn read_stamp(&self, connection: &Connection) -> Result<Stamp, StorageError> {
+        records::read_stamp(connection).map_err(StorageError::sqlite("read the tick of", &self.path))
     }
 
     fn disturbed(&self, what: &str) -> StorageError {
@@ -344,7 +373,7 @@ impl Storage {
 
     /// The tick that a start would find here, as far as that is known.
     pub fn tick_at_a_start(&self, world: &World) -> Option<Tick> {
-        let stamp = schema::open_reader(&self.path).ok().and_then(|reader| records::read_stamp(&reader).ok());
+        let stamp = reader::read(&self.path, |connection| self.read_stamp(connection)).ok();
         stamp.map_or(self.persisted(), |stamp| (stamp.world == world.id()).then_some(stamp.tick))
     }
 
@@ -361,14 +390,14 @@ impl Storage {
     /// Ends writing, and reads back by another connection that the file at our path holds the last flush.
     pub fn close(&mut self, world: &World) -> Result<(), StorageError> {
         // The reader goes first, because only a writer removes the empty log when it is the last to close.
-        let tick = self.stored_tick(&schema::open_reader(&self.path)?, world)?;
+        let tick = reader::read(&self.path, |connection| self.stored_tick(connection, world))?;
         self.state = State::Closed;
         if tick == self.persisted { Ok(()) } else { Err(self.disturbed("the last flush is not in it")) }
     }
 
     /// Bytes of the write-ahead log; none if there is no such file.
     pub fn wal_bytes(&self) -> u64 {
-        schema::wal_bytes(&self.path)
+        bytes_beside(&self.path, "-wal")
     }
 }
 
@@ -393,16 +422,11 @@ pub enum Checkpoint {
 /// Reads and checks a database or backup that this process does not own: SQLite's integrity check, then the world's
 /// own invariants and its digest.
 pub fn examine(path: &Path) -> Result<Loaded, StorageError> {
-    require_ours(path)?;
-    load_from(&mut schema::open_reader(path)?, path)
-}
-
-fn require_ours(path: &Path) -> Result<(), StorageError> {
-    fs::metadata(path).map_err(StorageError::io("read", path))?;
-    match schema::inspect(path)? {
-        Found::Ours => Ok(()),
-        Found::Empty => Err(StorageError::new(path, Failure::Foreign("the database is empty".to_owned()))),
-    }
+    let path = &fs::canonicalize(path).map_err(StorageError::io("read", path))?;
+    let (found, warnings) = schema::inspect(path)?;
+    found.require_ours(path)?;
+    let loaded = reader::read(path, |connection| load_from(connection, path))?;
+    Ok(Loaded { warnings, ..loaded })
 }
 
 fn load_from(connection: &mut Connection, path: &Path) -> Result<Loaded, StorageError> {
@@ -418,7 +442,7 @@ fn load_from(connection: &mut Connection, path: &Path) -> Result<Loaded, Storage
         Some(stored) if stored != found => Err(damaged(vec![format!(
             "the records are not those of the last flush: their digest is {found}, and {stored} was stored with them"
         )])),
-        _ => Ok(Loaded { world, source }),
+        _ => Ok(Loaded { world, source, warnings: Vec::new() }),
     }
 }
 
@@ -488,6 +512,9 @@ fn open_writer(path: &Path, busy: Duration) -> Result<Connection, StorageError> 
     connection.busy_timeout(busy).map_err(&failed)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true).map_err(&failed)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false).map_err(&failed)?;
+    // Others' tables may refer to ours: what leaves the world leaves it all the same.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, false).map_err(&failed)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false).map_err(&failed)?;
     let refused = |what: String| Err(StorageError::new(path, Failure::Disturbed(what)));
     // SQLite falls back to reading alone, without a word; one reason stands in the file, so it must be read first.
     connection.execute_batch("SELECT 1 FROM sqlite_schema").map_err(&failed)?;
@@ -507,29 +534,4 @@ fn open_writer(path: &Path, busy: Duration) -> Result<Connection, StorageError> 
     // The loop never waits for a lock: a flush that cannot have it fails and is tried again.
     connection.busy_timeout(Duration::ZERO).map_err(&failed)?;
     Ok(connection)
-}
-
-/// The path with all links followed, so that one file has one lock however it is called.
-fn real_path(path: &Path) -> Result<PathBuf, StorageError> {
-    let metadata = fs::symlink_metadata(path);
-    if let Ok(metadata) = &metadata {
-        // A second name would come with a second lock and a second write-ahead log.
-        if metadata.is_file() && metadata.nlink() > 1 {
-            let what = "it has more than one name (a hard link)".to_owned();
-            return Err(StorageError::new(path, Failure::Foreign(what)));
-        }
-        return fs::canonicalize(path).map_err(StorageError::io("follow", path));
-    }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let real = fs::canonicalize(folder).map_err(StorageError::io("find the folder", folder))?;
-    Ok(real.join(path.file_name().unwrap_or_default()))
-}
-
-/// Device and inode of what a name leads to.
-fn file_id(path: &Path) -> Option<FileId> {
-    fs::metadata(path).ok().map(|metadata| id_of(&metadata))
-}
-
-fn id_of(metadata: &fs::Metadata) -> FileId {
-    (metadata.dev(), metadata.ino())
 }

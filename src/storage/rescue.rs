@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::files::{Partial, beside};
 use super::records::{self, Stamp, hexadecimal};
-use super::{Failure, StorageError, schema, write_new};
+use super::{Failure, StorageError, reader, write_new};
 use crate::clock::Wall;
 use crate::world::World;
 
@@ -39,7 +39,9 @@ pub fn all(database: &Path) -> Vec<Rescue> {
         tick.is_some_and(|tick| !tick.is_empty() && tick.iter().all(u8::is_ascii_digit))
     });
     let read = |path: PathBuf| {
-        let stamp = records::read_stamp(&schema::open_reader(&path).ok()?).ok()?;
+        let stamp =
+            reader::read(&path, |reader| records::read_stamp(reader).map_err(StorageError::sqlite("read", &path)))
+                .ok()?;
         Some(Rescue { path, stamp })
     };
     named.filter_map(read).collect()

@@ -1,19 +1,21 @@
 //! The tables, and the question whether a file is a database of this engine.
 //!
 //! A database of another program, of another schema or a damaged one is never changed: it is only ever opened
-//! read-only until everything here has been answered. SQLite's file header is read by hand first, because even
-//! opening a strange database can roll its journal back.
+//! read-only until everything here has been answered. SQLite's file header is read by hand first, because what is no
+//! database deserves better words than SQLite's. Tables and views that others keep beside ours are theirs, and so is the
+//! trouble in them.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode};
 
 use super::error::{Failure, StorageError};
-use super::files::beside;
-use crate::limits::{PROBLEMS_LISTED_MAX, READER_BUSY_MS_MAX};
+use super::files::bytes_beside;
+use super::reader;
+use crate::limits::PROBLEMS_LISTED_MAX;
 
 /// `PRAGMA application_id` of our databases: "Aqev" in ASCII.
 pub const APPLICATION_ID: i32 = 0x4171_6576;
@@ -93,7 +95,7 @@ pub const TABLES: [(&str, &str); 5] = [
 ];
 
 /// What lies at a path.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
     /// Nothing, or an empty database: a world can be founded here.
     Empty,
@@ -101,118 +103,135 @@ pub enum Found {
     Ours,
 }
 
-/// True if this is a file that begins as every SQLite database does (SQLite, "Database File Format", section 1.3).
-/// What is no file is left unread: a pipe could be read only once.
-pub fn has_sqlite_magic(path: &Path) -> std::io::Result<bool> {
-    Ok(fs::metadata(path)?.is_file() && header(path)?.starts_with(b"SQLite format 3\0"))
+impl Found {
+    /// Refuses what is empty, where a world is to be read.
+    pub fn require_ours(self, path: &Path) -> Result<(), StorageError> {
+        match self {
+            Found::Ours => Ok(()),
+            Found::Empty => Err(unfit(path, "there is no world in it", "Restore a backup, or give another path.")),
+        }
+    }
 }
 
-fn header(path: &Path) -> std::io::Result<Vec<u8>> {
+/// True if this is a file that begins as every SQLite database does (SQLite, "Database File Format", section 1.3).
+/// What is no file is left unread: a pipe could be read only once.
+pub fn has_sqlite_magic(path: &Path) -> Result<bool, StorageError> {
+    let is_file = fs::metadata(path).map(|metadata| metadata.is_file());
+    let begins = is_file.and_then(|is_file| Ok(is_file && header(path)?.starts_with(MAGIC)));
+    begins.map_err(StorageError::io("read", path))
+}
+
+/// The header of a database, or what there is of it.
+pub fn header(path: &Path) -> io::Result<Vec<u8>> {
     let mut header = Vec::new();
-    File::open(path)?.take(100).read_to_end(&mut header)?;
+    File::open(path)?.take(HEADER_BYTES).read_to_end(&mut header)?;
     Ok(header)
 }
 
-/// Finds out what lies at `path` without changing it.
-pub fn inspect(path: &Path) -> Result<Found, StorageError> {
-    if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
-        return Err(StorageError::new(path, Failure::Foreign("it is no file".to_owned())));
+const HEADER_BYTES: u64 = 100;
+/// How much of a file is read to tell what it is.
+const BEGINNING_BYTES: u64 = 64 * 1024;
+const MAGIC: &[u8] = b"SQLite format 3\0";
+
+/// What a file is that is no database and no world file either, if that can be told, and what to do with it.
+pub fn other_kind(path: &Path) -> Result<Option<StorageError>, StorageError> {
+    if !fs::metadata(path).is_ok_and(|metadata| metadata.is_file()) {
+        return Ok(None);
     }
-    let header = match header(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
-        header => header.map_err(StorageError::io("read", path))?,
+    let mut beginning = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(BEGINNING_BYTES).read_to_end(&mut beginning));
+    read.map_err(StorageError::io("read", path))?;
+    let (what, remedy) = if beginning.is_empty() {
+        ("the file is empty", "Nothing is left in it: restore a backup.")
+    } else if beginning.iter().all(|byte| *byte == 0) {
+        (
+            "the file holds only zeros",
+            "Its content was lost, as a power cut or a failing disk leaves it: restore a backup.",
+        )
+    } else if beginning.starts_with(b"\x1f\x8b") {
+        ("the file is compressed", "Unpack it first: gunzip, or tar -xzf.")
+    } else if beginning.starts_with(b"PRAGMA foreign_keys=OFF;") {
+        ("the file is a dump of a database", "Read it into a new one first: sqlite3 NEW < DUMP. Then try that.")
+    } else {
+        return Ok(None);
     };
-    let foreign = |what: String| Err(StorageError::new(path, Failure::Foreign(what)));
+    Ok(Some(unfit(path, what, remedy)))
+}
+
+fn unfit(path: &Path, what: impl Into<String>, remedy: impl Into<String>) -> StorageError {
+    StorageError::new(path, Failure::Unfit { what: what.into(), remedy: remedy.into() })
+}
+
+/// Finds out what lies at `path` without changing it, and what an operator should know of it that is no obstacle.
+pub fn inspect(path: &Path) -> Result<(Found, Vec<String>), StorageError> {
+    let read = StorageError::io("read", path);
+    let (header, names) = match fs::metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => (Vec::new(), 1),
+        Ok(metadata) if !metadata.is_file() => {
+            return Err(unfit(path, "it is no file", "Give the path of a file, or of none in a folder."));
+        }
+        metadata => (header(path).map_err(&read)?, metadata.map_err(&read)?.nlink()),
+    };
+    refuse_journal(path)?;
     if header.is_empty() {
         // SQLite would delete the log unread, and with it the last flushes of a database that was moved without it.
-        let what = "the -wal file beside it is another database's: put the two together again, or move it away";
-        return if wal_bytes(path) > 0 { foreign(what.to_owned()) } else { Ok(Found::Empty) };
+        let what = "the -wal file beside it is another database's";
+        let remedy = "Nothing was changed. Put the two together again, or move it away.";
+        return if bytes_beside(path, "-wal") > 0 {
+            Err(unfit(path, what, remedy))
+        } else {
+            Ok((Found::Empty, Vec::new()))
+        };
     }
-    if header.len() < 100 || !header.starts_with(b"SQLite format 3\0") {
-        return foreign("the file is no SQLite database".to_owned());
+    let foreign = |what: String| Err(StorageError::new(path, Failure::Foreign(what)));
+    if (header.len() as u64) < HEADER_BYTES || !header.starts_with(MAGIC) {
+        let other = other_kind(path)?;
+        return other.map_or_else(|| foreign("the file is no SQLite database".to_owned()), Err);
     }
     let field = |at: usize| i32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
     // Zero is open: an empty database has it, and a program that never sets it.
     if field(68) != 0 && field(68) != APPLICATION_ID {
         return foreign(format!("its application_id is {:#010x}, and ours is {APPLICATION_ID:#010x}", field(68)));
     }
-    let connection = open_reader(path)?;
-    let found = identify(&connection, path)?;
-    if found == Found::Ours {
-        check_integrity(&connection, path)?;
+    let (found, theirs) = reader::read(path, |connection| {
+        let found = identify(connection, path)?;
+        Ok((found, if found == Found::Ours { check_integrity(connection, path)? } else { None }))
+    })?;
+    let linked =
+        (names > 1).then(|| "it has more than one name (a hard link): a log beside another is not seen".to_owned());
+    Ok((found, theirs.into_iter().chain(linked).collect()))
+}
+
+/// A journal undoes what was begun, and SQLite takes any that it finds for the database's own. One of another database, or
+/// of the file that stood here before, would spoil it.
+pub fn refuse_journal(path: &Path) -> Result<(), StorageError> {
+    if bytes_beside(path, "-journal") == 0 {
+        return Ok(());
     }
-    Ok(found)
+    let what = format!("beside it lies a rollback journal, {:?}", super::files::beside(path, "-journal"));
+    let remedy = format!(
+        "Nothing was changed. Only you can know whose it is. If a program was cut short while it wrote to this very file, \
+         let SQLite undo that: sqlite3 {path:?} 'PRAGMA user_version'. If this file was put here later, a restored backup for \
+         instance, the journal is of the one before: move it away."
+    );
+    Err(unfit(path, what, remedy))
 }
 
-/// Lets SQLite undo what a crash left half done in a database of ours that is not in write-ahead mode, such as a
-/// backup that was just put in place. Only for who holds the lock.
-pub fn roll_back(path: &Path) -> Result<(), StorageError> {
-    let header = header(path).map_err(StorageError::io("read", path))?;
-    if header.get(68..72) != Some(&APPLICATION_ID.to_be_bytes()) {
-        return Err(StorageError::new(
-            path,
-            Failure::Foreign("another program left a change in it half done".to_owned()),
-        ));
-    }
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags);
-    let undone = connection.and_then(|connection| connection.execute_batch("SELECT 1 FROM sqlite_schema"));
-    undone.map_err(StorageError::sqlite("recover", path))
-}
-
-/// Opens a database for reading only.
-pub fn open_reader(path: &Path) -> Result<Connection, StorageError> {
-    let failed = StorageError::sqlite("read", path);
-    let open = |name: &Path, more: OpenFlags| -> rusqlite::Result<Connection> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | more;
-        let connection = Connection::open_with_flags(name, flags)?;
-        connection.busy_timeout(Duration::from_millis(READER_BUSY_MS_MAX))?;
-        connection
-            .execute_batch("PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; SELECT 1 FROM sqlite_schema")?;
-        Ok(connection)
-    };
-    match open(path, OpenFlags::empty()) {
-        // In a folder where no -shm file can be made, a database that nobody writes can still be read as it stands.
-        Err(error) if cannot_make_files(&error) && wal_bytes(path) == 0 => {
-            let absolute = fs::canonicalize(path).map_err(StorageError::io("read", path))?;
-            open(Path::new(&immutable_uri(&absolute)), OpenFlags::SQLITE_OPEN_URI).map_err(failed)
-        }
-        opened => opened.map_err(failed),
-    }
-}
-
-fn cannot_make_files(error: &rusqlite::Error) -> bool {
-    let extended = error.sqlite_error().map(|error| error.extended_code);
-    error.sqlite_error_code() == Some(ErrorCode::CannotOpen)
-        || extended == Some(rusqlite::ffi::SQLITE_READONLY_DIRECTORY)
-}
-
-/// Bytes of the write-ahead log that belongs to a database; none if there is no such file.
-pub fn wal_bytes(path: &Path) -> u64 {
-    fs::metadata(beside(path, "-wal")).map_or(0, |metadata| metadata.len())
-}
-
-/// SQLite's "Uniform Resource Identifiers": `%`, `?` and `#` in a path must be escaped.
-fn immutable_uri(path: &Path) -> String {
-    let path = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
-    format!("file:{path}?immutable=1")
-}
-
-/// Tells whether a database is empty or ours, with the very tables that this engine makes.
+/// Tells whether a database is empty or ours, with the very tables that this engine makes. What others keep in tables and
+/// views of their own is none of its business.
 pub fn identify(connection: &Connection, path: &Path) -> Result<Found, StorageError> {
     let failed = StorageError::sqlite("read the schema of", path);
     let foreign = |what: String| Err(StorageError::new(path, Failure::Foreign(what)));
     let number = |pragma: &str| connection.query_row(pragma, [], |row| row.get::<_, i32>(0)).map_err(&failed);
     let (application, version) = (number("PRAGMA application_id")?, number("PRAGMA user_version")?);
-    let mut statement = connection
-        .prepare(
-            // Not counted: the indexes that come with a primary key, and what ANALYZE leaves.
-            "SELECT name, coalesce(sql, '') FROM sqlite_schema
-             WHERE NOT (type = 'index' AND sql IS NULL) AND NOT (type = 'table' AND name GLOB 'sqlite_stat[0-9]')",
-        )
+    // Indexes without a statement come with a primary key.
+    let sql = "SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE sql IS NOT NULL";
+    let mut statement = connection.prepare(sql).map_err(&failed)?;
+    let objects = statement
+        .query_map([], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get::<_, String>(3)?]))
         .map_err(&failed)?;
-    let objects = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(&failed)?;
-    let objects: Vec<(String, String)> = objects.collect::<Result<_, _>>().map_err(&failed)?;
+    let objects: Vec<[String; 4]> = objects.collect::<Result<_, _>>().map_err(&failed)?;
+    let made = |table: &str| objects.iter().any(|[_, name, ..]| name == table);
     match (application, version) {
         (0, 0) if objects.is_empty() => return Ok(Found::Empty),
         (APPLICATION_ID, SCHEMA_VERSION) => (),
@@ -221,13 +240,31 @@ pub fn identify(connection: &Connection, path: &Path) -> Result<Found, StorageEr
                 "its schema is version {newer}, made by a newer engine; this one knows {SCHEMA_VERSION}"
             ));
         }
+        (0, 0) | (APPLICATION_ID, 0) if TABLES.iter().all(|(table, _)| made(table)) => {
+            let what = "it has our tables, but not the two numbers that mark a database as ours: .dump leaves them out";
+            let pragmas = format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}");
+            return Err(unfit(path, what, format!("Nothing was changed. Set them: sqlite3 {path:?} '{pragmas}'")));
+        }
         (APPLICATION_ID, other) => return foreign(format!("its schema is version {other}, which no engine has made")),
         _ => return foreign(format!("it holds {} tables or other objects of another program", objects.len())),
     }
-    if let Some((name, _)) = objects.iter().find(|(name, sql)| !TABLES.contains(&(name, sql))) {
-        return foreign(format!("its {name:?} is not as this engine makes it"));
+    for [kind, name, table, sql] in &objects {
+        // SQLite writes the table of a trigger as its statement spells it.
+        let Some((ours, made)) = TABLES.iter().find(|(ours, _)| ours.eq_ignore_ascii_case(table)) else { continue };
+        if kind == "index" || kind == "trigger" {
+            let drop =
+                format!("Nothing was changed. Drop it: sqlite3 {path:?} 'DROP {} \"{name}\"'", kind.to_uppercase());
+            return Err(unfit(
+                path,
+                format!("others have put the {kind} `{name}` on the engine's table `{ours}`"),
+                drop,
+            ));
+        }
+        if kind != "table" || name != ours || sql != made {
+            return foreign(format!("its {kind} {name:?} is not as this engine makes it"));
+        }
     }
-    match TABLES.iter().find(|(table, _)| !objects.iter().any(|(name, _)| name == table)) {
+    match TABLES.iter().find(|(table, _)| !made(table)) {
         Some((table, _)) => foreign(format!("its table {table:?} is missing")),
         None => Ok(Found::Ours),
     }
@@ -239,19 +276,41 @@ pub fn version(connection: &Connection, path: &Path) -> Result<i64, StorageError
     version.map_err(StorageError::sqlite("read the schema of", path))
 }
 
-/// Whether the file at `path` does not even begin as one of ours. What cannot be read is not judged.
-pub fn is_surely_not_ours(path: &Path) -> bool {
-    header(path).is_ok_and(|header| {
-        !header.starts_with(b"SQLite format 3\0") || header.get(68..72) != Some(&APPLICATION_ID.to_be_bytes())
-    })
+/// Whether a file with this header does not even begin as one of ours.
+pub fn is_surely_not_ours(header: &[u8]) -> bool {
+    !header.starts_with(MAGIC) || header.get(68..72) != Some(&APPLICATION_ID.to_be_bytes())
 }
 
 /// Lets SQLite look through all of it. `quick_check` would take as long, because there is next to no index, and see less.
-fn check_integrity(connection: &Connection, path: &Path) -> Result<(), StorageError> {
+/// Returns what is wrong with what others keep in it.
+fn check_integrity(connection: &Connection, path: &Path) -> Result<Option<String>, StorageError> {
     let failed = StorageError::sqlite("check", path);
-    let pragma = format!("PRAGMA integrity_check({PROBLEMS_LISTED_MAX})");
-    let mut statement = connection.prepare(&pragma).map_err(&failed)?;
-    let rows = statement.query_map([], |row| row.get(0)).map_err(&failed)?;
-    let problems: Vec<String> = rows.collect::<Result<_, _>>().map_err(&failed)?;
-    if problems == ["ok"] { Ok(()) } else { Err(StorageError::new(path, Failure::Damaged(problems))) }
+    let all = problems(connection, &PROBLEMS_LISTED_MAX.to_string());
+    let all = match all.as_ref().map_err(rusqlite::Error::sqlite_error_code) {
+        Ok(none) if none.is_empty() => return Ok(None),
+        Ok(some) => some.clone(),
+        // SQLite ends its search where it meets a collation that it lacks, or damage.
+        Err(Some(ErrorCode::Unknown | ErrorCode::DatabaseCorrupt)) => {
+            Vec::from_iter(all.map_err(|e| e.to_string()).err())
+        }
+        Err(_) => return all.map(|_| None).map_err(failed),
+    };
+    // A page that is used twice, or free and used, can be ours.
+    let shared = |problem: &&String| problem.contains("reelist") || problem.contains("2nd reference");
+    let mut ours: Vec<String> = all.iter().filter(shared).cloned().collect();
+    for (table, _) in TABLES {
+        ours.extend(problems(connection, &format!("'{table}'")).map_err(&failed)?);
+    }
+    ours.truncate(PROBLEMS_LISTED_MAX);
+    if !ours.is_empty() {
+        return Err(StorageError::new(path, Failure::Damaged(ours)));
+    }
+    Ok(Some(format!("trouble in what others keep in it, beside the world: {}", all.join("; "))))
+}
+
+/// What `PRAGMA integrity_check` finds: in all of it, with the most that are listed, or in one table, with its name.
+fn problems(connection: &Connection, of: &str) -> rusqlite::Result<Vec<String>> {
+    let mut statement = connection.prepare(&format!("PRAGMA integrity_check({of})"))?;
+    let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
+    rows.filter(|row| row.as_deref() != Ok("ok")).collect()
 }
