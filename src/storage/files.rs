@@ -83,21 +83,32 @@ pub fn belongs_to(path: &Path, database: &Path) -> bool {
     rest.is_some_and(|rest| SUFFIXES.iter().chain([&PARTIAL]).any(|suffix| rest.starts_with(suffix.as_bytes())))
 }
 
-/// Makes sure that a database and what lies beside it may be written. Whoever looks at a database at rest can leave an
-/// empty log, and an index of it, that are theirs: these are removed if nobody has them open.
+/// Makes sure that a database and what lies beside it may be written, but for what `remove_leftovers` would remove.
 pub fn require_writable(database: &Path) -> Result<(), StorageError> {
-    let refusal = |path: &Path| sys::may_write(path).err().filter(|error| error.kind() != ErrorKind::NotFound);
-    let log = ["-wal", "-shm"].map(|suffix| beside(database, suffix));
-    if bytes_beside(database, "-wal") == 0 && log.iter().any(|path| refusal(path).is_some()) && !is_in_use(&log[1]) {
-        log.iter().for_each(|path| _ = fs::remove_file(path));
-    }
-    let [wal, shm] = &log;
-    for path in [database, wal, shm, folder_of(database)] {
-        if let Some(error) = refusal(path) {
-            return Err(StorageError::io("write", path)(error));
+    let log =
+        ["-wal", "-shm"].map(|suffix| beside(database, suffix)).into_iter().filter(|_| leftovers(database).is_none());
+    for path in [database.to_owned(), folder_of(database).to_owned()].into_iter().chain(log) {
+        if let Some(error) = refusal(&path) {
+            return Err(StorageError::io("write", &path)(error));
         }
     }
     Ok(())
+}
+
+/// Whoever looks at a database at rest can leave an empty log, and an index of it, that are theirs. They hold nothing, but
+/// nobody else can use them.
+pub fn remove_leftovers(database: &Path) {
+    leftovers(database).iter().flatten().for_each(|path| _ = fs::remove_file(path));
+}
+
+fn leftovers(database: &Path) -> Option<[PathBuf; 2]> {
+    let log = ["-wal", "-shm"].map(|suffix| beside(database, suffix));
+    let is_left = bytes_beside(database, "-wal") == 0 && log.iter().any(|path| refusal(path).is_some());
+    (is_left && !is_in_use(&log[1])).then_some(log)
+}
+
+fn refusal(path: &Path) -> Option<io::Error> {
+    sys::may_write(path).err().filter(|error| error.kind() != ErrorKind::NotFound)
 }
 
 /// Whether somebody has the index of a log open. What cannot be learnt is taken for true.

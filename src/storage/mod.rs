@@ -101,8 +101,9 @@ impl Storage {
     pub fn open(path: &Path, started: Wall) -> Result<(Storage, Found), StorageError> {
         let path = files::real_path(path)?;
         let lock = Lock::take(&path, started)?;
-        let (found, warnings) = schema::inspect(&path)?;
         files::require_writable(&path)?;
+        let (found, warnings) = schema::inspect(&path)?;
+        files::remove_leftovers(&path);
         let storage = Storage {
             path,
             lock,

@@ -10,6 +10,7 @@ mod flips;
 mod http;
 mod kill;
 mod mistakes;
+mod neighbours;
 mod preload;
 mod rescue;
 mod slow;

@@ -45,7 +45,7 @@ fn a_folder_that_cannot_be_written_is_a_storage_error() {
     // Not even root can make files in /proc.
     let (code, stderr) = refusal(&Folder::new(), &[("AQEVIA_SQLITE_PATH", "/proc/storage.sqlite")]);
     assert_eq!(code, 3);
-    assert!(stderr.contains("/proc/storage.sqlite.lock") && stderr.contains("belong to the user"), "{stderr}");
+    assert!(stderr.contains("/proc/storage.sqlite.lock") && stderr.contains("the path is right"), "{stderr}");
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn what_is_not_ours_is_refused_and_not_changed() {
         (
             "a trigger",
             made("CREATE TRIGGER t AFTER UPDATE ON world BEGIN SELECT 1; END"),
-            "\"t\" is not as this engine",
+            "the trigger `t` on the engine's table `world`",
         ),
         ("a missing table", made("DROP TABLE spawn"), "\"spawn\" is missing"),
         ("a missing world", made("DELETE FROM world"), "record is missing"),
@@ -105,7 +105,7 @@ fn what_is_not_ours_is_refused_and_not_changed() {
         let (code, stderr) = refusal(&folder, &[]);
         assert_eq!(code, 3, "{what}: {stderr}");
         assert!(stderr.contains(expected), "{what}: {stderr}");
-        assert!(stderr.contains("docker volume rm aqevia_data") && stderr.contains("Restore"), "{what}: {stderr}");
+        assert!(stderr.contains("Nothing was changed.") && !stderr.contains("docker volume rm"), "{what}: {stderr}");
         assert!(fs::read(folder.database()).unwrap() == bytes, "{what} was changed");
     }
 }
@@ -196,7 +196,7 @@ fn a_log_without_its_database_is_not_thrown_away() {
     engine.kill();
     fs::rename(folder.database(), folder.join("moved.sqlite")).unwrap();
     let (code, stderr) = refusal(&folder, &[]);
-    assert!(code == 3 && stderr.contains("put the two together again"), "{code}: {stderr}");
+    assert!(code == 3 && stderr.contains("Put the two together again"), "{code}: {stderr}");
     fs::rename(folder.join("moved.sqlite"), folder.database()).unwrap();
     assert!(Engine::start(&folder).status_number("$.world.tick") >= promised);
 }
@@ -267,7 +267,8 @@ fn a_database_that_may_only_be_read_is_refused_at_once() {
         return;
     }
     let stderr = refused(&stdout);
-    assert!(code == 3 && stderr.contains("may not be written by the user"), "{code}: {stderr}");
+    assert!(code == 3 && stderr.contains("Permission denied"), "{code}: {stderr}");
+    assert!(stderr.contains("This runs as user 65534, and ") && stderr.contains("belongs to user 0"), "{stderr}");
 }
 
 #[test]
@@ -287,26 +288,6 @@ fn a_refused_database_keeps_its_write_ahead_log_too() {
     let (code, stderr) = refusal(&folder, &[]);
     assert!(code == 3 && stderr.contains("digest"), "{stderr}");
     assert!(read() == left, "the database or its log was changed");
-}
-
-#[test]
-fn a_change_that_a_crash_cut_short_is_undone_by_the_engine_and_by_nobody_else() {
-    let (folder, crashed) = (Folder::new(), Folder::new());
-    Engine::start(&folder).stop();
-    let mut writer = Connection::open(folder.database()).unwrap();
-    writer.execute_batch("PRAGMA journal_mode = DELETE; PRAGMA cache_size = 1").unwrap();
-    let transaction = writer.transaction().unwrap();
-    transaction.execute_batch("UPDATE entity SET description = description || hex(randomblob(2000))").unwrap();
-    for name in ["storage.sqlite", "storage.sqlite-journal"] {
-        fs::copy(folder.join(name), crashed.join(name)).unwrap();
-    }
-    let read = || ["", "-journal"].map(|end| fs::read(crashed.join(&format!("storage.sqlite{end}"))).unwrap());
-    let left = read();
-    let (code, _, stderr) = output(&mut command(&crashed, &["check", "storage.sqlite"]));
-    assert!(code == 3 && stderr.contains("776"), "{code}: {stderr}");
-    assert!(read() == left, "check has changed it");
-    Engine::start(&crashed).stop();
-    assert_eq!(output(&mut command(&crashed, &["check", "storage.sqlite"])).0, 0);
 }
 
 #[test]
