@@ -15,6 +15,7 @@ use crate::limits::HEALTHCHECK_MS_MAX;
 use crate::log::{Level, Log, Output};
 use crate::storage::schema::{self, has_sqlite_magic};
 use crate::storage::{self, Loaded, StorageError, export, worldfile};
+use crate::sys;
 use crate::text::nearest;
 use crate::world::{Kind, World};
 
@@ -81,16 +82,19 @@ const COMMANDS: [(&str, &str); 7] = [
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let words: Vec<&str> = arguments.iter().map(|argument| argument.to_str().unwrap_or_default()).collect();
-    let done = match words.as_slice() {
-        [] => return run(),
+    if words.is_empty() {
+        return run();
+    }
+    let ready = sys::prepare_signals().map_err(|error| StartError::System("handle signals", error).into());
+    let done = ready.and_then(|()| match words.as_slice() {
         ["healthcheck"] => healthcheck(),
         ["backup", _] => backup(&arguments[1]),
         ["check", _] => check(&arguments[1]),
         ["export"] => read_config().0.and_then(|config| print(&export::export(&open(&config.sqlite_path)?))),
         ["--version" | "-V"] => print(&format!("aqevia-engine {}\n", env!("CARGO_PKG_VERSION"))),
         ["--help" | "-h" | "help"] => print(&help()),
-        [first, ..] => Err(misused(first)),
-    };
+        words => Err(misused(words.first().unwrap_or(&""))),
+    });
     let Err(exit) = done else { return 0 };
     // With standard error closed or full there is nobody left to tell but by the exit code.
     let mut stderr = Output::stderr();

@@ -98,12 +98,15 @@ impl Engine {
     /// Gets everything ready, in the order in which mistakes are best reported.
     pub fn start(config: Config, mut log: Log) -> Result<Engine, StartError> {
         let started = (clock::monotonic(), clock::wall());
-        let signals = Signals::install().map_err(|error| StartError::System("handle signals", error))?;
+        let signals_error = |error| StartError::System("handle signals", error);
+        sys::prepare_signals().map_err(signals_error)?;
         let descriptors = sys::raise_descriptors_max(DESCRIPTORS_WANTED)
             .map_err(|error| StartError::System("learn the limit on descriptors", error))?;
         let (mut storage, found) = Storage::open(&config.sqlite_path, started.1)?;
         let (world, last_error) = open_world(&config, &mut storage, found, &mut log)?;
         let rescue = warn_of_rescue(&storage, &world, &config.sqlite_path, &mut log);
+        // Until here a signal has ended the process at once: there was nothing to save.
+        let signals = Signals::install().map_err(signals_error)?;
         let clients_max = usize::try_from(descriptors.saturating_sub(DESCRIPTORS_RESERVED)).unwrap_or(usize::MAX);
         let listen_error = |error| StartError::Listen(config.observability_addr, error);
         let server = Server::bind(config.observability_addr, clients_max).map_err(listen_error)?;

@@ -1,4 +1,4 @@
-//! The operating system: poll(2), signals, resource limits, random bytes, what this process uses.
+//! The operating system: ppoll(2), signals, resource limits, random bytes, what this process uses.
 //!
 //! The only file with `unsafe`; each block calls one function of libc and says why that is sound. Errors become
 //! `io::Error` here, once. Everything else in the engine uses std. Read `engine.rs` next for how these are used.
@@ -13,6 +13,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::process;
+use std::ptr;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
@@ -38,16 +40,18 @@ impl PollFd {
     }
 }
 
-/// Waits until one of `descriptors` is ready or `timeout` has passed (`None`: for ever), rounded up to a millisecond
-/// so that a wait for a deadline never ends just before it. An interrupting signal counts as nothing ready.
+/// Waits until one of `descriptors` is ready or `timeout` has passed (`None`: for ever), to the nanosecond: a wait for a
+/// deadline that ended before it would have to be made twice. An interrupting signal counts as nothing ready.
 pub fn poll(descriptors: &mut [PollFd], timeout: Option<Duration>) -> io::Result<usize> {
-    let timeout_ms = match timeout {
-        None => -1,
-        Some(timeout) => libc::c_int::try_from(timeout.as_micros().div_ceil(1_000)).unwrap_or(libc::c_int::MAX),
-    };
+    let timeout = timeout.map(|timeout| libc::timespec {
+        tv_sec: timeout.as_secs().try_into().unwrap_or(i64::MAX),
+        tv_nsec: timeout.subsec_nanos().into(),
+    });
+    let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
     let count = descriptors.len() as libc::nfds_t;
-    // SAFETY: `PollFd` is a transparent `pollfd`, and the pointer and count describe one live, exclusive slice.
-    let ready = unsafe { libc::poll(descriptors.as_mut_ptr().cast(), count, timeout_ms) };
+    // SAFETY: `PollFd` is a transparent `pollfd`, and the pointer and count describe one live, exclusive slice; the time
+    // is null or a live one; without a mask the signals stay as they are.
+    let ready = unsafe { libc::ppoll(descriptors.as_mut_ptr().cast(), count, timeout, ptr::null()) };
     match check(ready) {
         Ok(ready) => Ok(ready as usize),
         Err(error) if error.kind() == io::ErrorKind::Interrupted => {
@@ -58,6 +62,34 @@ pub fn poll(descriptors: &mut [PollFd], timeout: Option<Duration>) -> io::Result
     }
 }
 
+macro_rules! signals {
+    ($($name:ident)*) => { &[$((libc::$name, stringify!($name))),*] };
+}
+
+/// The signals that end a process which does not expect them, by name, but for those of real time: all that can be
+/// caught and do not tell of a fault of the process itself.
+const ENDING: &[(libc::c_int, &str)] = signals!(
+    SIGHUP SIGINT SIGQUIT SIGUSR1 SIGUSR2 SIGALRM SIGTERM SIGSTKFLT SIGXCPU SIGVTALRM SIGPROF SIGIO SIGPWR
+);
+
+/// Makes signals fit for any command: SIGPIPE and SIGXFSZ become errors of the call that met them, whatever was blocked
+/// comes through, and process 1, which the kernel spares what a signal does by default, ends like any other. To be
+/// called once, at the start.
+pub fn prepare_signals() -> io::Result<()> {
+    // SIGCHLD: as process 1 of a container it inherits orphans, which so vanish when they end.
+    for signal in [libc::SIGPIPE, libc::SIGXFSZ, libc::SIGCHLD] {
+        act_on(signal, libc::SIG_IGN)?;
+    }
+    if process::id() == 1 {
+        handle_ending(exit_on_signal)?;
+    }
+    // Whoever started this process may have left signals blocked.
+    // SAFETY: zero bytes are the empty set of signals.
+    let none: libc::sigset_t = unsafe { MaybeUninit::zeroed().assume_init() };
+    // SAFETY: `none` is a live set; the old mask is not asked for.
+    check(unsafe { libc::sigprocmask(libc::SIG_SETMASK, &none, ptr::null_mut()) }).map(drop)
+}
+
 /// Where the signal handler writes the number of the signal it got.
 static SIGNAL_PIPE: AtomicI32 = AtomicI32::new(-1);
 
@@ -65,43 +97,24 @@ static SIGNAL_PIPE: AtomicI32 = AtomicI32::new(-1);
 pub struct Signals(UnixStream);
 
 impl Signals {
-    /// Turns SIGTERM, SIGINT and SIGHUP into bytes to poll for, and makes SIGPIPE and SIGXFSZ errors of the call
-    /// that met them. To be called once, at the start.
+    /// Turns every signal that would end the process into a byte to poll for. To be called once.
     pub fn install() -> io::Result<Signals> {
         let (reader, writer) = UnixStream::pair()?;
         reader.set_nonblocking(true)?;
         writer.set_nonblocking(true)?;
         // The handler may run until the process ends, so the write end is never closed.
         SIGNAL_PIPE.store(writer.into_raw_fd(), Ordering::Relaxed);
-        let handler: extern "C" fn(libc::c_int) = on_signal;
-        for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
-            let before = act_on(signal, handler as libc::sighandler_t)?;
-            // Who starts a program with SIGHUP ignored, as nohup(1) does, wants it to stay so.
-            if signal == libc::SIGHUP && before == libc::SIG_IGN {
-                act_on(signal, libc::SIG_IGN)?;
-            }
-        }
-        // SIGCHLD: as process 1 of a container it inherits orphans, which so vanish when they end.
-        for signal in [libc::SIGPIPE, libc::SIGXFSZ, libc::SIGCHLD] {
-            act_on(signal, libc::SIG_IGN)?;
-        }
-        // Whoever started this process may have left signals blocked.
-        // SAFETY: zero bytes are the empty set of signals.
-        let none: libc::sigset_t = unsafe { MaybeUninit::zeroed().assume_init() };
-        // SAFETY: `none` is a live set; the old mask is not asked for.
-        check(unsafe { libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut()) })?;
+        handle_ending(note_signal)?;
         Ok(Signals(reader))
     }
 
     /// The name of a signal that has come, if one has.
-    pub fn take(&mut self) -> Option<&'static str> {
+    pub fn take(&mut self) -> Option<String> {
         let mut number = [0];
-        match self.0.read(&mut number) {
-            Ok(1) if i32::from(number[0]) == libc::SIGINT => Some("SIGINT"),
-            Ok(1) if i32::from(number[0]) == libc::SIGHUP => Some("SIGHUP"),
-            Ok(1) => Some("SIGTERM"),
-            _ => None,
-        }
+        self.0.read_exact(&mut number).ok()?;
+        let number = libc::c_int::from(number[0]);
+        let name = ENDING.iter().find(|(signal, _)| *signal == number).map(|(_, name)| (*name).to_owned());
+        Some(name.unwrap_or_else(|| format!("SIGRTMIN+{}", number - libc::SIGRTMIN())))
     }
 }
 
@@ -111,8 +124,27 @@ impl AsRawFd for Signals {
     }
 }
 
+fn handle_ending(handler: extern "C" fn(libc::c_int)) -> io::Result<()> {
+    let named = ENDING.iter().map(|(signal, _)| *signal);
+    for signal in named.chain(libc::SIGRTMIN()..=libc::SIGRTMAX()) {
+        let before = act_on(signal, handler as libc::sighandler_t)?;
+        // Who starts a program with a signal ignored, as nohup(1) does, wants it to stay so. Those two are not believed:
+        // what a shell starts in the background ignores SIGINT, and somebody must be able to stop it.
+        if before == libc::SIG_IGN && !matches!(signal, libc::SIGTERM | libc::SIGINT) {
+            act_on(signal, libc::SIG_IGN)?;
+        }
+    }
+    Ok(())
+}
+
+/// Runs inside a signal. Ends the process with the code by which a shell would tell of that signal.
+extern "C" fn exit_on_signal(signal: libc::c_int) {
+    // SAFETY: _exit(2) is async-signal-safe and does not return.
+    unsafe { libc::_exit(128 + signal) }
+}
+
 /// Runs inside a signal: only async-signal-safe calls (signal-safety(7)), and `errno` left as it was.
-extern "C" fn on_signal(signal: libc::c_int) {
+extern "C" fn note_signal(signal: libc::c_int) {
     // SAFETY: the location of this thread's `errno` is always valid.
     let errno = unsafe { libc::__errno_location() };
     // SAFETY: `errno` points to this thread's own variable, which nothing else writes meanwhile.
@@ -179,11 +211,25 @@ pub fn is_locked(file: &File) -> io::Result<bool> {
 
 /// Bounds what the kernel buffers for sending on a socket; connections accepted from a listener inherit it.
 pub fn set_send_buffer(socket: &impl AsRawFd, bytes: usize) -> io::Result<()> {
-    let bytes = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
-    let length = size_of::<libc::c_int>() as libc::socklen_t;
-    let value = (&raw const bytes).cast();
-    // SAFETY: `value` and `length` describe a live integer, as SO_SNDBUF takes it.
-    check(unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_SNDBUF, value, length) }).map(drop)
+    set_option(socket, libc::SO_SNDBUF, &libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX))
+}
+
+/// Keeps new connections from a TCP listener, while those that wait there can still be accepted. Their first packet is
+/// dropped, so whoever tries asks again within a second, and may then find the listener of the next engine.
+pub fn refuse_connections(listener: &impl AsRawFd) -> io::Result<()> {
+    // Classic BPF on the TCP header (RFC 9293 section 3.1): load the byte of flags; keep ACK and SYN of it; if that is SYN
+    // alone, drop the packet; else take it whole.
+    let steps = [(0x30, 0, 0, 13), (0x54, 0, 0, 0x12), (0x15, 0, 1, 0x02), (0x06, 0, 0, 0), (0x06, 0, 0, u32::MAX)];
+    let mut steps = steps.map(|(code, jt, jf, k)| libc::sock_filter { code, jt, jf, k });
+    let program = libc::sock_fprog { len: steps.len() as u16, filter: steps.as_mut_ptr() };
+    set_option(listener, libc::SO_ATTACH_FILTER, &program)
+}
+
+/// Sets an option at the level of sockets, of the type that socket(7) gives for it.
+fn set_option<T>(socket: &impl AsRawFd, option: libc::c_int, value: &T) -> io::Result<()> {
+    let (value, length) = (ptr::from_ref(value), size_of::<T>() as libc::socklen_t);
+    // SAFETY: `value` and `length` describe a live value, and what it points to lives as long.
+    check(unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, option, value.cast(), length) }).map(drop)
 }
 
 /// The soft limit on open descriptors.
@@ -272,4 +318,46 @@ fn cpu_time() -> io::Result<Duration> {
 
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::{TcpListener, TcpStream};
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn a_wait_ends_no_earlier_than_its_time_and_at_its_best_well_within_a_millisecond_of_it() {
+        for nanoseconds in [1, 999, 20_001, 100_000, 1_000_999] {
+            let timeout = Duration::from_nanos(nanoseconds);
+            let waits = (0..50).map(|_| {
+                let begun = Instant::now();
+                assert_eq!(poll(&mut [], Some(timeout)).unwrap(), 0);
+                begun.elapsed()
+            });
+            let shortest = waits.min().unwrap();
+            assert!(
+                shortest >= timeout && shortest < timeout + Duration::from_micros(800),
+                "{timeout:?}: {shortest:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_listener_that_refuses_keeps_who_waits_and_lets_nobody_else_come() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut waiting = TcpStream::connect(address).unwrap();
+        refuse_connections(&listener).unwrap();
+        let late = TcpStream::connect_timeout(&address, Duration::from_millis(100));
+        assert_eq!(late.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        waiting.write_all(b"x").unwrap();
+        let mut byte = [0];
+        listener.accept().unwrap().0.read_exact(&mut byte).unwrap();
+        assert_eq!(byte, *b"x");
+        listener.set_nonblocking(true).unwrap();
+        assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
 }

@@ -13,6 +13,7 @@ mod mistakes;
 mod neighbours;
 mod preload;
 mod rescue;
+mod signals;
 mod slow;
 mod support;
 mod trouble;
