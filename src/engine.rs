@@ -4,6 +4,7 @@
 //! comes. A panic anywhere ends the process (see `cli.rs`): a half-changed world is never flushed.
 
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
@@ -41,7 +42,7 @@ pub struct Engine {
     started: (Monotonic, Wall),
     last_flush_at: Option<Wall>,
     last_error: Option<String>,
-    warned_at: Option<Monotonic>,
+    warned_at: BTreeMap<&'static str, Monotonic>,
     looked_at: Monotonic,
     checkpointed_at: Monotonic,
     records_since_checkpoint: u64,
@@ -130,7 +131,7 @@ impl Engine {
             metrics: Metrics::default(),
             last_flush_at: None,
             last_error,
-            warned_at: None,
+            warned_at: BTreeMap::new(),
             looked_at: now,
             checkpointed_at: now,
             records_since_checkpoint: 0,
@@ -184,11 +185,12 @@ impl Engine {
         self.metrics.wakeups += 1;
     }
 
-    /// Logs a warning that may come up again and again.
-    fn warn_rarely(&mut self, message: &str, fields: Fields) {
+    /// Logs a warning that may come up again and again. It hides itself for a while, and no other.
+    fn warn_rarely(&mut self, message: &'static str, fields: Fields) {
         let now = clock::monotonic();
-        if self.warned_at.is_none_or(|at| now.since(at) >= Duration::from_millis(WARNING_INTERVAL_MS)) {
-            self.warned_at = Some(now);
+        let warned_at = self.warned_at.get(message);
+        if warned_at.is_none_or(|at| now.since(*at) >= Duration::from_millis(WARNING_INTERVAL_MS)) {
+            self.warned_at.insert(message, now);
             self.log.warn(message, fields);
         }
     }

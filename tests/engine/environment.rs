@@ -362,3 +362,20 @@ fn a_stop_in_the_middle_of_a_flush_saves_everything() {
     let (code, _, stderr) = output(&mut crate::support::command(&folder, &["check", "storage.sqlite"]));
     assert_eq!(code, 0, "{stderr}");
 }
+
+#[test]
+fn a_warning_that_is_not_repeated_hides_no_other() {
+    let folder = Folder::new();
+    let engine = Engine::start(&folder);
+    let clients: Vec<TcpStream> = (0..20).map(|_| engine.connect()).collect();
+    wait_for("all to be accepted", || (engine.metric("aqevia_http_connections") > 20.0).then_some(()));
+    // As many as poll(2) is asked to wait for, and fewer than are open.
+    engine.limit("--nofile=24:");
+    assert_eq!(engine.get("/health").0, 200);
+    wait_for("the one", || engine.log().contains("no descriptor is free").then_some(()));
+    engine.limit("--nofile=8:");
+    wait_for("the other", || engine.log().contains("cannot wait for events").then_some(()));
+    engine.limit("--nofile=1024:");
+    drop(clients);
+    stop_and_check(engine, &folder);
+}
