@@ -17,8 +17,8 @@ use crate::config::Config;
 use crate::http::server::Server;
 use crate::http::{Snapshot, StorageView};
 use crate::limits::{
-    CHECKPOINT_INTERVAL_MS, CHECKPOINT_RECORDS, DESCRIPTORS_RESERVED, DESCRIPTORS_WANTED, LOOK_INTERVAL_MS,
-    POLL_PAUSE_MS, SHUTDOWN_RETRIES_MS, WAL_BYTES_KEPT, WARNING_INTERVAL_MS, WORLD_FILE_BYTES_MAX,
+    CHECKPOINT_INTERVAL_MS, CHECKPOINT_RECORDS, DESCRIPTORS_RESERVED, DESCRIPTORS_WANTED, HTTP_STOP_MS_MAX,
+    LOOK_INTERVAL_MS, POLL_PAUSE_MS, SHUTDOWN_RETRIES_MS, WAL_BYTES_KEPT, WARNING_INTERVAL_MS, WORLD_FILE_BYTES_MAX,
 };
 use crate::log::{Fields, Level, Log};
 use crate::metrics::{Metrics, Outcome};
@@ -345,14 +345,24 @@ impl Engine {
         }
     }
 
+    /// Serves whoever has connected, each for the last time.
+    fn serve_last(&mut self, descriptors: &mut Vec<PollFd>) {
+        self.server.stop();
+        let mut now = clock::monotonic();
+        let until = now.after(Duration::from_millis(HTTP_STOP_MS_MAX));
+        while !self.server.is_done() && now < until {
+            let next = self.server.next_deadline().map_or(until, |next| next.min(until));
+            self.wait(descriptors, Some(next.since(now)));
+            now = clock::monotonic();
+            self.serve(&descriptors[1..], now);
+            self.server.write(now, clock::monotonic());
+        }
+    }
+
     /// The end: nobody new is accepted, who has asked is answered, everything pending is flushed, the write-ahead log
     /// emptied.
     fn stop(mut self, mut descriptors: Vec<PollFd>) -> End {
-        self.server.stop_accepting();
-        self.wait(&mut descriptors, Some(Duration::ZERO));
-        let now = clock::monotonic();
-        self.serve(&descriptors[1..], now);
-        self.server.write(now, now);
+        self.serve_last(&mut descriptors);
         // More attempts, on fresh connections, in case whatever is in the way is gone in a moment.
         let mut saved = self.flush(Trigger::Shutdown);
         for pause_ms in SHUTDOWN_RETRIES_MS {

@@ -37,7 +37,7 @@ pub const DESCRIPTORS_RESERVED: u64 = 24;
 pub const DESCRIPTORS_WANTED: u64 = 4_096;
 /// After a connection could not be accepted the listener rests this long, or until another closes.
 pub const ACCEPT_PAUSE_MS: u64 = 1_000;
-/// Pause after a failed poll(2), in which the world goes on.
+/// Pause after a failed ppoll(2), in which the world goes on.
 pub const POLL_PAUSE_MS: u64 = 100;
 /// A warning that strangers can cause is logged at most so often.
 pub const WARNING_INTERVAL_MS: u64 = 60_000;
@@ -94,19 +94,33 @@ pub const CONTAINMENT_DEPTH_MAX: usize = 64;
 // HTTP.
 
 /// Open HTTP connections; the one longest idle makes way for a new one.
-pub const HTTP_CONNECTIONS_MAX: usize = 256;
-/// Bytes of a request head, from the request line to the empty line (RFC 9112 section 2.1).
-pub const HTTP_HEAD_BYTES_MAX: usize = 8 * 1024;
+pub const HTTP_CONNECTIONS_MAX: usize = 1_024;
+/// One connection in so many of a full turnover of the table within `HTTP_HOLD_MS` holds its place for that time: so a
+/// quarter of the places at most cannot be had, and three quarters go to whoever came last.
+pub const HTTP_HELD_SHARE: u64 = 4;
+/// How long it holds it, if there is another that can make way.
+pub const HTTP_HOLD_MS: u64 = 1_000;
+/// Bytes of a request head, from the request line to the empty line (RFC 9112 section 2.1). A browser sends every
+/// cookie that it has of `localhost`.
+pub const HTTP_HEAD_BYTES_MAX: usize = 32 * 1024;
+/// Bytes of all buffers of all connections; the largest makes way before there are more.
+pub const BUFFERS_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Bytes of a buffer that an idle connection keeps, so that a usual request and its answer need no new one.
+pub const BUFFER_BYTES_KEPT: usize = 512;
 /// Bytes of a request line; a longer one is answered 414 (RFC 9112 section 3).
 pub const HTTP_REQUEST_LINE_BYTES_MAX: usize = 2 * 1024;
 /// Header fields in one request; more are answered 431 (RFC 6585 section 5).
-pub const HTTP_HEADERS_MAX: usize = 64;
+pub const HTTP_HEADERS_MAX: usize = 100;
 /// From the first byte of a request until its head must be whole.
 pub const HTTP_HEAD_MS_MAX: u64 = 5_000;
 /// From the first unsent byte of an answer until the peer must have taken all of it.
 pub const HTTP_WRITE_MS_MAX: u64 = 10_000;
-/// A connection between requests is closed after this.
-pub const HTTP_IDLE_MS_MAX: u64 = 30_000;
+/// A connection between requests is closed after this: later than load balancers, which reuse theirs for 60 s.
+pub const HTTP_IDLE_MS_MAX: u64 = 75_000;
+/// A connection between requests is closed after this while the engine stops.
+pub const HTTP_STOP_IDLE_MS_MAX: u64 = 250;
+/// How long a stop waits for requests that are on their way and for their answers to be taken.
+pub const HTTP_STOP_MS_MAX: u64 = 500;
 /// After an answer that ends a connection, how long what the peer still sends is read and dropped, so that the answer
 /// is not lost to a reset (RFC 9112 section 9.6).
 pub const HTTP_LINGER_MS_MAX: u64 = 1_000;
@@ -141,6 +155,10 @@ const _: () = {
     // A connection for each descriptor must fit beside what the engine needs for itself.
     assert!(HTTP_CONNECTIONS_MAX as u64 + DESCRIPTORS_RESERVED <= DESCRIPTORS_WANTED);
     assert!(HTTP_REQUEST_LINE_BYTES_MAX < HTTP_HEAD_BYTES_MAX);
+    // One connection alone never takes all the memory, and all that are idle never have to make way for it.
+    assert!(4 * (HTTP_HEAD_BYTES_MAX + HTTP_OUTPUT_BYTES_HIGH) < BUFFERS_BYTES_MAX);
+    assert!(HTTP_CONNECTIONS_MAX * 2 * BUFFER_BYTES_KEPT < BUFFERS_BYTES_MAX);
+    assert!(HTTP_STOP_IDLE_MS_MAX < HTTP_STOP_MS_MAX);
     assert!(HTTP_REQUESTS_PER_TURN < HTTP_ANSWERS_PER_TURN);
     // A connection that is being read or written is judged by its own deadline before the idle one.
     assert!(HTTP_HEAD_MS_MAX < HTTP_IDLE_MS_MAX && HTTP_WRITE_MS_MAX < HTTP_IDLE_MS_MAX);

@@ -3,7 +3,6 @@
 //! One thread writes and reads them, so they are plain numbers. What can be read off other parts when it is asked
 //! for (gauges such as pending records) is not kept here.
 
-use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
@@ -50,10 +49,26 @@ impl Outcome {
     pub const ALL: [(Outcome, &str); 2] = [(Outcome::Success, "success"), (Outcome::Failure, "failure")];
 }
 
-/// Counts one more under `key`.
-pub fn count<K: Ord>(counters: &mut BTreeMap<K, u64>, key: K) {
-    *counters.entry(key).or_default() += 1;
+/// Declares what a family of counters is counted by: an enum with a label for each value. What counts it is an array in
+/// the order of `ALL`, so no key can be misspelt or left out.
+macro_rules! keys {
+    ($(#[$about:meta])* $name:ident { $($(#[$of:meta])* $key:ident = $label:literal,)* }) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum $name { $($(#[$of])* $key,)* }
+
+        impl $name {
+            /// All of them.
+            pub const ALL: &[$name] = &[$($name::$key,)*];
+
+            /// How metrics show it.
+            pub const fn label(self) -> &'static str {
+                match self { $($name::$key => $label,)* }
+            }
+        }
+    };
 }
+pub(crate) use keys;
 
 /// Durations in buckets from 10 microseconds to 10 seconds.
 #[derive(Debug, Default)]

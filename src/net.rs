@@ -1,6 +1,7 @@
 //! One non-blocking connection: bounded buffers on both sides and a note of since when bytes wait to be sent.
 //!
-//! It knows no protocol. Nothing here waits: a read or write that would block is simply over. What it needs of a TCP
+//! Buffers grow with what they hold and are given back with it, so a connection that waits costs next to nothing. It
+//! knows no protocol. Nothing here waits: a read or write that would block is simply over. What it needs of a TCP
 //! socket stands in two traits, so that what is built on it can also be run on streams that break wherever a seed says.
 
 use std::io::{self, ErrorKind, Read, Write};
@@ -8,6 +9,8 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, RawFd};
 
 use crate::clock::Monotonic;
+use crate::limits::BUFFER_BYTES_KEPT;
+use crate::sys;
 
 /// A stream of bytes in both directions that never blocks.
 pub trait Stream: Read + Write + AsRawFd {
@@ -22,6 +25,9 @@ pub trait Listener: AsRawFd {
 
     /// Takes the next stream; `WouldBlock` if none waits.
     fn accept(&self) -> io::Result<Self::Stream>;
+
+    /// Keeps new ones from coming. Those that wait can still be taken.
+    fn refuse(&self) {}
 }
 
 impl Stream for TcpStream {
@@ -41,13 +47,17 @@ impl Listener for TcpListener {
         let ready = stream.set_nonblocking(true).and_then(|()| stream.set_nodelay(true));
         ready.map(|()| stream).map_err(|_| ErrorKind::ConnectionAborted.into())
     }
+
+    fn refuse(&self) {
+        // Where that cannot be done, whoever comes in the last moment is reset.
+        let _ = sys::refuse_connections(self);
+    }
 }
 
 /// A connection and its buffers.
 pub struct Connection<S> {
     stream: S,
-    input: Box<[u8]>,
-    filled: usize,
+    input: Vec<u8>,
     output: Vec<u8>,
     sent: usize,
     unsent_since: Option<Monotonic>,
@@ -67,39 +77,38 @@ pub enum Received {
 }
 
 impl<S: Stream> Connection<S> {
-    /// Takes a new connection; at most `input_bytes_max` received bytes are held.
-    pub fn new(stream: S, input_bytes_max: usize) -> Connection<S> {
-        let input = vec![0; input_bytes_max].into_boxed_slice();
-        Connection { stream, input, filled: 0, output: Vec::new(), sent: 0, unsent_since: None }
+    /// Takes a new connection.
+    pub fn new(stream: S) -> Connection<S> {
+        Connection { stream, input: Vec::new(), output: Vec::new(), sent: 0, unsent_since: None }
     }
 
-    /// Reads once, as much as fits.
-    pub fn receive(&mut self) -> Received {
-        let (received, count) = receive(&mut self.stream, &mut self.input[self.filled..]);
-        self.filled += count;
+    /// Reads once, by way of `scratch`, until as much as fits there is held.
+    pub fn receive(&mut self, scratch: &mut [u8]) -> Received {
+        let room = scratch.len() - self.input.len();
+        let (received, count) = receive(&mut self.stream, &mut scratch[..room]);
+        self.input.extend_from_slice(&scratch[..count]);
         received
     }
 
     /// Reads once and drops what comes.
-    pub fn discard(&mut self) -> Received {
-        self.filled = 0;
-        receive(&mut self.stream, &mut self.input).0
+    pub fn discard(&mut self, scratch: &mut [u8]) -> Received {
+        receive(&mut self.stream, scratch).0
     }
 
     /// The bytes received and not consumed.
     pub fn input(&self) -> &[u8] {
-        &self.input[..self.filled]
-    }
-
-    /// Whether the input buffer can take more.
-    pub fn has_room(&self) -> bool {
-        self.filled < self.input.len()
+        &self.input
     }
 
     /// Drops the first `count` bytes of the input.
     pub fn consume(&mut self, count: usize) {
-        self.input.copy_within(count..self.filled, 0);
-        self.filled -= count;
+        self.input.drain(..count);
+        self.input.shrink_to(BUFFER_BYTES_KEPT);
+    }
+
+    /// How much memory its buffers take, in bytes.
+    pub fn buffer_bytes(&self) -> usize {
+        self.input.capacity() + self.output.capacity()
     }
 
     /// The bytes to be sent; whatever is appended goes out with the next `send`.
@@ -126,6 +135,7 @@ impl<S: Stream> Connection<S> {
         }
         if self.sent == self.output.len() {
             self.output.clear();
+            self.output.shrink_to(BUFFER_BYTES_KEPT);
             self.sent = 0;
             self.unsent_since = None;
         }

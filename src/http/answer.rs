@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 
-use super::request::{Method, Path, REJECTS, Reject, Request};
+use super::request::{Method, Path, Reject, Request};
 use super::{Snapshot, StorageView};
 use crate::json::Json;
-use crate::metrics::{Exposition, Outcome, labels};
+use crate::metrics::{Exposition, Outcome, keys, labels};
 use crate::schedule::Trigger;
 use crate::sys;
 use crate::world::Kind;
@@ -18,85 +18,149 @@ pub struct Counters {
     pub connections: usize,
     /// Connections accepted.
     pub accepted: u64,
-    /// Answers by path and status code.
-    pub requests: BTreeMap<(&'static str, u16), u64>,
+    /// Answers by path and status.
+    pub requests: BTreeMap<(Path, Status), u64>,
     /// Requests refused before their path mattered, by reason.
-    pub rejects: BTreeMap<&'static str, u64>,
+    pub rejects: [u64; Reject::ALL.len()],
     /// Connections closed because the table was full and a new one came.
     pub evictions: u64,
     /// How often each other limit was reached.
-    pub limits: BTreeMap<&'static str, u64>,
+    pub limits: [u64; Limit::ALL.len()],
+}
+
+impl Counters {
+    /// Counts that a limit was reached.
+    pub fn reach(&mut self, limit: Limit) {
+        self.limits[limit as usize] += 1;
+    }
+}
+
+keys! {
+    /// The limits that `Counters::limits` counts.
+    Limit {
+        /// No connection can be accepted.
+        Accept = "accept",
+        /// So many answers in one turn.
+        AnswersPerTurn = "answers_per_turn",
+        /// So many bytes in all buffers together.
+        Buffers = "buffers",
+        /// A head did not come in time.
+        HeadDeadline = "head_deadline",
+        /// A connection without a request.
+        Idle = "idle",
+        /// A peer that goes on after its last answer.
+        Linger = "linger",
+        /// So many bytes of answers that are not taken.
+        Output = "output",
+        /// So many requests in a row.
+        RequestsPerTurn = "requests_per_turn",
+        /// An answer was not taken in time.
+        WriteDeadline = "write_deadline",
+    }
+}
+
+keys! {
+    /// The status of an answer, with its code and reason phrase (RFC 9110 section 15, RFC 6585 section 5).
+    Status {
+        /// Here it is.
+        Ok = "200 OK",
+        /// All is said without content.
+        NoContent = "204 No Content",
+        /// No request.
+        BadRequest = "400 Bad Request",
+        /// Nothing of that name.
+        NotFound = "404 Not Found",
+        /// Known, and not here.
+        MethodNotAllowed = "405 Method Not Allowed",
+        /// It did not come in time.
+        RequestTimeout = "408 Request Timeout",
+        /// It came with content.
+        ContentTooLarge = "413 Content Too Large",
+        /// Its first line is too long.
+        UriTooLong = "414 URI Too Long",
+        /// Its head is too large.
+        HeaderFieldsTooLarge = "431 Request Header Fields Too Large",
+        /// Not known.
+        NotImplemented = "501 Not Implemented",
+        /// The engine is not fit for use.
+        ServiceUnavailable = "503 Service Unavailable",
+        /// Another HTTP.
+        VersionNotSupported = "505 HTTP Version Not Supported",
+    }
+}
+
+impl Status {
+    /// The three digits.
+    pub fn code(self) -> &'static str {
+        &self.label()[..3]
+    }
 }
 
 /// An answer before it is bytes.
 pub struct Answer {
-    /// The status code.
-    pub code: u16,
-    content_type: &'static str,
-    body: String,
+    /// Its status.
+    pub status: Status,
+    /// Its type and its body; none where it must not even have a length (RFC 9110 section 8.6).
+    content: Option<(&'static str, String)>,
 }
 
-/// The limits that `Counters::limits` counts.
-pub const LIMITS: [&str; 8] =
-    ["accept", "answers_per_turn", "head_deadline", "idle", "linger", "output", "requests_per_turn", "write_deadline"];
-
-const JSON: &str = "application/json";
-/// The methods that RFC 9110 section 15.5.6 wants named beside a 405.
-const ALLOW: &str = "Allow: GET, HEAD\r\n";
+/// What RFC 9110 sections 9.3.7 and 10.2.1 want named in the answer to OPTIONS and beside a 405.
+const ALLOW: &str = "Allow: GET, HEAD, OPTIONS\r\n";
 
 /// What a request gets.
 pub fn answer(request: &Request, snapshot: &Snapshot, counters: &Counters) -> Answer {
     match (request.method, request.path) {
-        (Method::Unknown, _) => error(501, "this method is not known here"),
-        (Method::NotAllowed, _) => error(405, "only GET and HEAD are allowed here"),
-        (_, Path::Other) => error(404, "there are /health, /ready, /status and /metrics here"),
+        (Method::Unknown, _) => error(Status::NotImplemented, "this method is not known here"),
+        (Method::NotAllowed, _) => error(Status::MethodNotAllowed, "only GET, HEAD and OPTIONS are allowed here"),
+        // What is not there has no options either.
+        (_, Path::Other) => error(Status::NotFound, &format!("there are {} here", list(str::to_owned))),
+        (Method::Options, _) | (_, Path::Asterisk) => Answer { status: Status::NoContent, content: None },
         (_, Path::Root) => page(snapshot),
-        (_, Path::Health) => json(200, Json::object(|json| json.key("status").string("ok"))),
+        (_, Path::Health) => json(Status::Ok, Json::object(|json| json.key("status").string("ok"))),
         (_, Path::Ready) => ready(&snapshot.storage),
-        (_, Path::Status) => json(200, status(snapshot, counters)),
-        (_, Path::Metrics) => Answer {
-            content_type: "text/plain; version=0.0.4; charset=utf-8",
-            ..json(200, metrics(snapshot, counters))
-        },
+        (_, Path::Status) => json(Status::Ok, status(snapshot, counters)),
+        (_, Path::Metrics) => {
+            let content = ("text/plain; version=0.0.4; charset=utf-8", metrics(snapshot, counters));
+            Answer { status: Status::Ok, content: Some(content) }
+        }
     }
 }
 
-/// What bytes get that are no request.
-pub fn rejection(reject: &Reject) -> Answer {
-    error(reject.code, reject.message)
+/// What bytes get that are no request, or not in time.
+pub fn rejection(reject: Reject) -> Answer {
+    error(reject.status(), reject.message())
 }
 
-/// What a client gets who did not send a whole request in time.
-pub fn timed_out() -> Answer {
-    error(408, "the request did not come in time")
+fn json(status: Status, body: String) -> Answer {
+    Answer { status, content: Some(("application/json", body)) }
 }
 
-fn json(code: u16, body: String) -> Answer {
-    Answer { code, content_type: JSON, body }
+fn error(status: Status, message: &str) -> Answer {
+    json(status, Json::object(|json| json.key("error").string(message)))
 }
 
-fn error(code: u16, message: &str) -> Answer {
-    json(code, Json::object(|json| json.key("error").string(message)))
+/// What is here, each shown in a way.
+fn list(show: impl Fn(&str) -> String) -> String {
+    Path::all_named().map(|path| show(path.label())).collect::<Vec<_>>().join(", ")
 }
 
 impl Answer {
     /// Appends the answer to `output`. `date` is the value of the Date field; without `with_body`, as for HEAD,
     /// everything but the body is as it would be with it (RFC 9110 section 9.3.2).
     pub fn write(&self, output: &mut Vec<u8>, date: &str, connection: Connection, with_body: bool) {
-        let Answer { code, content_type, body } = self;
-        let (reason, length, allow) = (reason(*code), body.len(), if *code == 405 { ALLOW } else { "" });
+        let allow = if matches!(self.status, Status::NoContent | Status::MethodNotAllowed) { ALLOW } else { "" };
         let connection = match connection {
             Connection::Open => "",
             Connection::KeepAlive => "Connection: keep-alive\r\n",
             Connection::Close => "Connection: close\r\n",
         };
         // Writing to a vector cannot fail.
-        let _ = write!(
-            output,
-            "HTTP/1.1 {code} {reason}\r\nDate: {date}\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\
-             Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n{allow}{connection}\r\n"
-        );
-        if with_body {
+        let _ = write!(output, "HTTP/1.1 {}\r\nDate: {date}\r\n", self.status.label());
+        if let Some((content_type, body)) = &self.content {
+            let _ = write!(output, "Content-Type: {content_type}\r\nContent-Length: {}\r\n", body.len());
+        }
+        let _ = write!(output, "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n{allow}{connection}\r\n");
+        if let Some((_, body)) = self.content.as_ref().filter(|_| with_body) {
             output.extend_from_slice(body.as_bytes());
         }
     }
@@ -113,32 +177,15 @@ pub enum Connection {
     Close,
 }
 
-fn reason(code: u16) -> &'static str {
-    match code {
-        200 => "OK",
-        400 => "Bad Request",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        408 => "Request Timeout",
-        413 => "Content Too Large",
-        414 => "URI Too Long",
-        431 => "Request Header Fields Too Large",
-        501 => "Not Implemented",
-        503 => "Service Unavailable",
-        505 => "HTTP Version Not Supported",
-        _ => "Unknown",
-    }
-}
-
 fn ready(storage: &StorageView) -> Answer {
     match storage.last_error {
-        None => json(200, Json::object(|json| json.key("status").string("ready"))),
+        None => json(Status::Ok, Json::object(|json| json.key("status").string("ready"))),
         Some(reason) => {
             let body = Json::object(|json| {
                 json.key("status").string("unready");
                 json.key("reason").string(reason);
             });
-            json(503, body)
+            json(Status::ServiceUnavailable, body)
         }
     }
 }
@@ -254,19 +301,18 @@ fn http_metrics(text: &mut Exposition, counters: &Counters) {
     text.gauge("aqevia_http_connections", "Open HTTP connections.", counters.connections as f64);
     text.counter("aqevia_http_accepted_total", "HTTP connections accepted.", counters.accepted);
     let requests = counters.requests.iter();
-    let requests = requests.map(|((path, code), count)| (labels(&[("path", path), ("code", code)]), *count));
+    let requests =
+        requests.map(|((path, status), count)| (labels(&[("path", &path.label()), ("code", &status.code())]), *count));
     text.counters("aqevia_http_requests_total", "HTTP answers by path and status code.", requests);
-    let rejects = REJECTS.iter().map(|reject| by("reason", reject.reason, &counters.rejects));
-    text.counters("aqevia_http_rejects_total", "HTTP requests refused as malformed or too large.", rejects);
+    // Every series from the start: a counter that appears with its first event hides that event from `increase()`.
+    let rejects = Reject::ALL.iter().zip(counters.rejects);
+    let rejects = rejects.map(|(reject, count)| (labels(&[("reason", &reject.label())]), count));
+    text.counters("aqevia_http_rejects_total", "HTTP requests refused as malformed, too large or late.", rejects);
     let evictions = counters.evictions;
     text.counter("aqevia_http_evictions_total", "HTTP connections that made way for a new one.", evictions);
-    let limits = LIMITS.iter().map(|limit| by("limit", limit, &counters.limits));
+    let limits = Limit::ALL.iter().zip(counters.limits);
+    let limits = limits.map(|(limit, count)| (labels(&[("limit", &limit.label())]), count));
     text.counters("aqevia_http_limits_total", "How often a limit of an HTTP connection was reached.", limits);
-}
-
-/// One series, from the start: a counter that appears with its first event hides that event from `increase()`.
-fn by(label: &str, name: &'static str, counters: &BTreeMap<&'static str, u64>) -> (String, u64) {
-    (labels(&[(label, &name)]), counters.get(name).copied().unwrap_or(0))
 }
 
 fn process_metrics(text: &mut Exposition, snapshot: &Snapshot) {
@@ -285,14 +331,14 @@ fn page(snapshot: &Snapshot) -> Answer {
     let Snapshot { world, .. } = snapshot;
     let body = format!(
         "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>{name}</title>\n<h1>{name}</h1>\n\
-         <p>It is {time}; the weather: {weather}.</p>\n<p><a href=\"/health\">health</a>, <a href=\"/ready\">ready</a>, \
-         <a href=\"/status\">status</a>, <a href=\"/metrics\">metrics</a></p>\n<p>Aqevia Engine {version}</p>\n</html>\n",
+         <p>It is {time}; the weather: {weather}.</p>\n<p>{links}</p>\n<p>Aqevia Engine {version}</p>\n</html>\n",
         name = escape_html(world.name()),
         time = world.time(),
         weather = world.weather().name(),
+        links = list(|path| format!("<a href=\"{path}\">{path}</a>")),
         version = env!("CARGO_PKG_VERSION"),
     );
-    Answer { content_type: "text/html; charset=utf-8", ..json(200, body) }
+    Answer { status: Status::Ok, content: Some(("text/html; charset=utf-8", body)) }
 }
 
 fn escape_html(text: &str) -> String {
@@ -305,7 +351,7 @@ mod tests {
 
     #[test]
     fn a_head_answer_is_the_get_answer_without_its_body() {
-        let answer = error(404, "x");
+        let answer = error(Status::NotFound, "x");
         let (mut get, mut head) = (Vec::new(), Vec::new());
         answer.write(&mut get, "D", Connection::Close, true);
         answer.write(&mut head, "D", Connection::Close, false);
@@ -313,12 +359,6 @@ mod tests {
         let head = String::from_utf8(head).unwrap();
         assert!(head.starts_with("HTTP/1.1 404 Not Found\r\nDate: D\r\n") && head.ends_with("\r\n\r\n"));
         assert!(head.contains("\r\nContent-Length: 13\r\n") && head.contains("\r\nConnection: close\r\n"));
-    }
-
-    #[test]
-    fn every_code_that_is_used_has_its_reason_phrase() {
-        let codes = REJECTS.iter().map(|reject| reject.code).chain([200, 404, 405, 408, 501, 503]);
-        codes.for_each(|code| assert_ne!(reason(code), "Unknown", "{code}"));
     }
 
     #[test]

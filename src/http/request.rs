@@ -1,12 +1,15 @@
-//! Bytes to a request: a pure function with three results, complete, partial or wrong.
+//! Bytes to a request: no input or output of its own, and three results: complete, partial or wrong.
 //!
 //! It reads strictly from left to right, line by line, and judges a line only when it is whole. So the answer does not
-//! depend on how the bytes were cut on their way. Strict where laxness has been used to smuggle requests: RFC 9112
+//! depend on how the bytes were cut on their way; and it goes on where it stopped, so cutting them finely costs it
+//! nothing. Strict where laxness has been used to smuggle requests: RFC 9112
 //! sections 2.2, 3, 5 and 6, each named where it is followed.
 
 use std::net::Ipv6Addr;
 
+use super::answer::Status;
 use crate::limits::{HTTP_HEAD_BYTES_MAX, HTTP_HEADERS_MAX, HTTP_REQUEST_LINE_BYTES_MAX};
+use crate::metrics::keys;
 
 /// What the bytes so far amount to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,133 +42,159 @@ pub enum Method {
     Get,
     /// Answer without it.
     Head,
+    /// Answer with what is allowed.
+    Options,
     /// Known to HTTP, and not allowed here.
     NotAllowed,
     /// Not known.
     Unknown,
 }
 
-/// What can be asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Path {
-    /// The page for people.
-    Root,
-    /// Does the loop turn?
-    Health,
-    /// Is the engine fit for use?
-    Ready,
-    /// What is the state of everything?
-    Status,
-    /// The same for Prometheus.
-    Metrics,
-    /// Nothing that is here.
-    Other,
-}
-
-impl Path {
-    const ALL: [(Path, &str); 5] = [
-        (Path::Root, "/"),
-        (Path::Health, "/health"),
-        (Path::Ready, "/ready"),
-        (Path::Status, "/status"),
-        (Path::Metrics, "/metrics"),
-    ];
-
-    /// The path, or "other".
-    pub fn name(self) -> &'static str {
-        Path::ALL.iter().find(|(path, _)| *path == self).map_or("other", |(_, name)| name)
+keys! {
+    /// What can be asked for.
+    Path {
+        /// The page for people.
+        Root = "/",
+        /// Does the loop turn?
+        Health = "/health",
+        /// Is the engine fit for use?
+        Ready = "/ready",
+        /// What is the state of everything?
+        Status = "/status",
+        /// The same for Prometheus.
+        Metrics = "/metrics",
+        /// The server as a whole, for OPTIONS alone.
+        Asterisk = "*",
+        /// Nothing that is here.
+        Other = "other",
     }
 }
 
-/// Why bytes are no acceptable request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reject {
-    /// The status code of the answer.
-    pub code: u16,
-    /// A short name for metrics.
-    pub reason: &'static str,
-    /// A sentence for the client.
-    pub message: &'static str,
+impl Path {
+    /// Those that name something here.
+    pub fn all_named() -> impl Iterator<Item = Path> {
+        Path::ALL.iter().copied().filter(|path| path.label().starts_with('/'))
+    }
 }
 
 macro_rules! rejects {
-    ($($name:ident = $code:literal, $reason:literal, $message:literal;)*) => {
-        $(const $name: Reject = Reject { code: $code, reason: $reason, message: $message };)*
+    ($($name:ident = $status:ident, $reason:literal, $message:literal;)*) => {
+        keys! {
+            /// Why bytes are no acceptable request.
+            Reject { $(#[doc = $message] $name = $reason,)* }
+        }
 
-        /// Every reason there is.
-        pub const REJECTS: &[Reject] = &[$($name),*];
+        impl Reject {
+            /// The status of the answer.
+            pub const fn status(self) -> Status {
+                match self { $(Reject::$name => Status::$status,)* }
+            }
+
+            /// A sentence for the client.
+            pub const fn message(self) -> &'static str {
+                match self { $(Reject::$name => $message,)* }
+            }
+        }
     };
 }
 
 rejects! {
-    REQUEST_LINE = 400, "request_line", "the request line is not METHOD TARGET VERSION";
-    TARGET = 400, "target", "the request target is malformed";
-    BARE_LF = 400, "line_end", "a line ends without CR LF";
-    FOLDED = 400, "folded_header", "a header field is folded over two lines";
-    HEADER_NAME = 400, "header_name", "a header field has a malformed name";
-    HEADER_VALUE = 400, "header_value", "a header field holds a control character";
-    HOST_MISSING = 400, "host_missing", "the Host field is missing";
-    HOST_DOUBLED = 400, "host_doubled", "the Host field is given twice";
-    HOST = 400, "host", "the Host field is malformed";
-    LENGTH = 400, "content_length", "the Content-Length field is malformed";
-    LENGTH_DOUBLED = 400, "content_length_doubled", "the Content-Length field is given twice";
-    FRAMING = 400, "framing", "Transfer-Encoding cannot stand here";
-    BODY = 413, "body", "a request here has no content";
-    LINE_TOO_LONG = 414, "request_line_too_long", "the request line is too long";
-    HEAD_TOO_LARGE = 431, "head_too_large", "the request head is too large";
-    TOO_MANY_HEADERS = 431, "too_many_headers", "there are too many header fields";
-    TRANSFER_CODING = 501, "transfer_coding", "transfer codings are not implemented";
-    VERSION = 505, "version", "only HTTP/1.0 and HTTP/1.1 are spoken here";
+    RequestLine = BadRequest, "request_line", "the request line is not METHOD TARGET VERSION";
+    Target = BadRequest, "target", "the request target is malformed";
+    LineEnd = BadRequest, "line_end", "a line ends without CR LF";
+    Folded = BadRequest, "folded_header", "a header field is folded over two lines";
+    HeaderName = BadRequest, "header_name", "a header field has a malformed name";
+    HeaderValue = BadRequest, "header_value", "a header field holds a control character";
+    HostMissing = BadRequest, "host_missing", "the Host field is missing";
+    HostDoubled = BadRequest, "host_doubled", "the Host field is given twice";
+    Host = BadRequest, "host", "the Host field is malformed";
+    Length = BadRequest, "content_length", "the Content-Length field is malformed";
+    LengthDoubled = BadRequest, "content_length_doubled", "the Content-Length field is given twice";
+    Framing = BadRequest, "framing", "Transfer-Encoding cannot stand here";
+    Body = ContentTooLarge, "body", "a request here has no content";
+    LineTooLong = UriTooLong, "request_line_too_long", "the request line is too long";
+    HeadTooLarge = HeaderFieldsTooLarge, "head_too_large", "the request head is too large";
+    TooManyHeaders = HeaderFieldsTooLarge, "too_many_headers", "there are too many header fields";
+    TransferCoding = NotImplemented, "transfer_coding", "transfer codings are not implemented";
+    Late = RequestTimeout, "late", "the request did not come in time";
+    Version = VersionNotSupported, "version", "only HTTP/1.0 and HTTP/1.1 are spoken here";
 }
 
 /// Reads one request from the beginning of `bytes`.
 pub fn parse(bytes: &[u8]) -> Parsed {
-    // RFC 9112 section 2.2: one empty line before the request line is to be ignored.
-    let skipped = match bytes {
-        [b'\r'] => return Parsed::Partial,
-        [b'\r', b'\n', ..] => 2,
-        _ => 0,
-    };
-    let head = &bytes[skipped..];
-    match parse_head(&head[..head.len().min(HTTP_HEAD_BYTES_MAX)]) {
-        Ok(Some((request, length))) => Parsed::Complete(request, skipped + length),
-        Ok(None) => Parsed::Partial,
-        Err(reject) => Parsed::Rejected(reject),
-    }
+    Parser::default().read_on(bytes)
 }
 
-fn parse_head(head: &[u8]) -> Result<Option<(Request, usize)>, Reject> {
-    let first = head.iter().position(|byte| *byte == b'\n');
-    // Without its end after so many bytes, CR and LF included, the line can only be too long.
-    if first.unwrap_or(head.len()) > HTTP_REQUEST_LINE_BYTES_MAX + 1 {
-        return Err(LINE_TOO_LONG);
-    }
-    let Some((line, mut at)) = next_line(head, 0)? else { return Ok(None) };
-    let line = parse_request_line(line)?;
-    let mut fields = Fields::default();
-    loop {
-        let Some((field, next)) = next_line(head, at)? else { return Ok(None) };
-        at = next;
-        if field.is_empty() {
-            return Ok(Some((conclude(&line, &fields)?, at)));
+/// How far a request has been read.
+#[derive(Debug, Default)]
+pub struct Parser {
+    /// The length of the empty line that came before it.
+    skipped: usize,
+    /// Where the line begins that is to be judged next.
+    at: usize,
+    /// How far the end of that line has been looked for.
+    searched: usize,
+    line: Option<RequestLine>,
+    fields: Fields,
+}
+
+impl Parser {
+    /// Reads on in `bytes`, which begin with all that it was given before. Asked again after a request is complete or
+    /// wrong, it says the same again.
+    pub fn read_on(&mut self, bytes: &[u8]) -> Parsed {
+        // RFC 9112 section 2.2: one empty line before the request line is to be ignored.
+        match bytes {
+            [b'\r'] => return Parsed::Partial,
+            [b'\r', b'\n', ..] if self.skipped == 0 => (self.skipped, self.at, self.searched) = (2, 2, 2),
+            _ => (),
         }
-        fields.take(field)?;
+        match self.read_head(&bytes[..bytes.len().min(self.skipped + HTTP_HEAD_BYTES_MAX)]) {
+            Ok(Some((request, length))) => Parsed::Complete(request, length),
+            Ok(None) => Parsed::Partial,
+            Err(reject) => Parsed::Rejected(reject),
+        }
+    }
+
+    /// The bytes of the head itself; none, if all that has come may be an empty line. Old clients send one after a
+    /// request, and wait for no answer to it.
+    pub fn head<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        let head = &bytes[self.skipped.min(bytes.len())..];
+        if head == b"\r" { &[] } else { head }
+    }
+
+    fn read_head(&mut self, bytes: &[u8]) -> Result<Option<(Request, usize)>, Reject> {
+        while let Some((text, next)) = self.next_line(bytes)? {
+            match self.line {
+                None => self.line = Some(parse_request_line(text)?),
+                Some(line) if text.is_empty() => return Ok(Some((conclude(&line, &self.fields)?, next))),
+                Some(_) => self.fields = self.fields.with(text)?,
+            }
+            (self.at, self.searched) = (next, next);
+        }
+        Ok(None)
+    }
+
+    /// The line that is to be judged next, without its end, and where the one after it begins. RFC 9112 section 2.2
+    /// would allow a bare LF; taking it is what lets two servers disagree about where a request ends.
+    fn next_line<'a>(&mut self, bytes: &'a [u8]) -> Result<Option<(&'a [u8], usize)>, Reject> {
+        let end = bytes[self.searched..].iter().position(|byte| *byte == b'\n').map(|length| self.searched + length);
+        // Without its end after so many bytes, CR and LF included, the request line can only be too long.
+        if self.line.is_none() && end.unwrap_or(bytes.len()) > self.at + HTTP_REQUEST_LINE_BYTES_MAX + 1 {
+            return Err(Reject::LineTooLong);
+        }
+        let Some(end) = end else {
+            self.searched = bytes.len();
+            let is_full = bytes.len() == self.skipped + HTTP_HEAD_BYTES_MAX;
+            return if is_full { Err(Reject::HeadTooLarge) } else { Ok(None) };
+        };
+        match bytes[self.at..end].split_last() {
+            Some((b'\r', line)) => Ok(Some((line, end + 1))),
+            _ => Err(Reject::LineEnd),
+        }
     }
 }
 
-/// The line that begins at `at`, without its end, and where the next one begins. RFC 9112 section 2.2 would allow a
-/// bare LF; taking it is what lets two servers disagree about where a request ends.
-fn next_line(head: &[u8], at: usize) -> Result<Option<(&[u8], usize)>, Reject> {
-    match head[at..].iter().position(|byte| *byte == b'\n') {
-        Some(length) => match head[at..at + length].split_last() {
-            Some((b'\r', line)) => Ok(Some((line, at + length + 1))),
-            _ => Err(BARE_LF),
-        },
-        None if head.len() == HTTP_HEAD_BYTES_MAX => Err(HEAD_TOO_LARGE),
-        None => Ok(None),
-    }
-}
-
+#[derive(Clone, Copy, Debug)]
 struct RequestLine {
     method: Method,
     path: Path,
@@ -177,27 +206,28 @@ fn parse_request_line(line: &[u8]) -> Result<RequestLine, Reject> {
     let mut parts = line.split(|byte| *byte == b' ');
     let (Some(method), Some(target), Some(version), None) = (parts.next(), parts.next(), parts.next(), parts.next())
     else {
-        return Err(REQUEST_LINE);
+        return Err(Reject::RequestLine);
     };
     if method.is_empty() || !method.iter().all(|byte| is_token(*byte)) {
-        return Err(REQUEST_LINE);
+        return Err(Reject::RequestLine);
     }
     let is_http10 = match version {
         [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit() => {
             if *major != b'1' {
-                return Err(VERSION);
+                return Err(Reject::Version);
             }
             // RFC 9110 section 2.5: a higher minor version is read as the highest one known.
             *minor == b'0'
         }
-        _ => return Err(REQUEST_LINE),
+        _ => return Err(Reject::RequestLine),
     };
     let path = parse_target(method, target)?;
     // RFC 9110 section 9.1: methods are case-sensitive.
     let method = match method {
         b"GET" => Method::Get,
         b"HEAD" => Method::Head,
-        b"POST" | b"PUT" | b"DELETE" | b"CONNECT" | b"OPTIONS" | b"TRACE" | b"PATCH" => Method::NotAllowed,
+        b"OPTIONS" => Method::Options,
+        b"POST" | b"PUT" | b"DELETE" | b"CONNECT" | b"TRACE" | b"PATCH" => Method::NotAllowed,
         _ => Method::Unknown,
     };
     Ok(RequestLine { method, path, is_http10 })
@@ -206,29 +236,29 @@ fn parse_request_line(line: &[u8]) -> Result<RequestLine, Reject> {
 /// RFC 9112 section 3.2: the four forms of a request target.
 fn parse_target(method: &[u8], target: &[u8]) -> Result<Path, Reject> {
     if !is_uri(target) {
-        return Err(TARGET);
+        return Err(Reject::Target);
     }
     let path = match target {
         [b'/', ..] => target,
-        b"*" if method == b"OPTIONS" => return Ok(Path::Other),
+        b"*" if method == b"OPTIONS" => return Ok(Path::Asterisk),
         _ if method == b"CONNECT" && is_authority(target) => return Ok(Path::Other),
         // RFC 9110 section 7.4: https is for secured connections, and so not to be taken on this one.
         _ => {
-            let (scheme, rest) = target.split_at_checked(b"http://".len()).ok_or(TARGET)?;
+            let (scheme, rest) = target.split_at_checked(b"http://".len()).ok_or(Reject::Target)?;
             let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
             if !scheme.eq_ignore_ascii_case(b"http://") || !is_authority(&rest[..end]) {
-                return Err(TARGET);
+                return Err(Reject::Target);
             }
             &rest[end..]
         }
     };
     let path = path.split(|byte| *byte == b'?').next().unwrap_or_default();
     let path = if path.is_empty() { b"/" } else { path };
-    Ok(Path::ALL.iter().find(|(_, name)| name.as_bytes() == path).map_or(Path::Other, |(path, _)| *path))
+    Ok(Path::all_named().find(|named| named.label().as_bytes() == path).unwrap_or(Path::Other))
 }
 
 /// The header fields that matter.
-#[derive(Default)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Fields {
     count: usize,
     host: bool,
@@ -240,25 +270,25 @@ struct Fields {
 }
 
 impl Fields {
-    /// Takes one field line. RFC 9112 section 5: no folding, no space before the colon.
-    fn take(&mut self, line: &[u8]) -> Result<(), Reject> {
+    /// These and one more: one that is refused changes nothing. RFC 9112 section 5: no folding, no space before the colon.
+    fn with(mut self, line: &[u8]) -> Result<Fields, Reject> {
         self.count += 1;
         if self.count > HTTP_HEADERS_MAX {
-            return Err(TOO_MANY_HEADERS);
+            return Err(Reject::TooManyHeaders);
         }
         if matches!(line[0], b' ' | b'\t') {
-            return Err(FOLDED);
+            return Err(Reject::Folded);
         }
-        let colon = line.iter().position(|byte| *byte == b':').ok_or(HEADER_NAME)?;
+        let colon = line.iter().position(|byte| *byte == b':').ok_or(Reject::HeaderName)?;
         let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
         if name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
-            return Err(HEADER_NAME);
+            return Err(Reject::HeaderName);
         }
         // RFC 9110 section 5.5: visible characters, spaces and tabs. A bare CR is caught here too.
         if !line[colon + 1..].iter().all(|byte| *byte >= b' ' && *byte != 0x7f || *byte == b'\t') {
-            return Err(HEADER_VALUE);
+            return Err(Reject::HeaderValue);
         }
-        match name.len() {
+        let taken = match name.len() {
             4 if name.eq_ignore_ascii_case(b"host") => self.take_host(value),
             10 if name.eq_ignore_ascii_case(b"connection") => {
                 for option in value.split(|byte| *byte == b',') {
@@ -274,24 +304,25 @@ impl Fields {
                 Ok(())
             }
             _ => Ok(()),
-        }
+        };
+        taken.map(|()| self)
     }
 
     fn take_host(&mut self, value: &[u8]) -> Result<(), Reject> {
         if std::mem::replace(&mut self.host, true) {
-            return Err(HOST_DOUBLED);
+            return Err(Reject::HostDoubled);
         }
         // An empty one is allowed: RFC 9110 section 7.2.
-        if value.is_empty() || is_authority(value) { Ok(()) } else { Err(HOST) }
+        if value.is_empty() || is_authority(value) { Ok(()) } else { Err(Reject::Host) }
     }
 
     /// RFC 9112 section 6.3: digits and nothing else. Two fields are refused even if they agree.
     fn take_length(&mut self, value: &[u8]) -> Result<(), Reject> {
         if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
-            return Err(LENGTH);
+            return Err(Reject::Length);
         }
         let has_content = value.iter().any(|digit| *digit != b'0');
-        if self.content_length.replace(has_content).is_some() { Err(LENGTH_DOUBLED) } else { Ok(()) }
+        if self.content_length.replace(has_content).is_some() { Err(Reject::LengthDoubled) } else { Ok(()) }
     }
 }
 
@@ -301,15 +332,14 @@ fn conclude(line: &RequestLine, fields: &Fields) -> Result<Request, Reject> {
     // chunked is not the last coding, the answer must be 400.
     if let Some(is_chunked) = fields.transfer_encoding {
         let suspicious = fields.content_length.is_some() || line.is_http10 || !is_chunked;
-        return Err(if suspicious { FRAMING } else { TRANSFER_CODING });
+        return Err(if suspicious { Reject::Framing } else { Reject::TransferCoding });
     }
     if !fields.host && !line.is_http10 {
-        return Err(HOST_MISSING);
+        return Err(Reject::HostMissing);
     }
     let has_content = fields.content_length == Some(true);
-    let is_read = matches!(line.method, Method::Get | Method::Head);
-    if has_content && is_read {
-        return Err(BODY);
+    if has_content && matches!(line.method, Method::Get | Method::Head | Method::Options) {
+        return Err(Reject::Body);
     }
     let keep_alive = !fields.close && !has_content && (!line.is_http10 || fields.keep_alive);
     Ok(Request { method: line.method, path: line.path, keep_alive, is_http10: line.is_http10 })
@@ -357,7 +387,7 @@ mod tests {
         match parse(bytes) {
             Parsed::Partial => 0,
             Parsed::Complete(..) => 200,
-            Parsed::Rejected(reject) => reject.code,
+            Parsed::Rejected(reject) => reject.status().code().parse().unwrap(),
         }
     }
 
@@ -374,6 +404,7 @@ mod tests {
         (b"POST / HTTP/1.1\r\nHost: b\r\nContent-Length: 9\r\n\r\n", 200),
         (b"GET / HTTP/1.1\r\nHost: b\r\nContent-Length: 000\r\n\r\n", 200),
         (b"GET / HTTP/1.1\r\nHost: b\r\nX: \t\x80\xff y \r\n\r\n", 200),
+        (b"OPTIONS / HTTP/1.1\r\nHost: b\r\nContent-Length: 1\r\n\r\n", 413),
         (b"", 0),
         (b"\r", 0),
         (b"GET / HTTP/1.1\r\nHost: a\r\n\r", 0),
@@ -440,6 +471,32 @@ mod tests {
         for (bytes, expected) in CASES {
             let first = (0..=bytes.len()).map(|end| parse(&bytes[..end])).find(|parsed| *parsed != Parsed::Partial);
             assert_eq!(first.unwrap_or(Parsed::Partial), parse(bytes), "{} {expected}", bytes.escape_ascii());
+            // One that goes on where it stopped says the same, and says it again if asked again.
+            let mut parser = Parser::default();
+            let read = (0..=bytes.len()).map(|end| parser.read_on(&bytes[..end]));
+            let first = read.into_iter().find(|parsed| *parsed != Parsed::Partial);
+            assert_eq!(first.unwrap_or(Parsed::Partial), parse(bytes), "{} {expected}", bytes.escape_ascii());
+            assert_eq!(parser.read_on(bytes), parse(bytes), "{} {expected}", bytes.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn no_byte_is_looked_at_twice_for_the_end_of_its_line() {
+        let head = format!("\r\nGET / HTTP/1.1\r\nHost: a\r\nX: {}\r\nY: z\r\n\r\n", "x".repeat(20_000));
+        let mut parser = Parser::default();
+        for end in 3..head.len() {
+            assert_eq!(parser.read_on(&head.as_bytes()[..end]), Parsed::Partial);
+            assert_eq!(parser.searched, end);
+        }
+        assert!(matches!(parser.read_on(head.as_bytes()), Parsed::Complete(_, length) if length == head.len()));
+    }
+
+    #[test]
+    fn a_head_has_begun_when_more_than_an_empty_line_has_come() {
+        for (bytes, head) in [("", ""), ("\r", ""), ("\r\n", ""), ("\r\n\r", ""), ("\rG", "\rG"), ("\r\nG", "G")] {
+            let mut parser = Parser::default();
+            assert_eq!(parser.read_on(bytes.as_bytes()), Parsed::Partial);
+            assert_eq!(parser.head(bytes.as_bytes()), head.as_bytes(), "{bytes:?}");
         }
     }
 

@@ -2,23 +2,23 @@
 //!
 //! Every deadline is absolute: that of a head runs from its first byte, that of an answer from its first byte that the
 //! kernel did not take, so dripping bytes buys no time. A full table evicts the connection that has gone longest
-//! without a whole request, so a new one, such as a health check, always gets in. What is there is read before anyone
-//! new is accepted, so that nobody is evicted whose request has come.
+//! without a whole request, so a new one, such as a health check, always gets in; but now and then one holds its place
+//! for a second, so that a flood keeps out nobody who is slow. What is there is read before anyone new is accepted, so
+//! that nobody is evicted whose request has come.
 
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use super::Snapshot;
-use super::answer::{self, Answer, Counters};
-use super::request::{Method, Parsed, Reject, Request, parse};
+use super::answer::{self, Counters, Limit};
+use super::request::{Method, Parsed, Parser, Path, Reject, Request, parse};
 use crate::clock::Monotonic;
 use crate::limits::{
-    ACCEPT_PAUSE_MS, ACCEPTS_PER_TURN, HTTP_ANSWERS_PER_TURN, HTTP_CONNECTIONS_MAX, HTTP_HEAD_BYTES_MAX,
-    HTTP_HEAD_MS_MAX, HTTP_IDLE_MS_MAX, HTTP_LINGER_MS_MAX, HTTP_OUTPUT_BYTES_HIGH, HTTP_REQUESTS_PER_TURN,
-    HTTP_WRITE_MS_MAX, SOCKET_SEND_BYTES,
+    ACCEPT_PAUSE_MS, ACCEPTS_PER_TURN, BUFFERS_BYTES_MAX, HTTP_ANSWERS_PER_TURN, HTTP_CONNECTIONS_MAX,
+    HTTP_HEAD_BYTES_MAX, HTTP_HEAD_MS_MAX, HTTP_HELD_SHARE, HTTP_HOLD_MS, HTTP_IDLE_MS_MAX, HTTP_LINGER_MS_MAX,
+    HTTP_OUTPUT_BYTES_HIGH, HTTP_REQUESTS_PER_TURN, HTTP_STOP_IDLE_MS_MAX, HTTP_WRITE_MS_MAX, SOCKET_SEND_BYTES,
 };
-use crate::metrics::count;
 use crate::net::{Connection, Listener, Received, Stream};
 use crate::sys::{self, PollFd};
 
@@ -31,23 +31,33 @@ pub struct Server<L: Listener = TcpListener> {
     first: usize,
     /// After a failed accept: when to try again.
     paused_until: Option<Monotonic>,
+    /// From when on a new connection may hold its place.
+    next_hold: Monotonic,
     turn: Turn,
 }
 
 /// What the clients share.
+#[derive(Default)]
 struct Turn {
     counters: Counters,
     /// The Date of answers made in this second.
     date: (u64, String),
     /// How many more requests may be answered in this turn.
     budget: usize,
+    /// Where bytes are read to, before it is known how many there are.
+    scratch: Box<[u8]>,
+    /// Every answer is the last one of its connection.
+    stopping: bool,
 }
 
 struct Client<S> {
     connection: Connection<S>,
+    parser: Parser,
     phase: Phase,
     /// When it was accepted or last had a request answered.
     idle_since: Monotonic,
+    /// Until when others make way for a new one before it.
+    held_until: Monotonic,
     /// When the first byte of the request that is coming in was there.
     head_since: Option<Monotonic>,
     /// The peer sends no more.
@@ -93,13 +103,21 @@ impl<L: Listener> Server<L> {
             clients_max: clients_max.clamp(1, HTTP_CONNECTIONS_MAX),
             first: 0,
             paused_until: None,
-            turn: Turn { counters: Counters::default(), date: (0, String::new()), budget: 0 },
+            next_hold: Monotonic::default(),
+            // An empty line may come before the head.
+            turn: Turn { scratch: vec![0; 2 + HTTP_HEAD_BYTES_MAX].into(), ..Turn::default() },
         }
     }
 
-    /// Stops listening. The clients stay.
-    pub fn stop_accepting(&mut self) {
-        self.listener = None;
+    /// Begins to stop: whoever has connected is still served, with an answer that ends the connection, and nobody else.
+    pub fn stop(&mut self) {
+        self.turn.stopping = true;
+        self.listener.iter().for_each(Listener::refuse);
+    }
+
+    /// Whether nobody is left to be served.
+    pub fn is_done(&self) -> bool {
+        self.listener.is_none() && self.clients.is_empty()
     }
 
     /// Appends what is to be waited for: every client, then the listener, in the order that `read` expects.
@@ -112,10 +130,16 @@ impl<L: Listener> Server<L> {
         }
     }
 
+    /// How much memory the buffers of all connections take, in bytes.
+    pub fn buffer_bytes(&self) -> usize {
+        self.clients.iter().map(|client| client.connection.buffer_bytes()).sum()
+    }
+
     /// The next moment at which something must be done without anything having come in.
     pub fn next_deadline(&self) -> Option<Monotonic> {
-        let waiting = self.clients.iter().any(Client::has_turn).then(Monotonic::default);
-        let deadlines = self.clients.iter().map(Client::deadline);
+        let is_accepting_last = self.turn.stopping && self.listener.is_some();
+        let waiting = (is_accepting_last || self.clients.iter().any(Client::has_turn)).then(Monotonic::default);
+        let deadlines = self.clients.iter().map(|client| client.deadline(self.turn.stopping));
         deadlines.chain(self.paused_until).chain(waiting).min()
     }
 
@@ -127,16 +151,22 @@ impl<L: Listener> Server<L> {
             self.turn.date = (second, snapshot.wall.imf_fixdate());
         }
         self.turn.budget = HTTP_ANSWERS_PER_TURN;
-        let clients = self.clients.len();
-        for index in (0..clients).map(|step| (self.first + step) % clients) {
+        let (first, clients) = (self.first, self.clients.len());
+        let mut buffer_bytes = self.buffer_bytes();
+        for index in (0..clients).map(|step| (first + step) % clients) {
             if self.turn.budget == 0 {
-                count(&mut self.turn.counters.limits, "answers_per_turn");
+                self.turn.counters.reach(Limit::AnswersPerTurn);
                 self.first = index;
                 break;
             }
             let client = &mut self.clients[index];
             if ready.get(index).is_some_and(PollFd::readable) || client.has_turn() {
+                let before = client.connection.buffer_bytes();
                 client.read(now, snapshot, &mut self.turn);
+                buffer_bytes = buffer_bytes - before + client.connection.buffer_bytes();
+            }
+            if buffer_bytes > BUFFERS_BYTES_MAX {
+                buffer_bytes -= self.shed();
             }
         }
         self.remove(Client::is_over);
@@ -144,7 +174,7 @@ impl<L: Listener> Server<L> {
         if rested {
             self.paused_until = None;
         }
-        (rested || ready.get(clients).is_some_and(PollFd::readable)) && self.accept(now)
+        (rested || self.turn.stopping || ready.get(clients).is_some_and(PollFd::readable)) && self.accept(now)
     }
 
     fn accept(&mut self, now: Monotonic) -> bool {
@@ -154,18 +184,24 @@ impl<L: Listener> Server<L> {
             match listener.accept() {
                 Ok(stream) => {
                     if self.clients.len() >= self.clients_max {
-                        self.evict();
+                        self.evict(now);
                     }
                     self.turn.counters.accepted += 1;
-                    self.clients.push(Client::new(Connection::new(stream, HTTP_HEAD_BYTES_MAX + 2), now));
+                    let held_until = self.hold(now);
+                    self.clients.push(Client::new(Connection::new(stream), now, held_until));
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    if self.turn.stopping {
+                        self.listener = None;
+                    }
+                    break;
+                }
                 // A connection that was reset while it waited says nothing about those behind it.
                 Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted) => (),
-                Err(error) if sys::is_out_of_descriptors(&error) && self.evict() => exhausted = true,
+                Err(error) if sys::is_out_of_descriptors(&error) && self.evict(now) => exhausted = true,
                 Err(error) => {
                     exhausted |= sys::is_out_of_descriptors(&error);
-                    count(&mut self.turn.counters.limits, "accept");
+                    self.turn.counters.reach(Limit::Accept);
                     self.paused_until = Some(now.after(Duration::from_millis(ACCEPT_PAUSE_MS)));
                     break;
                 }
@@ -175,15 +211,37 @@ impl<L: Listener> Server<L> {
         exhausted
     }
 
-    /// Closes the connection longest without a whole request, the one accepted first among equals; false if there is
-    /// none.
-    fn evict(&mut self) -> bool {
-        let longest_idle = (0..self.clients.len()).min_by_key(|index| self.clients[*index].idle_since);
+    /// Until when a new connection holds its place. At even intervals one does, however many come between: as many in a
+    /// second as `HTTP_HELD_SHARE` allows.
+    fn hold(&mut self, now: Monotonic) -> Monotonic {
+        if now < self.next_hold {
+            return now;
+        }
+        self.next_hold = now.after(Duration::from_millis(HTTP_HOLD_MS * HTTP_HELD_SHARE) / self.clients_max as u32);
+        now.after(Duration::from_millis(HTTP_HOLD_MS))
+    }
+
+    /// Closes the connection longest without a whole request, one that holds its place only if all do; false if there
+    /// is none.
+    fn evict(&mut self, now: Monotonic) -> bool {
+        let order = |client: &Client<L::Stream>| (client.held_until > now, client.idle_since);
+        let longest_idle = (0..self.clients.len()).min_by_key(|index| order(&self.clients[*index]));
         if let Some(index) = longest_idle {
-            self.clients.remove(index);
+            self.clients.swap_remove(index);
             self.turn.counters.evictions += 1;
         }
         longest_idle.is_some()
+    }
+
+    /// Gives up the connection whose buffers are the largest. Returns how many bytes that gives back.
+    fn shed(&mut self) -> usize {
+        let clients = self.clients.iter_mut().filter(|client| client.phase != Phase::Done);
+        let largest = clients.max_by_key(|client| client.connection.buffer_bytes());
+        self.turn.counters.reach(Limit::Buffers);
+        largest.map_or(0, |client| {
+            client.phase = Phase::Done;
+            client.connection.buffer_bytes()
+        })
     }
 
     /// Sends what waits to be sent and ends what is over or, as of the time `begun` when the turn began, overdue.
@@ -207,8 +265,9 @@ impl<L: Listener> Server<L> {
 }
 
 impl<S: Stream> Client<S> {
-    fn new(connection: Connection<S>, now: Monotonic) -> Client<S> {
-        Client { connection, phase: Phase::Open, idle_since: now, head_since: None, ended: false, waiting: false }
+    fn new(connection: Connection<S>, now: Monotonic, held_until: Monotonic) -> Client<S> {
+        let (parser, phase, head_since) = (Parser::default(), Phase::Open, None);
+        Client { connection, parser, phase, idle_since: now, held_until, head_since, ended: false, waiting: false }
     }
 
     /// Whether bytes of the peer are of interest. A peer that does not take its answers is not read on.
@@ -230,7 +289,7 @@ impl<S: Stream> Client<S> {
         self.phase == Phase::Done || self.phase == Phase::Closing && self.ended && self.connection.unsent() == 0
     }
 
-    fn deadline(&self) -> Monotonic {
+    fn deadline(&self, stopping: bool) -> Monotonic {
         let after = |since: Monotonic, milliseconds| since.after(Duration::from_millis(milliseconds));
         if let Phase::Lingering(until) = self.phase {
             return until;
@@ -238,21 +297,20 @@ impl<S: Stream> Client<S> {
         match (self.connection.unsent_since(), self.head_since) {
             (Some(since), _) => after(since, HTTP_WRITE_MS_MAX),
             (None, Some(since)) => after(since, HTTP_HEAD_MS_MAX),
-            (None, None) => after(self.idle_since, HTTP_IDLE_MS_MAX),
+            (None, None) => after(self.idle_since, if stopping { HTTP_STOP_IDLE_MS_MAX } else { HTTP_IDLE_MS_MAX }),
         }
     }
 
     fn read(&mut self, now: Monotonic, snapshot: &Snapshot, turn: &mut Turn) {
         if let Phase::Lingering(_) = self.phase {
-            if matches!(self.connection.discard(), Received::End | Received::Broken) {
+            if matches!(self.connection.discard(&mut turn.scratch), Received::End | Received::Broken) {
                 self.phase = Phase::Done;
             }
             return;
         }
-        if self.reads() && self.connection.has_room() {
-            match self.connection.receive() {
-                Received::Bytes => _ = self.head_since.get_or_insert(now),
-                Received::Nothing => (),
+        if self.reads() && self.connection.input().len() < turn.scratch.len() {
+            match self.connection.receive(&mut turn.scratch) {
+                Received::Bytes | Received::Nothing => (),
                 Received::End => self.ended = true,
                 Received::Broken => self.phase = Phase::Done,
             }
@@ -268,11 +326,10 @@ impl<S: Stream> Client<S> {
         let mut left = HTTP_REQUESTS_PER_TURN.min(turn.budget);
         self.waiting = false;
         while self.phase == Phase::Open {
-            match parse(&self.connection.input()[used..]) {
+            match self.parser.read_on(&self.connection.input()[used..]) {
                 Parsed::Partial => break,
                 _ if left == 0 || self.connection.unsent() >= HTTP_OUTPUT_BYTES_HIGH => {
-                    let limit = if left == 0 { "requests_per_turn" } else { "output" };
-                    count(&mut turn.counters.limits, limit);
+                    turn.counters.reach(if left == 0 { Limit::RequestsPerTurn } else { Limit::Output });
                     self.waiting = true;
                     break;
                 }
@@ -280,47 +337,63 @@ impl<S: Stream> Client<S> {
                     used += length;
                     left -= 1;
                     turn.budget -= 1;
+                    self.parser = Parser::default();
                     self.idle_since = now;
-                    self.respond(&request, snapshot, turn);
+                    self.respond(&request, used, snapshot, turn);
                 }
-                Parsed::Rejected(reject) => self.reject(&reject, used, turn),
+                Parsed::Rejected(reject) => self.reject(reject, used, turn),
             }
         }
-        self.connection.consume(used);
-        if used > 0 {
-            self.head_since = (!self.connection.input().is_empty()).then_some(now);
-        }
-        if self.ended && !self.waiting && self.phase == Phase::Open {
-            self.phase = Phase::Closing;
+        if self.phase == Phase::Open {
+            self.connection.consume(used);
+            let has_begun = !self.parser.head(self.connection.input()).is_empty();
+            self.head_since = has_begun.then(|| self.head_since.filter(|_| used == 0).unwrap_or(now));
+            if self.ended && !self.waiting {
+                self.phase = Phase::Closing;
+            }
         }
     }
 
-    fn respond(&mut self, request: &Request, snapshot: &Snapshot, turn: &mut Turn) {
+    /// Answers a request that ends in the input at `used`.
+    fn respond(&mut self, request: &Request, used: usize, snapshot: &Snapshot, turn: &mut Turn) {
         let answer = answer::answer(request, snapshot, &turn.counters);
-        count(&mut turn.counters.requests, (request.path.name(), answer.code));
-        let connection = match (request.keep_alive, request.is_http10) {
+        *turn.counters.requests.entry((request.path, answer.status)).or_default() += 1;
+        // Who has sent more before the stop gets answers to that too.
+        let is_last = turn.stopping && parse(&self.connection.input()[used..]) == Parsed::Partial;
+        let connection = match (request.keep_alive && !is_last, request.is_http10) {
             (true, false) => answer::Connection::Open,
             (true, true) => answer::Connection::KeepAlive,
             (false, _) => answer::Connection::Close,
         };
         answer.write(self.connection.output(), &turn.date.1, connection, request.method != Method::Head);
-        if !request.keep_alive {
-            self.phase = Phase::Closing;
+        if connection == answer::Connection::Close {
+            self.close();
         }
     }
 
-    fn reject(&mut self, reject: &Reject, at: usize, turn: &mut Turn) {
-        count(&mut turn.counters.rejects, reject.reason);
-        let request = &self.connection.input()[at..];
-        // An empty line may come first: RFC 9112 section 2.2.
-        let with_body = !request.strip_prefix(b"\r\n").unwrap_or(request).starts_with(b"HEAD ");
-        self.end_with(&answer::rejection(reject), with_body, turn);
+    /// Gives the last answer, to a request that begins in the input at `used` and may not be whole. Where that can be
+    /// one for HEAD, the answer has no body.
+    fn reject(&mut self, reject: Reject, used: usize, turn: &mut Turn) {
+        let answer = answer::rejection(reject);
+        turn.counters.rejects[reject as usize] += 1;
+        *turn.counters.requests.entry((Path::Other, answer.status)).or_default() += 1;
+        let head = self.parser.head(&self.connection.input()[used..]);
+        let is_for_head = head.iter().zip(b"HEAD ").all(|(byte, expected)| byte == expected);
+        answer.write(self.connection.output(), &turn.date.1, answer::Connection::Close, !is_for_head);
+        self.close();
     }
 
-    fn end_with(&mut self, answer: &Answer, with_body: bool, turn: &mut Turn) {
-        count(&mut turn.counters.requests, ("other", answer.code));
-        answer.write(self.connection.output(), &turn.date.1, answer::Connection::Close, with_body);
+    /// Nothing more is read of it.
+    fn close(&mut self) {
         self.phase = Phase::Closing;
+        self.connection.consume(self.connection.input().len());
+    }
+
+    /// All is sent. Closing while unread bytes lie here, or still come, would reset the connection and could take the
+    /// last answer with it.
+    fn linger(&mut self, now: Monotonic) {
+        self.connection.finish();
+        self.phase = Phase::Lingering(now.after(Duration::from_millis(HTTP_LINGER_MS_MAX)));
     }
 
     fn write(&mut self, now: Monotonic) {
@@ -334,31 +407,36 @@ impl<S: Stream> Client<S> {
             }
         }
         if self.phase == Phase::Closing && self.connection.unsent() == 0 {
-            // Closing while unread bytes lie here would reset the connection and could take the answer with it.
-            self.phase = if self.ended {
-                Phase::Done
+            if self.ended {
+                self.phase = Phase::Done;
             } else {
-                self.connection.finish();
-                Phase::Lingering(now.after(Duration::from_millis(HTTP_LINGER_MS_MAX)))
-            };
+                self.linger(now);
+            }
         }
     }
 
     /// Ends a client whose deadline has passed. One that was sending a request is told.
     fn expire(&mut self, begun: Monotonic, now: Monotonic, turn: &mut Turn) {
-        if self.phase == Phase::Done || self.deadline() > begun {
+        if self.phase == Phase::Done || self.deadline(turn.stopping) > begun {
             return;
         }
-        let limits = &mut turn.counters.limits;
         match (self.phase, self.connection.unsent_since(), self.head_since) {
-            (Phase::Lingering(_), ..) => count(limits, "linger"),
-            (_, Some(_), _) => count(limits, "write_deadline"),
-            (_, None, None) => count(limits, "idle"),
+            (Phase::Lingering(_), ..) => turn.counters.reach(Limit::Linger),
+            (_, Some(_), _) => turn.counters.reach(Limit::WriteDeadline),
             (_, None, Some(_)) => {
-                count(limits, "head_deadline");
-                self.end_with(&answer::timed_out(), true, turn);
+                turn.counters.reach(Limit::HeadDeadline);
+                self.reject(Reject::Late, 0, turn);
                 return self.write(now);
             }
+            (_, None, None) => match self.connection.receive(&mut turn.scratch) {
+                // A request that came this very moment is answered in the next turn.
+                Received::Bytes => return self.waiting = true,
+                Received::Nothing => {
+                    turn.counters.reach(Limit::Idle);
+                    return self.linger(now);
+                }
+                Received::End | Received::Broken => (),
+            },
         }
         self.phase = Phase::Done;
     }

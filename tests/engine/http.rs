@@ -1,11 +1,14 @@
 //! HTTP from outside: what clients get, however many they are. What a single one may send: `vectors.rs`.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::Shutdown;
+use std::net::{Shutdown, TcpStream};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use aqevia_engine::limits::HTTP_CONNECTIONS_MAX;
+use aqevia_engine::sys;
 
 use crate::support::{Engine, Folder, PATIENCE, json, skip, wait_for};
 
@@ -137,10 +140,13 @@ fn requests_in_pieces_half_closed_or_abandoned_do_no_harm() {
 fn a_health_check_gets_through_a_full_table() {
     let folder = Folder::new();
     let engine = Engine::start(&folder);
-    let idle: Vec<_> = (0..300).map(|_| engine.connect()).collect();
-    wait_for("the table to be full", || (engine.status_number("$.loop.http_connections") == 256).then_some(()));
+    // As many descriptors are needed on this side.
+    sys::raise_descriptors_max(4_096).unwrap();
+    let idle: Vec<_> = (0..HTTP_CONNECTIONS_MAX + 50).map(|_| engine.connect()).collect();
+    let full = HTTP_CONNECTIONS_MAX as u64;
+    wait_for("the table to be full", || (engine.status_number("$.loop.http_connections") == full).then_some(()));
     assert_eq!(engine.get("/health").0, 200);
-    assert!(engine.metric("aqevia_http_evictions_total") >= 45.0);
+    assert!(engine.metric("aqevia_http_evictions_total") >= 50.0);
     drop(idle);
     wait_for("the table to be empty", || (engine.status_number("$.loop.http_connections") == 1).then_some(()));
 }
@@ -184,4 +190,50 @@ fn many_clients_at_once_are_all_served() {
         }
     });
     assert_eq!(engine.metric("aqevia_http_requests_total{path=\"/ready\",code=\"200\"}"), 200.0);
+}
+
+/// Asks again and again, each time on a new connection, until nobody listens; how often. Whoever was let in and has
+/// asked must get a whole answer.
+fn ask_on_new_connections(engine: &Engine, asked: &AtomicU32) {
+    while let Ok(mut stream) = TcpStream::connect_timeout(&engine.address, Duration::from_millis(500)) {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(b"GET /health HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("{\"status\":\"ok\"}"), "{answer:?}");
+        asked.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Asks again and again on one connection, until an answer says that it is the last one.
+fn ask_on_one_connection(engine: &Engine) {
+    let mut stream = engine.connect();
+    let mut answer = String::new();
+    while !answer.contains("\r\nConnection: close\r\n") {
+        stream.write_all(b"GET /health HTTP/1.1\r\nHost: t\r\n\r\n").unwrap();
+        answer.clear();
+        while !answer.ends_with("{\"status\":\"ok\"}") {
+            let mut buffer = [0; 1024];
+            let count = stream.read(&mut buffer).unwrap();
+            assert!(count > 0, "{answer:?}");
+            answer += str::from_utf8(&buffer[..count]).unwrap();
+        }
+    }
+    assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+}
+
+#[test]
+fn whoever_asks_in_the_moment_of_a_stop_gets_a_whole_answer() {
+    for _ in 0..5 {
+        let folder = Folder::new();
+        let engine = Engine::start(&folder);
+        let asked = AtomicU32::new(0);
+        thread::scope(|scope| {
+            (0..8).for_each(|_| _ = scope.spawn(|| ask_on_new_connections(&engine, &asked)));
+            (0..4).for_each(|_| _ = scope.spawn(|| ask_on_one_connection(&engine)));
+            wait_for("many to have asked", || (asked.load(Ordering::Relaxed) > 200).then_some(()));
+            engine.signal("TERM");
+        });
+        engine.stop();
+    }
 }

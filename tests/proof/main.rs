@@ -2,6 +2,7 @@
 #![deny(unsafe_code)]
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod connections;
 mod disk;
 mod faults;
 mod folder;

@@ -36,7 +36,7 @@ impl Stand {
     }
 
     /// Takes one turn, if there is anything to do.
-    fn turn(&self, server: &mut Server<Network>, now: Monotonic) -> bool {
+    pub fn turn(&self, server: &mut Server<Network>, now: Monotonic) -> bool {
         let mut descriptors = Vec::new();
         server.wait_for(&mut descriptors);
         network::poll(&mut descriptors);
@@ -49,7 +49,7 @@ impl Stand {
         true
     }
 
-    fn snapshot(&self) -> Snapshot<'_> {
+    pub fn snapshot(&self) -> Snapshot<'_> {
         let usage =
             Usage { cpu: None, resident_bytes: None, virtual_bytes: None, descriptors: None, descriptors_max: None };
         Snapshot {

@@ -19,7 +19,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use aqevia_engine::http::request::REJECTS;
+use aqevia_engine::http::request::Reject;
 
 /// One conversation.
 pub struct Vector {
@@ -132,7 +132,7 @@ impl Expected {
         let connection = connection.ok_or("open, keep-alive or close?")?.to_owned();
         let (note, empty) = (words.next(), text.ends_with(" empty"));
         let reason = note.filter(|_| !empty).map(str::to_owned);
-        let is_known = |reason: &String| REJECTS.iter().any(|reject| reject.reason == reason);
+        let is_known = |reason: &String| Reject::ALL.iter().any(|reject| reject.label() == reason);
         if words.next().is_some() || !reason.iter().all(is_known) {
             return Err(format!("no reason for a rejection: {text}"));
         }
@@ -150,26 +150,37 @@ impl Expected {
         let values = |name: &str| -> Vec<&str> {
             fields.split("\r\n").filter_map(|field| field.strip_prefix(name)?.strip_prefix(": ")).collect()
         };
-        let [length] = values("Content-Length")[..] else { return Err("not one Content-Length".into()) };
-        let length: usize = if self.empty { 0 } else { number(length)? };
+        // RFC 9110 section 8.6: a 204 has none.
+        let has_content = self.code != 204;
+        let length: usize = match values("Content-Length")[..] {
+            [length] if has_content => {
+                if self.empty {
+                    0
+                } else {
+                    number(length)?
+                }
+            }
+            [] if !has_content => 0,
+            _ => return Err("not one Content-Length".into()),
+        };
         let body = bytes[at + 4..].get(..length).ok_or("the body is cut short")?;
         let is_error = self.code >= 400;
         let connection = if self.connection == "open" { vec![] } else { vec![self.connection.as_str()] };
         for (what, holds) in [
             ("Connection", values("Connection") == connection),
             ("Date", values("Date").len() == 1),
-            ("Content-Type", values("Content-Type").len() == 1),
+            ("Content-Type", values("Content-Type").len() == usize::from(has_content)),
             ("Cache-Control", values("Cache-Control") == ["no-store"]),
             ("X-Content-Type-Options", values("X-Content-Type-Options") == ["nosniff"]),
-            ("Allow", (values("Allow") == ["GET, HEAD"]) == (self.code == 405)),
+            ("Allow", (values("Allow") == ["GET, HEAD, OPTIONS"]) == matches!(self.code, 204 | 405)),
             ("the body of an error", self.empty || body.starts_with(b"{\"error\":\"") == is_error),
         ] {
             if !holds {
                 return Err(format!("{what} is not as it should be"));
             }
         }
-        let reject = REJECTS.iter().find(|reject| body == format!("{{\"error\":\"{}\"}}", reject.message).as_bytes());
-        let reason = reject.map(|reject| reject.reason);
+        let is_body_of = |reject: &Reject| body == format!("{{\"error\":\"{}\"}}", reject.message()).as_bytes();
+        let reason = Reject::ALL.iter().copied().find(is_body_of).map(Reject::label);
         if reason != self.reason.as_deref() {
             return Err(format!("the reason is {reason:?}, not {:?}", self.reason));
         }
