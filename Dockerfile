@@ -78,6 +78,7 @@ FROM build AS development
 WORKDIR /app
 # What the tests read besides. It comes last, so that a change of it does not rebuild the engine.
 COPY --chown=aqevia:aqevia Dockerfile Makefile README.md compose.yaml ./
+COPY --chown=aqevia:aqevia .ops .ops
 ARG VERSION
 LABEL org.opencontainers.image.title="Aqevia Engine" \
       org.opencontainers.image.description="Hosts one persistent text world: ticks it, keeps it in SQLite, shows its state over HTTP." \

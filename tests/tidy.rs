@@ -10,11 +10,12 @@ use std::process::Command;
 
 use aqevia_engine::config::VARIABLES;
 use aqevia_engine::http::answer::Limit;
+use aqevia_engine::storage::files::SUFFIXES;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// The pages for people: for who runs a World, who audits, who makes worlds, who tests.
-const PAGES: [&str; 4] = ["README.md", "src/README.md", "src/world/README.md", "tests/README.md"];
+const PAGES: [&str; 5] = ["README.md", ".ops/README.md", "src/README.md", "src/world/README.md", "tests/README.md"];
 
 fn read(name: &str) -> String {
     fs::read_to_string(Path::new(ROOT).join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
@@ -208,6 +209,18 @@ fn every_metric_and_limit_is_described_for_auditors_or_builders() {
         if !configured.iter().any(|suffix| name.ends_with(suffix)) {
             assert!(readme.contains(&format!("| `{name}` |")), "README does not describe {name}");
         }
+    }
+}
+
+#[test]
+fn what_belongs_to_a_database_is_the_same_everywhere() {
+    let (readme, script) = (read("README.md"), read(".ops/world"));
+    let table = readme.split("### Files").nth(1).unwrap().split("###").next().unwrap();
+    let moved = script.split("belongings=(").nth(1).unwrap().split(')').next().unwrap();
+    for suffix in SUFFIXES {
+        assert!(table.contains(&format!("`{suffix}")), "README, Files: {suffix}");
+        // Whoever moves a database leaves its lock, which an engine may hold.
+        assert_eq!(moved.contains(suffix), suffix != ".lock", ".ops/world: {suffix}");
     }
 }
 

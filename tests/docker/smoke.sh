@@ -13,7 +13,7 @@ output=$work/output
 passed=0 doing='preparing' where='' said=''
 export COMPOSE_PROJECT_NAME=$run ENGINE_IMAGE_TAG=$run ENGINE_VOLUME=$run ENGINE_PORT=127.0.0.1:0
 export COMPOSE_DISABLE_ENV_FILE=1
-unset COMPOSE_FILE COMPOSE_PROFILES ENGINE_MEMORY AQEVIA_LOG_LEVEL WORLD FROM BACKUPS YES
+unset COMPOSE_FILE COMPOSE_PROFILES ENGINE_MEMORY AQEVIA_LOG_LEVEL AQEVIA_WORLD_ID WORLD FROM BACKUPS YES
 dev=aqevia-engine:$run runtime=aqevia-engine:$run-runtime changed=aqevia-engine:$run-changed
 
 # --- helpers
@@ -321,6 +321,15 @@ ok
 checking 'a backup never overwrites'
 exits 3 inside aqevia-engine backup /data/storage.sqlite
 contains 'exists' "$said"
+ok
+
+checking 'restored by hand as the pages say, and what was there is kept'
+eval "$(sed -n '/^## Restoring by hand/,/^## /{/^docker compose /{s#<backups/copy.sqlite#<"$work/backups/copy.sqlite"#;p}}' .ops/README.md)" \
+  >>"$output" 2>&1
+within 30 ready
+equal "$(began_with "$backup")" "$(began_at)"
+at_least "$(began_with "$backup")" "$(began_with "$(examined "$ENGINE_VOLUME" old-storage.sqlite)")"
+quietly inside rm /data/old-storage.sqlite
 ok
 
 checking 'restored into a fresh volume it is the same World, and a second engine beside the first goes on with it'
