@@ -324,6 +324,7 @@ contains 'exists' "$said"
 ok
 
 checking 'restored by hand as the pages say, and what was there is kept'
+# shellcheck disable=SC2016 # meant for what is evaluated
 eval "$(sed -n '/^## Restoring by hand/,/^## /{/^docker compose /{s#<backups/copy.sqlite#<"$work/backups/copy.sqlite"#;p}}' .ops/README.md)" \
   >>"$output" 2>&1
 within 30 ready
