@@ -333,6 +333,18 @@ mod tests {
     }
 
     #[test]
+    fn a_health_check_learns_the_address_and_nothing_else() {
+        let asked = |address: &str| {
+            let environment =
+                [("PATH", "/bin"), (SQLITE_PATH, "/nowhere/x"), (OBSERVABILITY_ADDR, address), ("USER", "x")];
+            observability_addr(environment.map(|(name, value)| (name.into(), value.into()))).ok()
+        };
+        assert_eq!(asked("127.0.0.1:1"), Some(SocketAddr::from(([127, 0, 0, 1], 1))));
+        assert_eq!(asked(""), Some(SocketAddr::from(([0, 0, 0, 0], 7878))));
+        assert_eq!(asked("7878"), None);
+    }
+
+    #[test]
     fn a_slip_in_a_name_is_reported_with_the_name_meant() {
         let (_, unknown) = read(&[("AQEVIA_TICK_INTERVAL", "5"), ("PERSIST_NOTHING_LIKE_IT_AT_ALL", "x")]).unwrap();
         assert_eq!(unknown[0], Unknown { variable: "AQEVIA_TICK_INTERVAL".into(), nearest: Some(TICK_INTERVAL) });

@@ -219,6 +219,13 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_letter_digit_or_sign_is_quoted_even_alone() {
+        assert_eq!(line("a\u{7f}", &[]), "ts=T level=info msg=\"a\\u007f\"\n");
+        assert_eq!(line("\u{e9}", &[]), "ts=T level=info msg=\"\u{e9}\"\n");
+        assert_eq!(line("!~", &[]), "ts=T level=info msg=!~\n");
+    }
+
+    #[test]
     fn a_field_without_a_value_is_left_out() {
         assert_eq!(line("up", &[("a", &1), ("b", &""), ("c", &2)]), "ts=T level=info msg=up a=1 c=2\n");
     }
