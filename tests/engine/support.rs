@@ -137,7 +137,7 @@ impl Engine {
     }
 
     pub fn spawn(command: &mut Command) -> Engine {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let (lines, shared) = (BufReader::new(child.stdout.take().unwrap()).lines(), log.clone());
         thread::spawn(move || lines.map_while(Result::ok).for_each(|line| *shared.lock().unwrap() += &(line + "\n")));

@@ -166,7 +166,9 @@ fn second_engine(folder: &Folder) -> (i32, String, String) {
 #[test]
 fn who_finds_another_holding_the_lock_never_writes_again() {
     let folder = Folder::new();
-    let engine = Engine::start(&folder);
+    let mut first = command(&folder, &[]);
+    first.env("AQEVIA_TICK_INTERVAL_MS", "10").env("PERSIST_FLUSH_INTERVAL_MS", "20");
+    let engine = Engine::spawn(first.stderr(fs::File::create(folder.join("stderr")).unwrap()));
     engine.wait_for_tick(5);
     let other = fs::File::create(folder.join("theirs")).unwrap();
     (&other).write_all(b"process 1 on elsewhere, since yesterday\n").unwrap();
@@ -188,6 +190,9 @@ fn who_finds_another_holding_the_lock_never_writes_again() {
     let (status, log) = engine.end("TERM");
     assert_eq!(status.code(), Some(1));
     assert!(log.contains("stopped without saving") && log.contains("rescued="), "{log}");
+    // To its last word all of it is log.
+    assert!(log.lines().all(|line| line.starts_with("ts=")), "{log}");
+    assert_eq!(fs::read_to_string(folder.join("stderr")).unwrap(), "");
 }
 
 #[test]
