@@ -204,6 +204,10 @@ impl Display for Escaped<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+
     use super::*;
 
     fn line(message: &str, fields: Fields) -> String {
@@ -235,6 +239,25 @@ mod tests {
         let hostile = "a\"b\\c\nd\re\tf\0g\x1b[31mh\u{9b}i\u{2028}j\u{202e}k";
         let expected = r#"msg="a\"b\\c\nd\re\tf\u0000g\u001b[31mh\u009bi\u2028j\u202ek""#;
         assert_eq!(line(hostile, &[]), format!("ts=T level=info {expected}\n"));
+    }
+
+    #[test]
+    fn the_line_after_one_that_came_through_in_part_stands_by_itself() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        let mut output = Output { file: Some(File::from(OwnedFd::from(ours))), torn: false };
+        let mut taken = || {
+            let mut bytes = Vec::new();
+            // It ends with an error, because more could come.
+            assert!(theirs.read_to_end(&mut bytes).is_err());
+            String::from_utf8(bytes).unwrap()
+        };
+        assert!(output.write("whole\n"));
+        assert!(!output.write(&"x".repeat(16 << 20)), "more than fits");
+        assert!(taken().starts_with("whole\nxxx"));
+        assert!(output.write("next\n") && output.write("last\n"));
+        assert_eq!(taken(), "\nnext\nlast\n");
     }
 
     #[test]
