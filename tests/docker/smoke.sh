@@ -532,3 +532,11 @@ exits 4 container -e AQEVIA_OBSERVABILITY_ADDR=192.0.2.1:7878 "$dev"
 contains 'AQEVIA_OBSERVABILITY_ADDR sets where HTTP listens' "$said"
 exits 1 container "$dev" healthcheck
 ok
+
+checking 'a command that is the first process of its container ends when it is told to'
+waiting=$(docker run --detach --interactive --label "$run" --name "$run-check" "$dev" check /dev/stdin)
+asked_ms=$(date +%s%3N)
+quietly docker stop "$waiting"
+at_most 5000 "$(($(date +%s%3N) - asked_ms))"
+equal 143 "$(docker inspect --format '{{.State.ExitCode}}' "$waiting")"
+ok
