@@ -72,8 +72,22 @@ pub const PROBLEMS_LISTED_MAX: usize = 100;
 
 /// Ticks in a world minute.
 pub const TICKS_PER_MINUTE: u64 = 10;
-/// Bytes of a world file. Founding a world from it takes up to 50 times as much memory.
-pub const WORLD_FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// Bytes of a world file. Founding a world takes at most 12 times the memory of its file and 16 MiB.
+pub const WORLD_FILE_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// How deep the values of a world file may be nested.
+pub const WORLD_FILE_DEPTH_MAX: usize = 16;
+/// Entities, and lines of creatures, that any world file may hold.
+pub const WORLD_FILE_ITEMS_FREE: u64 = 32_768;
+/// Beyond these, a world file may hold one for each so many of its bytes: what memory they take follows its size then.
+pub const WORLD_FILE_ITEM_BYTES: u64 = 24;
+/// Tags that are looked through for what was meant by wrong ones, in reading one world file.
+pub const WORLD_FILE_HINTS_MAX: usize = 1_000_000;
+/// Entities of a world.
+pub const ENTITIES_MAX: usize = 4_000_000;
+/// Entities at which spawn rules make no more, so that they never take the room of anybody else.
+pub const SPAWN_ENTITIES_MAX: usize = ENTITIES_MAX / 10 * 9;
+/// Spawn rules of a world.
+pub const SPAWNS_MAX: usize = 100_000;
 /// Bytes of a tag: the short name by which a world file speaks of a room, thing or creature.
 pub const TAG_BYTES_MAX: usize = 32;
 /// Bytes of the name of an entity or of the world.
@@ -164,6 +178,8 @@ const _: () = {
     assert!(HTTP_HEAD_MS_MAX < HTTP_IDLE_MS_MAX && HTTP_WRITE_MS_MAX < HTTP_IDLE_MS_MAX);
     // A health check must outlast one full skip of late ticks.
     assert!(HEALTHCHECK_MS_MAX > TICK_LATENESS_MS_MAX);
+    // A world that is founded has room to grow.
+    assert!(WORLD_FILE_ITEMS_FREE + WORLD_FILE_BYTES_MAX / WORLD_FILE_ITEM_BYTES < SPAWN_ENTITIES_MAX as u64);
     // The longest text of the world fits into a log line, escaped at worst and beside its other fields.
     assert!(LINE_BYTES_MAX + NAME_BYTES_MAX < LOG_LINE_BYTES_MAX / 4);
 };

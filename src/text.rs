@@ -38,7 +38,14 @@ pub fn is_tag(text: &str) -> bool {
 
 /// The text with every run of white space made one space, and none at its ends.
 pub fn squeeze(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    let mut squeezed = String::with_capacity(text.len());
+    for word in text.split_whitespace() {
+        if !squeezed.is_empty() {
+            squeezed.push(' ');
+        }
+        squeezed.push_str(word);
+    }
+    squeezed
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ pub fn export(world: &World) -> String {
 fn tags(world: &World) -> BTreeMap<EntityId, String> {
     let own: BTreeSet<&str> = world.entities().filter_map(|entity| entity.tag.as_deref()).collect();
     let tag = |entity: &Entity| match &entity.tag {
-        Some(tag) => tag.clone(),
+        Some(tag) => tag.to_string(),
         None => {
             let mut made = format!("{}_{}", entity.kind.name(), entity.id);
             while own.contains(made.as_str()) {
@@ -53,7 +53,7 @@ impl Export<'_> {
     fn entity(&self, json: &mut Json, entity: &Entity) {
         for (key, text) in [("name", &entity.name), ("description", &entity.description), ("gait", &entity.gait)] {
             if let Some(text) = text {
-                json.key(key).string(text.as_str());
+                json.key(key).string(&**text);
             }
         }
         // A player's belongings lie where the player stands: players are no part of a world file.
@@ -92,7 +92,7 @@ impl Export<'_> {
                     json.key("to").string(self.tag(to));
                 }
                 if let Some(description) = &exit.description {
-                    json.key("description").string(description.as_str());
+                    json.key("description").string(&**description);
                 }
                 if exit.locked {
                     json.key("locked").plain(true);
@@ -106,7 +106,7 @@ impl Export<'_> {
             json.key("every_minutes").plain(habit.every_minutes);
             json.key(items_key(habit.verb)).array(|json| {
                 habit.targets.iter().for_each(|target| json.string(self.tag(*target)));
-                habit.lines.iter().for_each(|line| json.string(line.as_str()));
+                habit.lines.iter().for_each(|line| json.string(&**line));
             });
         });
     }
@@ -119,7 +119,7 @@ impl Export<'_> {
                 json.key("at_most").plain(spawn.at_most);
                 json.key("every_minutes").plain(spawn.every_minutes);
                 if let Some(text) = &spawn.text {
-                    json.key("text").string(text.as_str());
+                    json.key("text").string(&**text);
                 }
             });
         }

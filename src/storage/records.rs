@@ -1,12 +1,14 @@
 //! Rows of the database and records of the world, one turned into the other.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
-use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
 use rusqlite::{Connection, Row, Transaction, params};
 
 use crate::clock::Wall;
-use crate::world::{Active, Entity, EntityId, Habit, Kind, Parts, Spawn, Tick, Verb, Weather, World};
+use crate::world::{
+    Active, EVERY_MINUTES, Entity, EntityId, Habit, Kind, Parts, Spawn, Tick, Verb, Weather, World,
+};
 
 const UPSERT_ENTITY: &str = "
 INSERT INTO entity (id, kind, tag, name, description, location, home, owner, prototype, destination,
@@ -146,8 +148,9 @@ pub struct Stamp {
 /// Reads which world is stored, and as of when.
 pub fn read_stamp(connection: &Connection) -> rusqlite::Result<Stamp> {
     connection.query_row("SELECT id, tick, digest FROM world WHERE one = 1", [], |row| {
-        Ok(Stamp { world: row.get(0)?, tick: Tick(count(row, 1)?), digest: row.get(2)? })
+        Ok(Stamp { world: row.get(0)?, tick: Tick(count(row, 1, TICKS)?), digest: row.get(2)? })
     })
+}
 }
 
 /// Reads all of a world, in one transaction so that it is one cut.
@@ -160,11 +163,11 @@ pub fn read_world(connection: &mut Connection) -> rusqlite::Result<Stored> {
             let parts = Parts {
                 id: row.get(0)?,
                 name: row.get(1)?,
-                tick: Tick(count(row, 2)?),
+                tick: Tick(count(row, 2, TICKS)?),
                 random: row.get::<_, i64>(3)? as u64,
                 weather: named(row, 4, &Weather::ALL)?,
-                next_id: count(row, 5)?,
-                entities: Vec::new(),
+                next_id: count(row, 5, 1..=EntityId::MAX + 1)?,
+                entities: BTreeMap::new(),
                 habits: Vec::new(),
                 spawns: Vec::new(),
             };
@@ -184,18 +187,22 @@ pub fn read_world(connection: &mut Connection) -> rusqlite::Result<Stored> {
         "spawn",
         "SELECT prototype, room, at_most, every_minutes, text FROM spawn ORDER BY position",
         |row| {
-            let Id(prototype) = row.get(0)?;
-            let Id(room) = row.get(1)?;
-            Ok(Spawn { prototype, room, at_most: count(row, 2)?, every_minutes: count(row, 3)?, text: row.get(4)? })
+            Ok(Spawn {
+                prototype: id(row, 0)?,
+                room: id(row, 1)?,
+                at_most: count(row, 2, Spawn::AT_MOST)?,
+                every_minutes: count(row, 3, EVERY_MINUTES)?,
+                text: row.get(4)?,
+            })
         },
     )?;
     Ok(stored)
 }
 
-fn read_entity(row: &Row) -> rusqlite::Result<Entity> {
-    let reference = |index| Ok::<_, rusqlite::Error>(row.get::<_, Option<Id>>(index)?.map(|Id(id)| id));
-    let Id(id) = row.get(0)?;
-    Ok(Entity {
+fn read_entity(row: &Row) -> rusqlite::Result<(EntityId, Box<Entity>)> {
+    let reference = |index| reference(row, index);
+    let id = id(row, 0)?;
+    let entity = Entity {
         id,
         kind: named(row, 1, &Kind::ALL)?,
         tag: row.get(2)?,
@@ -208,23 +215,24 @@ fn read_entity(row: &Row) -> rusqlite::Result<Entity> {
         destination: reference(9)?,
         gait: row.get(10)?,
         active: named(row, 11, &Active::ALL)?,
-        step: row.get(12)?,
+        // Cannot wrap: the range is that of the type.
+        step: count(row, 12, 0..=u8::MAX.into())? as u8,
         indoors: row.get(13)?,
         locked: row.get(14)?,
         fixed: row.get(15)?,
         asleep: row.get(16)?,
-    })
+    };
+    Ok((id, Box::new(entity)))
 }
 
 fn read_habits(transaction: &Transaction) -> rusqlite::Result<Vec<(EntityId, Habit)>> {
-    let mut items: BTreeMap<(EntityId, Verb), (Vec<EntityId>, Vec<String>)> = BTreeMap::new();
-    let rows = read_all(
+    let mut items: BTreeMap<(EntityId, Verb), (Vec<EntityId>, Vec<Box<str>>)> = BTreeMap::new();
+    let rows: Vec<_> = read_all(
         transaction,
         "habit_item",
         "SELECT creature, verb, target, line FROM habit_item ORDER BY creature, verb, position",
         |row| {
-            let Id(creature) = row.get(0)?;
-            Ok(((creature, named(row, 1, &Verb::ALL)?), row.get::<_, Option<Id>>(2)?, row.get::<_, Option<String>>(3)?))
+            Ok(((id(row, 0)?, named(row, 1, &Verb::ALL)?), reference(row, 2)?, row.get::<_, Option<Box<str>>>(3)?))
         },
     )?;
     for (habit, target, line) in rows {
@@ -232,15 +240,19 @@ fn read_habits(transaction: &Transaction) -> rusqlite::Result<Vec<(EntityId, Hab
             return Err(broken("habit_item: a row must have either a target or a line".to_owned()));
         }
         let (targets, lines) = items.entry(habit).or_default();
-        targets.extend(target.map(|Id(target)| target));
+        targets.extend(target);
         lines.extend(line);
     }
     let query = "SELECT creature, verb, every_minutes FROM habit ORDER BY creature, verb";
-    let habits = read_all(transaction, "habit", query, |row| {
-        let Id(creature) = row.get(0)?;
+    let habits: Vec<_> = read_all(transaction, "habit", query, |row| {
+        let creature = id(row, 0)?;
         let verb = named(row, 1, &Verb::ALL)?;
         let (targets, lines) = items.remove(&(creature, verb)).unwrap_or_default();
-        Ok((creature, Habit { verb, every_minutes: count(row, 2)?, targets, lines }))
+        let named = if matches!(verb, Verb::Say | Verb::Act) { lines.len() } else { targets.len() };
+        if !verb.items().contains(&named) {
+            return Err(broken(format!("names {named}, and {} to {} are accepted", verb.items().start(), verb.items().end())));
+        }
+        Ok((creature, Habit { verb, every_minutes: count(row, 2, EVERY_MINUTES)?, targets, lines }))
     })?;
     match items.keys().next() {
         Some((creature, verb)) => Err(broken(format!("habit_item: {creature} has no habit to {}", verb.name()))),
@@ -249,12 +261,12 @@ fn read_habits(transaction: &Transaction) -> rusqlite::Result<Vec<(EntityId, Hab
 }
 
 /// Reads every row, and names the one that cannot be.
-fn read_all<T>(
+fn read_all<T, All: FromIterator<T>>(
     transaction: &Transaction,
     table: &str,
     query: &str,
     read: impl FnMut(&Row) -> rusqlite::Result<T>,
-) -> rusqlite::Result<Vec<T>> {
+) -> rusqlite::Result<All> {
     let named = |(index, row): (usize, rusqlite::Result<T>)| {
         row.map_err(|error| match error {
             rusqlite::Error::SqliteFailure(..) => error,
@@ -279,21 +291,32 @@ fn number(id: EntityId) -> i64 {
     id.get() as i64
 }
 
-/// A column that holds the id of an entity.
-struct Id(EntityId);
+const TICKS: RangeInclusive<u64> = 0..=Tick::MAX.0;
 
-impl FromSql for Id {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        let number = value.as_i64()?;
-        let id = u64::try_from(number).ok().and_then(EntityId::new);
-        id.map(Id).ok_or(FromSqlError::OutOfRange(number))
-    }
+/// A column that holds the id of an entity.
+fn id(row: &Row, index: usize) -> rusqlite::Result<EntityId> {
+    reference(row, index)?.ok_or_else(|| broken("an id is missing".to_owned()))
 }
 
-/// A column that holds a number from 0 up.
-fn count(row: &Row, index: usize) -> rusqlite::Result<u64> {
-    let number: i64 = row.get(index)?;
-    u64::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(index, number))
+/// A column that may hold the id of an entity.
+fn reference(row: &Row, index: usize) -> rusqlite::Result<Option<EntityId>> {
+    let Some(number) = row.get::<_, Option<i64>>(index)? else { return Ok(None) };
+    in_range(row, index, number, 1..=EntityId::MAX).map(EntityId::new)
+}
+
+/// A column that holds a number of the range in which it stays while the world lives.
+fn count(row: &Row, index: usize, range: RangeInclusive<u64>) -> rusqlite::Result<u64> {
+    in_range(row, index, row.get(index)?, range)
+}
+
+fn in_range(row: &Row, index: usize, number: i64, range: RangeInclusive<u64>) -> rusqlite::Result<u64> {
+    match u64::try_from(number).ok().filter(|number| range.contains(number)) {
+        Some(number) => Ok(number),
+        None => {
+            let (column, first, last) = (row.as_ref().column_name(index)?, range.start(), range.end());
+            Err(broken(format!("{column} is {number}, and {first} to {last} is accepted")))
+        }
+    }
 }
 
 /// A column that holds one of a few names.

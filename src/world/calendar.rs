@@ -9,6 +9,12 @@ use crate::limits::TICKS_PER_MINUTE;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Tick(pub u64);
 
+impl Tick {
+    /// The last: there the clock stands still. Sums of ticks do not overflow up to it, and at ten a second it comes after
+    /// 14 billion years.
+    pub const MAX: Tick = Tick(1 << 62);
+}
+
 pub(super) const MINUTES_PER_DAY: u64 = 24 * 60;
 /// A new world wakes at six in the morning.
 const FIRST_MINUTE: u64 = 6 * 60;
@@ -102,19 +108,20 @@ impl fmt::Display for Time {
     }
 }
 
-/// The sky. It is a Markov chain: what comes next depends on what is, and it may change at each full hour.
+/// The sky. It is a Markov chain: what comes next depends on what is, and it may change at each full hour. Its number is
+/// part of stored digests, and its place in `ALL` and `CHANCES`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Weather {
     /// A clear sky.
-    Clear,
+    Clear = 0,
     /// Clouds, and dry.
-    Cloudy,
+    Cloudy = 1,
     /// Rain.
-    Rain,
+    Rain = 2,
     /// Wind, rain and thunder.
-    Storm,
+    Storm = 3,
     /// Fog.
-    Fog,
+    Fog = 4,
 }
 
 impl Weather {

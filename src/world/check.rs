@@ -1,35 +1,27 @@
 //! What always holds in a world. Checked whenever one is put together from a file or a database.
 
 use std::collections::BTreeSet;
+use std::fmt::{self, Display};
 
-use super::{Active, Entity, EntityId, Habit, Kind, Tick, Verb, World};
-use crate::limits::{
-    CONTAINMENT_DEPTH_MAX, EVERY_MINUTES_MAX, HABIT_ITEMS_MAX, PROBLEMS_LISTED_MAX, SPAWN_AT_MOST_MAX,
-};
-
-/// Beyond this age sums of ticks might overflow; at ten ticks a second it is reached after 14 billion years.
-const TICK_MAX: Tick = Tick(1 << 62);
+use super::{Active, Entity, EntityId, Habit, Kind, Verb, World};
+use crate::limits::{CONTAINMENT_DEPTH_MAX, PROBLEMS_LISTED_MAX};
 
 impl World {
     /// Every way in which this world is not as a world must be, each naming its entity; at most
-    /// `PROBLEMS_LISTED_MAX` and one more that counts the rest.
+    /// `PROBLEMS_LISTED_MAX` and one more that counts the rest. This is about how records relate: what a single one may
+    /// hold is checked where it is read, in a file or a database.
     pub fn violations(&self) -> Vec<String> {
         let mut problems = Problems::default();
-        if self.tick > TICK_MAX {
-            problems.add("the world", format!("tick {} is beyond {}", self.tick.0, TICK_MAX.0));
-        }
         let last = self.entities.last_key_value().map_or(0, |(id, _)| id.get());
-        if self.next_id <= last || self.next_id > EntityId::MAX / 2 {
-            problems.add(
-                "the world",
-                format!("the next id, {}, is not above all ids in use ({last}), or far too large", self.next_id),
-            );
+        if self.next_id <= last {
+            let next = self.next_id;
+            problems.add("the world", format_args!("the next id, {next}, is not above all ids in use ({last})"));
         }
         let mut tags = BTreeSet::new();
         for entity in self.entities.values() {
             self.check_entity(entity, &mut problems);
             if entity.tag.as_ref().is_some_and(|tag| !tags.insert(tag)) {
-                problems.entity(entity, "has a tag that another has too");
+                problems.add(Place(entity), "has a tag that another has too");
             }
         }
         for (&creature, habits) in &self.habits {
@@ -40,13 +32,13 @@ impl World {
     }
 
     fn check_entity(&self, entity: &Entity, problems: &mut Problems) {
-        let kind_of = |id: Option<EntityId>| id.and_then(|id| self.entities.get(&id)).map(|entity| entity.kind);
+        let kind_of = |id: Option<EntityId>| id.and_then(|id| self.entity(id)).map(|entity| entity.kind);
         let mut require = |holds: bool, what: &str| {
             if !holds {
-                problems.entity(entity, what);
+                problems.add(Place(entity), what);
             }
         };
-        let model = entity.prototype.and_then(|id| self.entities.get(&id));
+        let model = entity.prototype.and_then(|id| self.entity(id));
         let copy_is_sound = model.is_some_and(|model| model.is_prototype() && model.kind == entity.kind);
         require(entity.prototype.is_none() || copy_is_sound, "is a copy of something that is no prototype of its kind");
         require(entity.prototype.is_none() || !entity.is_prototype(), "is a copy and stands nowhere");
@@ -77,20 +69,20 @@ impl World {
 
     /// True if something that is no thing holds this thing, perhaps by way of other things.
     fn holder_is_found(&self, thing: &Entity) -> bool {
-        let holder_of = |entity: &&Entity| self.entities.get(&entity.location?);
+        let holder_of = |entity: &&Entity| self.entity(entity.location?);
         let mut held = std::iter::successors(Some(thing), holder_of).take(CONTAINMENT_DEPTH_MAX + 1);
         held.any(|entity| entity.kind != Kind::Thing || entity.is_prototype())
     }
 
     fn check_habits(&self, creature: EntityId, habits: &[Habit], problems: &mut Problems) {
-        let Some(entity) = self.entities.get(&creature).filter(|entity| entity.kind == Kind::Creature) else {
-            return problems.add("a habit", format!("belongs to {creature}, which is no creature"));
+        let Some(entity) = self.entity(creature).filter(|entity| entity.kind == Kind::Creature) else {
+            return problems.add("a habit", format_args!("belongs to {creature}, which is no creature"));
         };
         if entity.prototype.is_some() {
-            problems.entity(entity, "has habits of its own and is a copy");
+            problems.add(Place(entity), "has habits of its own and is a copy");
         }
         let mut verbs = BTreeSet::new();
-        for Habit { verb, every_minutes, targets, lines } in habits {
+        for Habit { verb, targets, .. } in habits {
             let wanted = match verb {
                 Verb::Wander | Verb::Route => |entity: &Entity| entity.kind == Kind::Room,
                 // A copy can be eaten and gone; a habit must not name what may go.
@@ -98,72 +90,74 @@ impl World {
                 Verb::Eat => Entity::is_prototype,
                 Verb::Say | Verb::Act => |_: &Entity| false,
             };
-            let items = if matches!(verb, Verb::Say | Verb::Act) { lines.len() } else { targets.len() };
-            let least = usize::from(*verb != Verb::Wander);
             for (holds, what) in [
                 (verbs.insert(*verb), "it has twice"),
-                ((1..=EVERY_MINUTES_MAX).contains(every_minutes), "comes at an impossible pace"),
-                ((least..=HABIT_ITEMS_MAX).contains(&items), "names too few or too many"),
-                (targets.iter().all(|id| self.entities.get(id).is_some_and(wanted)), "names something unsuitable"),
+                (targets.iter().all(|id| self.entity(*id).is_some_and(wanted)), "names something unsuitable"),
             ] {
                 if !holds {
-                    problems.entity(entity, &format!("has a habit, to {}, that {what}", verb.name()));
+                    problems.add(Place(entity), format_args!("has a habit, to {}, that {what}", verb.name()));
                 }
             }
         }
         if verbs.contains(&Verb::Wander) && verbs.contains(&Verb::Route) {
-            problems.entity(entity, "both wanders and follows a route");
+            problems.add(Place(entity), "both wanders and follows a route");
         }
     }
 
     fn check_spawns(&self, problems: &mut Problems) {
         let mut seen = BTreeSet::new();
         for (index, spawn) in self.spawns.iter().enumerate() {
-            let place = format!("spawn rule {}", index + 1);
-            if !self.entities.get(&spawn.prototype).is_some_and(Entity::is_prototype) {
-                problems.add(&place, "makes copies of something that is no prototype");
-            }
-            if self.entities.get(&spawn.room).is_none_or(|room| room.kind != Kind::Room) {
-                problems.add(&place, "has a room that is no room");
-            }
-            if !(1..=EVERY_MINUTES_MAX).contains(&spawn.every_minutes) {
-                problems.add(&place, "comes at an impossible pace");
-            }
-            if !(1..=SPAWN_AT_MOST_MAX).contains(&spawn.at_most) {
-                problems.add(&place, "makes none, or too many");
-            }
-            if !seen.insert((spawn.prototype, spawn.room)) {
-                problems.add(&place, "is for the same prototype and room as another");
+            for (holds, what) in [
+                (self.entity(spawn.prototype).is_some_and(Entity::is_prototype), "copies something that is no prototype"),
+                (self.entity(spawn.room).is_some_and(|room| room.kind == Kind::Room), "has a room that is no room"),
+                (seen.insert((spawn.prototype, spawn.room)), "is for the same prototype and room as another"),
+            ] {
+                if !holds {
+                    problems.add(format_args!("spawn rule {}", index + 1), what);
+                }
             }
         }
     }
 }
 
-/// Collects problems up to a limit.
-#[derive(Default)]
-struct Problems {
+/// Collects problems up to a limit, each as its place and what is wrong there. Beyond the limit none is even put into
+/// words, only counted: it must not matter how many a hostile file has.
+#[derive(Debug, Default)]
+pub struct Problems {
     listed: Vec<String>,
     unlisted: usize,
 }
 
 impl Problems {
-    fn add(&mut self, place: &str, what: impl AsRef<str>) {
-        if self.listed.len() < PROBLEMS_LISTED_MAX {
-            self.listed.push(format!("{place}: {}", what.as_ref()));
+    /// Adds one.
+    pub fn add(&mut self, place: impl Display, what: impl Display) {
+        if self.has_room() {
+            self.listed.push(format!("{place}: {what}"));
         } else {
             self.unlisted += 1;
         }
     }
 
-    fn entity(&mut self, entity: &Entity, what: &str) {
-        let tag = entity.tag.as_deref().map(|tag| format!(" \"{tag}\"")).unwrap_or_default();
-        self.add(&format!("{} {}{tag}", entity.kind.name(), entity.id), what);
+    /// Whether the next one will be listed.
+    pub fn has_room(&self) -> bool {
+        self.listed.len() < PROBLEMS_LISTED_MAX
     }
 
-    fn finish(mut self) -> Vec<String> {
+    /// Those listed, and one more that counts the others.
+    pub fn finish(mut self) -> Vec<String> {
         if self.unlisted > 0 {
             self.listed.push(format!("and {} more", self.unlisted));
         }
         self.listed
+    }
+}
+
+/// How a report names an entity.
+struct Place<'a>(&'a Entity);
+
+impl Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.0.kind.name(), self.0.id)?;
+        self.0.tag.as_deref().map_or(Ok(()), |tag| write!(f, " {tag:?}"))
     }
 }

@@ -2,16 +2,18 @@
 
 use std::fmt;
 use std::num::NonZeroU64;
+use std::ops::RangeInclusive;
 
 use super::digest::Hasher;
+use crate::limits::{EVERY_MINUTES_MAX, HABIT_ITEMS_MAX, SPAWN_AT_MOST_MAX};
 
 /// The number of an entity: from 1 on, given once and never again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EntityId(NonZeroU64);
 
 impl EntityId {
-    /// The largest number: it still fits SQLite's signed integers.
-    pub const MAX: u64 = i64::MAX as u64;
+    /// The largest number. It and the next one fit SQLite's signed integers, with room for sums.
+    pub const MAX: u64 = (1 << 62) - 2;
 
     /// The smallest number.
     pub const FIRST: EntityId = EntityId(NonZeroU64::MIN);
@@ -33,19 +35,19 @@ impl fmt::Display for EntityId {
     }
 }
 
-/// What an entity is.
+/// What an entity is. Its number is part of stored digests, and its place in `ALL`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// A place.
-    Room,
+    Room = 0,
     /// A way from the room it stands in to another.
-    Exit,
+    Exit = 1,
     /// Something without a will.
-    Thing,
+    Thing = 2,
     /// Something with habits.
-    Creature,
+    Creature = 3,
     /// A person.
-    Player,
+    Player = 4,
 }
 
 impl Kind {
@@ -69,15 +71,15 @@ impl Kind {
     }
 }
 
-/// When a creature is awake.
+/// When a creature is awake. Its number is part of stored digests, and its place in `ALL`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Active {
     /// Day and night.
-    Always,
+    Always = 0,
     /// By day.
-    Day,
+    Day = 1,
     /// By night.
-    Night,
+    Night = 2,
 }
 
 impl Active {
@@ -94,6 +96,8 @@ impl Active {
 ///
 /// A *prototype* is a thing or creature without a location: it stands nowhere itself; its copies name it in
 /// `prototype` and take from it whatever they do not have of their own.
+///
+/// There may be millions: texts are boxed, which is 8 bytes less for each than what can grow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entity {
     /// Its number.
@@ -101,11 +105,11 @@ pub struct Entity {
     /// What it is.
     pub kind: Kind,
     /// The short name by which its world file speaks of it.
-    pub tag: Option<String>,
+    pub tag: Option<Box<str>>,
     /// What people call it; `None`: as its prototype.
-    pub name: Option<String>,
+    pub name: Option<Box<str>>,
     /// What people see who look at it; `None`: as its prototype, if it has one.
-    pub description: Option<String>,
+    pub description: Option<Box<str>>,
     /// Where it is: the room of an exit, creature or player; the room, carrier or container of a thing.
     pub location: Option<EntityId>,
     /// Where it belongs: for a spawned copy, the room of its spawn rule.
@@ -117,11 +121,11 @@ pub struct Entity {
     /// The room an exit leads to.
     pub destination: Option<EntityId>,
     /// How a creature moves, as a verb: "flaps"; `None`: as its prototype, or "goes".
-    pub gait: Option<String>,
+    pub gait: Option<Box<str>>,
     /// When a creature is awake.
     pub active: Active,
     /// The stop of its route that a creature reached last, counted from 0.
-    pub step: u32,
+    pub step: u8,
     /// A room: no sky above it.
     pub indoors: bool,
     /// An exit: nobody passes.
@@ -181,21 +185,21 @@ impl Entity {
     }
 }
 
-/// What a creature does by habit.
+/// What a creature does by habit. Its number decides when, is part of stored digests, and is its place in `ALL`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verb {
     /// Takes any open exit that leads to one of its rooms (if it names none: to any).
-    Wander,
+    Wander = 0,
     /// Walks from one of its rooms to the next, round and round.
-    Route,
+    Route = 1,
     /// Says one of its lines.
-    Say,
+    Say = 2,
     /// Does one of its lines.
-    Act,
+    Act = 3,
     /// Picks up one of its things, and puts it down the next time.
-    Carry,
+    Carry = 4,
     /// Eats a copy of one of its prototypes.
-    Eat,
+    Eat = 5,
 }
 
 impl Verb {
@@ -213,6 +217,11 @@ impl Verb {
     pub fn name(self) -> &'static str {
         Verb::ALL[self as usize].1
     }
+
+    /// How many rooms, things, prototypes or lines a habit names.
+    pub fn items(self) -> RangeInclusive<usize> {
+        usize::from(self != Verb::Wander)..=HABIT_ITEMS_MAX
+    }
 }
 
 /// One habit of a creature, or of all copies of a prototype.
@@ -225,8 +234,11 @@ pub struct Habit {
     /// The rooms, things or prototypes it is about.
     pub targets: Vec<EntityId>,
     /// The lines of `Say` and `Act`.
-    pub lines: Vec<String>,
+    pub lines: Vec<Box<str>>,
 }
+
+/// The accepted paces of habits and spawn rules, in world minutes.
+pub const EVERY_MINUTES: RangeInclusive<u64> = 1..=EVERY_MINUTES_MAX;
 
 /// A rule by which copies of a prototype appear in a room.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -240,5 +252,13 @@ pub struct Spawn {
     /// Once in so many world minutes.
     pub every_minutes: u64,
     /// What people in the room read when it happens.
-    pub text: Option<String>,
+    pub text: Option<Box<str>>,
 }
+
+impl Spawn {
+    /// The accepted values of `at_most`.
+    pub const AT_MOST: RangeInclusive<u64> = 1..=SPAWN_AT_MOST_MAX;
+}
+
+/// The stop of a route is counted in 8 bits.
+const _: () = assert!(HABIT_ITEMS_MAX <= 1 << u8::BITS);

@@ -4,13 +4,12 @@
 //! habit has one turn in every span of its length, at a point that is fixed pseudo-randomly for that span. So a world
 //! that is loaded at tick T goes on exactly as it would have without the interruption.
 
-use std::cmp::Reverse;
 use std::fmt;
 
 use super::calendar::{MINUTES_PER_DAY, TURNING_MINUTES, WAKING, next_minute_of_day};
 use super::random::mix2;
-use super::{Active, Audience, Effect, Entity, EntityId, Habit, Kind, Spawn, Tick, Time, Verb, World};
-use crate::limits::TICKS_PER_MINUTE;
+use super::{Active, Audience, Bound, Effect, Entity, EntityId, Habit, Kind, Spawn, Tick, Time, Verb, World};
+use crate::limits::{SPAWN_ENTITIES_MAX, TICKS_PER_MINUTE};
 
 /// An actor does something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,19 +79,22 @@ pub(super) enum Event {
 }
 
 impl World {
-    /// Lets one tick pass and does what is due. The cost follows what happens, not how large the world is.
+    /// Lets one tick pass and does what is due. The cost follows what happens, not how large the world is. At the last
+    /// tick of all nothing passes and nothing is due any more.
     pub fn tick(&mut self) -> Vec<Effect> {
         let before = self.time();
-        self.tick.0 += 1;
         let mut effects = Vec::new();
+        if self.tick >= Tick::MAX {
+            return effects;
+        }
+        self.tick.0 += 1;
         self.turn_sky(before, &mut effects);
-        while let Some(&Reverse((due, event))) = self.queue.peek()
+        while let Some(&(due, event)) = self.queue.first()
             && due <= self.tick
         {
-            self.queue.pop();
-            if self.happen(event, &mut effects) {
-                self.schedule(event);
-            }
+            self.queue.pop_first();
+            self.happen(event, &mut effects);
+            self.schedule(event);
         }
         effects
     }
@@ -152,8 +154,7 @@ impl World {
         found.ok_or(Refusal::NotHere)
     }
 
-    /// Does what is due; false if it will never be due again.
-    fn happen(&mut self, event: Event, effects: &mut Vec<Effect>) -> bool {
+    fn happen(&mut self, event: Event, effects: &mut Vec<Effect>) {
         match event {
             Event::Rest(creature) => self.rest(creature, effects),
             Event::Habit(creature, verb) => self.follow_habit(creature, verb, effects),
@@ -177,9 +178,9 @@ impl World {
         }
     }
 
-    fn rest(&mut self, creature: EntityId, effects: &mut Vec<Effect>) -> bool {
+    fn rest(&mut self, creature: EntityId, effects: &mut Vec<Effect>) {
         let time = self.time();
-        let Some(entity) = self.entity(creature) else { return false };
+        let Some(entity) = self.entity(creature) else { return };
         let (asleep, room) = (sleeps_at(entity.active, time), entity.location);
         if asleep != entity.asleep {
             let verb = if asleep { "falls asleep" } else { "wakes up" };
@@ -190,26 +191,19 @@ impl World {
                 entity.asleep = asleep;
             }
         }
-        true
     }
 
-    /// Lets a creature follow its habit, if it can just now; false if the creature is gone.
-    fn follow_habit(&mut self, creature: EntityId, verb: Verb, effects: &mut Vec<Effect>) -> bool {
-        let Some(entity) = self.entity(creature) else { return false };
-        if entity.asleep {
-            return true;
-        }
-        let habits = self.habits_of(entity);
-        let Some((habit, room)) = habits.iter().find(|habit| habit.verb == verb).zip(entity.location) else {
-            return false;
-        };
+    /// Lets a creature follow its habit, if it can just now.
+    fn follow_habit(&mut self, creature: EntityId, verb: Verb, effects: &mut Vec<Effect>) {
+        let Some(entity) = self.entity(creature).filter(|entity| !entity.asleep) else { return };
+        let Some(habits) = self.habits.get(&entity.prototype.unwrap_or(creature)).cloned() else { return };
+        let Some((habit, room)) = habits.iter().find(|habit| habit.verb == verb).zip(entity.location) else { return };
         if let Some(action) = self.choose(creature, room, habit) {
             let done = self.perform(Command { actor: creature, action }, effects).is_ok();
             if done && verb == Verb::Route {
                 self.note_step(creature, habit);
             }
         }
-        true
     }
 
     fn choose<'h>(&mut self, creature: EntityId, room: EntityId, habit: &'h Habit) -> Option<Action<'h>> {
@@ -230,16 +224,22 @@ impl World {
                 Some(if habit.verb == Verb::Say { Action::Say(line) } else { Action::Act(line) })
             }
             Verb::Carry => {
-                let wanted = |place| self.contents(place, Kind::Thing).find(|thing| is_one_of(thing, &habit.targets));
-                let drop = wanted(creature).map(|thing| Action::Drop(thing.id));
-                drop.or_else(|| wanted(room).map(|thing| Action::Take(thing.id)))
+                let drop = self.first_of(&habit.targets, creature, creature).map(Action::Drop);
+                drop.or_else(|| self.first_of(&habit.targets, room, creature).map(Action::Take))
             }
-            Verb::Eat => {
-                let food = self.contents(room, Kind::Thing).chain(self.contents(room, Kind::Creature));
-                let prey = |food: &&Entity| food.id != creature && is_one_of(food, &habit.targets);
-                { food }.find(prey).map(|food| Action::Eat(food.id))
-            }
+            Verb::Eat => self.first_of(&habit.targets, room, creature).map(Action::Eat),
         }
+    }
+
+    /// The first of all targets and copies of targets at a place that can be moved: things before creatures, then by id.
+    /// Its cost follows the number of targets, not what lies about.
+    fn first_of(&self, targets: &[EntityId], place: EntityId, except: EntityId) -> Option<EntityId> {
+        let movable = targets.iter().filter_map(|target| self.entity(*target)).filter(|target| !target.fixed);
+        let found = movable.flat_map(|target| {
+            let copy = self.copies_at(place, target).find(|copy| copy.id != except && !copy.fixed);
+            copy.into_iter().chain(Some(target).filter(|target| target.location == Some(place)))
+        });
+        found.map(|found| (found.kind, found.id)).min().map(|(_, id)| id)
     }
 
     fn open_exits(&self, room: EntityId) -> impl Iterator<Item = (EntityId, EntityId)> {
@@ -267,14 +267,18 @@ impl World {
         let here = entity.location;
         let reached =
             if stops.get(next).copied() == here { Some(next) } else { stops.iter().position(|s| Some(*s) == here) };
-        entity.step = reached.unwrap_or(0) as u32;
+        // Fits: a route has no more stops than `step` can count.
+        entity.step = reached.unwrap_or(0) as u8;
     }
 
-    fn spawn(&mut self, rule: usize, effects: &mut Vec<Effect>) -> bool {
+    fn spawn(&mut self, rule: usize, effects: &mut Vec<Effect>) {
         let spawns = self.spawns.clone();
-        let Some(Spawn { prototype, room, at_most, text, .. }) = spawns.get(rule) else { return false };
+        let Some(Spawn { prototype, room, at_most, text, .. }) = spawns.get(rule) else { return };
         let copies = self.copies.get(&(*prototype, *room)).copied().unwrap_or(0);
-        let Some(model) = self.entity(*prototype).filter(|_| copies < *at_most) else { return true };
+        if copies >= *at_most || self.is_full(Bound::SpawnEntities, SPAWN_ENTITIES_MAX) {
+            return;
+        }
+        let Some(model) = self.entity(*prototype) else { return };
         let (kind, active, fixed, time) = (model.kind, model.active, model.fixed, self.time());
         let born = self.create(|id| Entity {
             location: Some(*room),
@@ -286,56 +290,64 @@ impl World {
             ..Entity::new(id, kind)
         });
         if let Some(born) = born {
-            self.schedule_entity(born);
-            let text = text.clone();
+            self.queue.extend(self.next_event(born, None));
+            let text = text.as_deref().map(str::to_owned);
             effects.extend(text.map(|text| Effect { audience: Audience::Room(*room), actor: Some(born), text }));
         }
-        true
     }
 
     pub(super) fn schedule_all(&mut self) {
-        let creatures: Vec<EntityId> =
-            self.entities().filter(|entity| entity.kind == Kind::Creature).map(|entity| entity.id).collect();
-        creatures.into_iter().for_each(|creature| self.schedule_entity(creature));
-        (0..self.spawns.len()).for_each(|rule| self.schedule(Event::Spawn(rule)));
+        let creatures = self.entities.values().filter(|entity| entity.kind == Kind::Creature);
+        let creatures = creatures.filter_map(|creature| self.next_event(creature.id, None));
+        self.queue = creatures.chain((0..self.spawns.len()).filter_map(|rule| self.next_spawn(rule))).collect();
     }
 
-    fn schedule_entity(&mut self, id: EntityId) {
-        let Some(entity) = self.entity(id).filter(|entity| !entity.is_prototype()) else { return };
-        let rests = entity.active != Active::Always;
-        let habits = self.habits_of(entity);
-        if rests {
-            self.schedule(Event::Rest(id));
-        }
-        habits.iter().for_each(|habit| self.schedule(Event::Habit(id, habit.verb)));
-    }
-
-    /// Puts an event into the queue at the next tick at which it is due.
+    /// Puts into the queue what follows on an event.
     fn schedule(&mut self, event: Event) {
-        let now = self.tick;
-        let due = match event {
-            Event::Rest(creature) => {
-                let jitter = move |day, half| mix2(creature.get(), 2 * day + half) % TURNING_MINUTES;
-                let morning = next_minute_of_day(now, |day| WAKING.start + jitter(day, 0));
-                let evening = next_minute_of_day(now, |day| WAKING.end + jitter(day, 1));
-                Some(morning.min(evening))
-            }
-            Event::Habit(creature, verb) => self.entity(creature).and_then(|entity| {
-                let habits = self.habits_of(entity);
-                let habit = habits.iter().find(|habit| habit.verb == verb)?;
-                Some(next_turn(mix2(creature.get(), verb as u64), habit.every_minutes, now))
-            }),
-            // Spawn rules take keys that no creature can have: ids fit into 63 bits.
-            Event::Spawn(rule) => {
-                self.spawns.get(rule).map(|spawn| next_turn(mix2(u64::MAX, rule as u64), spawn.every_minutes, now))
-            }
+        let next = match event {
+            Event::Rest(creature) | Event::Habit(creature, _) => self.next_event(creature, Some(event)),
+            Event::Spawn(rule) => self.next_spawn(rule),
         };
-        self.queue.extend(due.map(|due| Reverse((due, event))));
+        self.queue.extend(next);
     }
 
-    fn habits_of(&self, entity: &Entity) -> std::rc::Rc<[Habit]> {
-        let model = entity.prototype.unwrap_or(entity.id);
-        self.habits.get(&model).cloned().unwrap_or_default()
+    /// Takes out of the queue what a creature would do next. That is a turn of now or later of one of its events, and none
+    /// that comes after a turn that is later than now.
+    pub(super) fn unschedule(&mut self, id: EntityId) {
+        let Some(entity) = self.entity(id) else { return };
+        let turns: Vec<(Tick, Event)> =
+            [self.before(), self.tick].into_iter().flat_map(|after| self.turns(entity, move |_| after)).collect();
+        turns.iter().for_each(|turn| _ = self.queue.remove(turn));
+    }
+
+    /// What a creature is due to do next, and when, once it has done `last` at this tick. Only this is in the queue,
+    /// whatever its habits, so the queue can be no longer than creatures and spawn rules are many.
+    fn next_event(&self, id: EntityId, last: Option<Event>) -> Option<(Tick, Event)> {
+        let entity = self.entity(id).filter(|entity| !entity.is_prototype())?;
+        // Its events of the same tick come in their order.
+        self.turns(entity, |event| if last.is_some_and(|last| event > last) { self.before() } else { self.tick }).min()
+    }
+
+    /// The first turn of each event of a creature after the tick that `after` gives for it.
+    fn turns(&self, entity: &Entity, after: impl Fn(Event) -> Tick) -> impl Iterator<Item = (Tick, Event)> {
+        let id = entity.id;
+        let rest = Some(Event::Rest(id)).filter(|_| entity.active != Active::Always);
+        let rest = rest.map(|event| (next_rest(id, after(event)), event));
+        let habits = self.own_habits(entity.prototype.unwrap_or(id)).iter().map(move |habit| {
+            let event = Event::Habit(id, habit.verb);
+            (next_turn(mix2(id.get(), habit.verb as u64), habit.every_minutes, after(event)), event)
+        });
+        rest.into_iter().chain(habits)
+    }
+
+    fn next_spawn(&self, rule: usize) -> Option<(Tick, Event)> {
+        let spawn = self.spawns.get(rule)?;
+        // Spawn rules take keys that no creature can have: ids fit into 62 bits.
+        Some((next_turn(mix2(u64::MAX, rule as u64), spawn.every_minutes, self.tick), Event::Spawn(rule)))
+    }
+
+    fn before(&self) -> Tick {
+        Tick(self.tick.0.saturating_sub(1))
     }
 }
 
@@ -348,16 +360,20 @@ pub fn sleeps_at(active: Active, time: Time) -> bool {
     }
 }
 
+/// When a creature wakes or settles next after `now`, each in its own time.
+fn next_rest(creature: EntityId, now: Tick) -> Tick {
+    let jitter = move |day, half| mix2(creature.get(), 2 * day + half) % TURNING_MINUTES;
+    let morning = next_minute_of_day(now, |day| WAKING.start + jitter(day, 0));
+    let evening = next_minute_of_day(now, |day| WAKING.end + jitter(day, 1));
+    morning.min(evening)
+}
+
 /// The first turn after `now` of what has one turn in every span of `every_minutes`.
 fn next_turn(key: u64, every_minutes: u64, now: Tick) -> Tick {
     let span = every_minutes * TICKS_PER_MINUTE;
     let turn = |index: u64| Tick(index * span + mix2(key, index) % span);
     let this = turn(now.0 / span);
     if this > now { this } else { turn(now.0 / span + 1) }
-}
-
-fn is_one_of(entity: &Entity, targets: &[EntityId]) -> bool {
-    !entity.fixed && (targets.contains(&entity.id) || entity.prototype.is_some_and(|model| targets.contains(&model)))
 }
 
 fn capitalised(name: &str) -> String {

@@ -13,17 +13,19 @@ mod life;
 pub mod random;
 
 use std::cell::Cell;
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::rc::Rc;
 
 pub use calendar::{Phase, Tick, Time, Weather};
+pub use check::Problems;
 use digest::Hasher;
-pub use entity::{Active, Entity, EntityId, Habit, Kind, Spawn, Verb};
+pub use entity::{Active, EVERY_MINUTES, Entity, EntityId, Habit, Kind, Spawn, Verb};
 use life::Event;
 pub use life::{Action, Command, Refusal, sleeps_at};
 use random::Random;
+
+use crate::limits::{ENTITIES_MAX, SPAWN_ENTITIES_MAX, SPAWNS_MAX};
 
 /// All of a world as plain data: what a world file or a database holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,8 +42,8 @@ pub struct Parts {
     pub weather: Weather,
     /// The number that the next new entity gets.
     pub next_id: u64,
-    /// Its records.
-    pub entities: Vec<Entity>,
+    /// Its records, each under its id. Boxed, so that none is ever moved and the room that a map leaves costs little.
+    pub entities: BTreeMap<EntityId, Box<Entity>>,
     /// What its creatures do, by creature or prototype.
     pub habits: Vec<(EntityId, Habit)>,
     /// What comes back.
@@ -79,6 +81,26 @@ impl Counts {
     }
 }
 
+/// What bounds the growth of a world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// `ENTITIES_MAX`.
+    Entities = 0,
+    /// `SPAWN_ENTITIES_MAX`.
+    SpawnEntities = 1,
+    /// `SPAWNS_MAX`.
+    Spawns = 2,
+}
+
+impl Bound {
+    /// Every bound with its name.
+    pub const ALL: [(Bound, &str); 3] =
+        [(Bound::Entities, "entities"), (Bound::SpawnEntities, "spawn_entities"), (Bound::Spawns, "spawns")];
+}
+
+/// What stands at a place, in the order in which it is gone through: by kind, prototype and id.
+type Standing = (EntityId, Kind, Option<EntityId>, EntityId);
+
 /// A living world.
 pub struct World {
     id: String,
@@ -87,17 +109,20 @@ pub struct World {
     random: Random,
     weather: Weather,
     next_id: u64,
-    entities: BTreeMap<EntityId, Entity>,
+    entities: BTreeMap<EntityId, Box<Entity>>,
     habits: BTreeMap<EntityId, Rc<[Habit]>>,
     spawns: Rc<[Spawn]>,
 
-    /// What stands where: (location, kind, id). Derived, never stored.
-    contents: BTreeSet<(EntityId, Kind, EntityId)>,
+    /// What stands where. Derived, never stored.
+    contents: BTreeSet<Standing>,
     /// How many copies of a prototype belong to a room. Derived.
     copies: BTreeMap<(EntityId, EntityId), u64>,
     counts: Counts,
-    /// What is due next. Derived: `life.rs` computes each due tick from ids and the present tick alone.
-    queue: BinaryHeap<Reverse<(Tick, Event)>>,
+    /// What each creature and each spawn rule is due to do next. Derived: `life.rs` computes it from ids and the present
+    /// tick alone.
+    queue: BTreeSet<(Tick, Event)>,
+    /// How often each bound was reached.
+    reached: [u64; Bound::ALL.len()],
 
     /// The records changed since the last flush, with the digest each had then (0: there was none).
     changed: BTreeMap<EntityId, u64>,
@@ -106,6 +131,8 @@ pub struct World {
     /// The same sum as of now, once it has been asked for: a flush needs it before it writes and after.
     present: Cell<Option<u64>>,
     flushed_tick: Option<Tick>,
+    /// What `next_id` was when changes were last handed out: storage has never seen an entity of that id or a later one.
+    offered: Cell<u64>,
 }
 
 impl World {
@@ -121,26 +148,15 @@ impl World {
         let mut world = World::assemble(parts)?;
         world.settled = world.entities.values().fold(world.settled, |sum, entity| sum.wrapping_add(entity.digest()));
         world.flushed_tick = Some(world.tick);
+        world.offered.set(world.next_id);
         Ok(world)
     }
 
     fn assemble(parts: Parts) -> Result<World, Vec<String>> {
         let Parts { id, name, tick, random, weather, next_id, entities, habits, spawns } = parts;
-        let mut problems = Vec::new();
-        let count = entities.len();
-        let entities: BTreeMap<EntityId, Entity> = entities.into_iter().map(|entity| (entity.id, entity)).collect();
-        if entities.len() < count {
-            problems.push(format!("{} entities share an id with another", count - entities.len()));
-        }
-        let mut habits_by_creature: BTreeMap<EntityId, Vec<Habit>> = BTreeMap::new();
-        let mut settled = 0_u64;
-        for (creature, habit) in habits {
-            settled = settled.wrapping_add(habit_digest(creature, &habit));
-            habits_by_creature.entry(creature).or_default().push(habit);
-        }
-        for (position, spawn) in spawns.iter().enumerate() {
-            settled = settled.wrapping_add(spawn_digest(position, spawn));
-        }
+        let habit_digests = habits.iter().map(|(creature, habit)| habit_digest(*creature, habit));
+        let spawn_digests = spawns.iter().enumerate().map(|(position, spawn)| spawn_digest(position, spawn));
+        let settled = habit_digests.chain(spawn_digests).fold(0_u64, u64::wrapping_add);
         let mut world = World {
             id,
             name,
@@ -148,21 +164,24 @@ impl World {
             random: Random::new(random),
             weather,
             next_id,
-            contents: BTreeSet::new(),
+            contents: entities.values().filter_map(|entity| standing(entity)).collect(),
             copies: BTreeMap::new(),
             counts: Counts::default(),
             entities: BTreeMap::new(),
-            habits: habits_by_creature.into_iter().map(|(creature, habits)| (creature, habits.into())).collect(),
+            habits: by_creature(habits),
             spawns: spawns.into(),
-            queue: BinaryHeap::new(),
+            queue: BTreeSet::new(),
+            reached: [0; Bound::ALL.len()],
             changed: BTreeMap::new(),
             settled,
             present: Cell::new(None),
             flushed_tick: None,
+            offered: Cell::new(0),
         };
-        entities.values().for_each(|entity| world.index(entity));
+        entities.values().for_each(|entity| world.count(entity));
         world.entities = entities;
-        problems.extend(world.violations());
+        world.reached[Bound::Spawns as usize] = u64::from(world.spawns.len() > SPAWNS_MAX);
+        let problems = world.violations();
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -212,12 +231,34 @@ impl World {
 
     /// The entity with this id.
     pub fn entity(&self, id: EntityId) -> Option<&Entity> {
-        self.entities.get(&id)
+        self.entities.get(&id).map(Box::as_ref)
     }
 
     /// All entities, by id.
     pub fn entities(&self) -> impl Iterator<Item = &Entity> {
-        self.entities.values()
+        self.entities.values().map(Box::as_ref)
+    }
+
+    /// How often each bound was reached since the world was put together, in the order of `Bound::ALL`.
+    pub fn bounds_reached(&self) -> [u64; Bound::ALL.len()] {
+        self.reached
+    }
+
+    /// How many entities there can be when every spawn rule has made all that it may.
+    pub fn entities_in_the_end(&self) -> usize {
+        let rules = self.spawns.iter().map(|spawn| {
+            let copies = self.copies.get(&(spawn.prototype, spawn.room)).copied().unwrap_or(0);
+            spawn.at_most.saturating_sub(copies) as usize
+        });
+        self.entities.len().max(SPAWN_ENTITIES_MAX.min(self.entities.len().saturating_add(rules.sum())))
+    }
+
+    /// In what this world, which an earlier engine has made, is larger than any made today may be. It lives all the same.
+    pub fn excesses(&self) -> Vec<String> {
+        let sizes =
+            [("entities", self.entities.len(), ENTITIES_MAX), ("spawn rules", self.spawns.len(), SPAWNS_MAX)];
+        let above = sizes.into_iter().filter(|(_, size, most)| size > most);
+        above.map(|(what, size, most)| format!("{size} {what}, and {most} are the most")).collect()
     }
 
     /// The habits that a world file or database gives to creatures and prototypes, by id.
@@ -235,11 +276,19 @@ impl World {
         &self.spawns
     }
 
-    /// What of one kind is at a place, by id.
+    /// What of one kind is at a place: first, by id, what is no copy, then the copies, by prototype and id.
     pub fn contents(&self, place: EntityId, kind: Kind) -> impl Iterator<Item = &Entity> {
-        let range = (place, kind, EntityId::FIRST)..;
-        let here = self.contents.range(range).take_while(move |(at, of, _)| (*at, *of) == (place, kind));
-        here.filter_map(|(.., id)| self.entities.get(id))
+        let range = (place, kind, None, EntityId::FIRST)..;
+        let here = self.contents.range(range).take_while(move |(at, of, ..)| (*at, *of) == (place, kind));
+        here.filter_map(|(.., id)| self.entity(*id))
+    }
+
+    /// The copies of a prototype that are at a place, by id.
+    fn copies_at(&self, place: EntityId, model: &Entity) -> impl Iterator<Item = &Entity> {
+        let key = (place, model.kind, Some(model.id));
+        let range = (place, model.kind, Some(model.id), EntityId::FIRST)..;
+        let here = self.contents.range(range).take_while(move |(at, kind, of, _)| (*at, *kind, *of) == key);
+        here.filter_map(|(.., id)| self.entity(*id))
     }
 
     /// What people call an entity: its own name, or its prototype's.
@@ -248,8 +297,8 @@ impl World {
     }
 
     fn inherited<'a, T>(&'a self, id: EntityId, field: impl Fn(&'a Entity) -> Option<T>) -> Option<T> {
-        let entity = self.entities.get(&id)?;
-        field(entity).or_else(|| field(self.entities.get(&entity.prototype?)?))
+        let entity = self.entity(id)?;
+        field(entity).or_else(|| field(self.entity(entity.prototype?)?))
     }
 
     /// How many records wait for a flush: the changed entities, and the world's own record if a tick has passed.
@@ -259,7 +308,8 @@ impl World {
 
     /// The changed entities by id; `None` stands for one that is gone.
     pub fn changes(&self) -> impl Iterator<Item = (EntityId, Option<&Entity>)> {
-        self.changed.keys().map(|&id| (id, self.entities.get(&id)))
+        self.offered.set(self.next_id);
+        self.changed.keys().map(|&id| (id, self.entity(id)))
     }
 
     /// Storage has what `changes` gave, and nothing has changed since.
@@ -267,6 +317,7 @@ impl World {
         self.settled = self.sum();
         self.changed.clear();
         self.flushed_tick = Some(self.tick);
+        self.offered.set(self.next_id);
     }
 
     /// A digest of the whole state: equal for two worlds that are the same, bit for bit. Its cost follows the
@@ -281,7 +332,7 @@ impl World {
     fn sum(&self) -> u64 {
         self.present.get().unwrap_or_else(|| {
             let sum = self.changed.iter().fold(self.settled, |sum, (id, before)| {
-                sum.wrapping_sub(*before).wrapping_add(self.entities.get(id).map_or(0, Entity::digest))
+                sum.wrapping_sub(*before).wrapping_add(self.entity(*id).map_or(0, Entity::digest))
             });
             self.present.set(Some(sum));
             sum
@@ -298,24 +349,34 @@ impl World {
 
     fn relocate(&mut self, id: EntityId, to: EntityId) {
         let Some(entity) = self.change(id) else { return };
-        let kind = entity.kind;
-        let from = entity.location.replace(to);
-        if let Some(from) = from {
-            self.contents.remove(&(from, kind, id));
-        }
-        self.contents.insert((to, kind, id));
+        let before = standing(entity);
+        entity.location = Some(to);
+        let after = standing(entity);
+        before.map(|before| self.contents.remove(&before));
+        self.contents.extend(after);
     }
 
-    /// Adds an entity with the next free id.
+    /// Adds an entity with the next free id, if there is one and room for one more.
     fn create(&mut self, make: impl FnOnce(EntityId) -> Entity) -> Option<EntityId> {
+        if self.is_full(Bound::Entities, ENTITIES_MAX) {
+            return None;
+        }
         let id = EntityId::new(self.next_id)?;
         self.next_id += 1;
         let entity = make(id);
-        self.index(&entity);
-        self.entities.insert(id, entity);
+        self.contents.extend(standing(&entity));
+        self.count(&entity);
+        self.entities.insert(id, Box::new(entity));
         self.present.set(None);
         self.changed.insert(id, 0);
         Some(id)
+    }
+
+    /// Whether there are as many entities as a bound allows. Notes that it was reached.
+    fn is_full(&mut self, bound: Bound, most: usize) -> bool {
+        let full = self.entities.len() >= most;
+        self.reached[bound as usize] += u64::from(full);
+        full
     }
 
     /// Takes an entity out of the world for ever. What it held falls to where it was.
@@ -323,18 +384,19 @@ impl World {
         let Some(place) = self.change(id).and_then(|entity| entity.location) else { return };
         let held: Vec<EntityId> = self.contents(id, Kind::Thing).map(|thing| thing.id).collect();
         held.into_iter().for_each(|thing| self.relocate(thing, place));
+        self.unschedule(id);
         let Some(entity) = self.entities.remove(&id) else { return };
-        self.contents.remove(&(place, entity.kind, id));
+        standing(&entity).map(|here| self.contents.remove(&here));
+        if id.get() >= self.offered.get() {
+            self.changed.remove(&id);
+        }
         self.counts.0[entity.kind as usize] -= 1;
         if let Some(count) = entity.prototype.zip(entity.home).and_then(|copy| self.copies.get_mut(&copy)) {
             *count -= 1;
         }
     }
 
-    fn index(&mut self, entity: &Entity) {
-        if let Some(location) = entity.location {
-            self.contents.insert((location, entity.kind, entity.id));
-        }
+    fn count(&mut self, entity: &Entity) {
         if !entity.is_prototype() {
             self.counts.0[entity.kind as usize] += 1;
         }
@@ -342,6 +404,22 @@ impl World {
             *self.copies.entry(copy).or_default() += 1;
         }
     }
+}
+
+fn standing(entity: &Entity) -> Option<Standing> {
+    entity.location.map(|place| (place, entity.kind, entity.prototype, entity.id))
+}
+
+/// Puts the habits of each creature together, in the order in which they come.
+fn by_creature(mut habits: Vec<(EntityId, Habit)>) -> BTreeMap<EntityId, Rc<[Habit]>> {
+    habits.sort_by_key(|(creature, _)| *creature);
+    let mut habits = habits.into_iter().peekable();
+    let next = || {
+        let (creature, first) = habits.next()?;
+        let more = std::iter::from_fn(|| habits.next_if(|(other, _)| *other == creature).map(|(_, habit)| habit));
+        Some((creature, std::iter::once(first).chain(more).collect()))
+    };
+    std::iter::from_fn(next).collect()
 }
 
 fn habit_digest(creature: EntityId, habit: &Habit) -> u64 {

@@ -1,5 +1,6 @@
 //! Worlds of any size, made in memory: no world file could hold a million entities.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use aqevia_engine::clock;
@@ -17,8 +18,8 @@ pub fn parts(entities: u64, verb: Verb, every_minutes: u64) -> Parts {
     let id = |number| EntityId::new(number).unwrap();
     let prototype = id(1);
     let mut entity = Entity::new(prototype, Kind::Creature);
-    (entity.name, entity.description) = (Some("a shade".to_owned()), Some(DESCRIPTION.to_owned()));
-    let mut all = vec![entity];
+    (entity.name, entity.description) = (Some("a shade".into()), Some(DESCRIPTION.into()));
+    let mut all = BTreeMap::from([(prototype, Box::new(entity))]);
     for index in 0..entities {
         let (room, next) = (index / 100 * 100, index / 100 * 100 + 100);
         let kind = match index % 100 {
@@ -27,13 +28,13 @@ pub fn parts(entities: u64, verb: Verb, every_minutes: u64) -> Parts {
             _ => Kind::Creature,
         };
         let mut entity = Entity::new(id(2 + index), kind);
-        (entity.name, entity.description) = (Some(format!("{} {index}", kind.name())), Some(DESCRIPTION.to_owned()));
+        (entity.name, entity.description) = (Some(format!("{} {index}", kind.name()).into()), Some(DESCRIPTION.into()));
         entity.location = (kind != Kind::Room).then(|| id(2 + room));
         entity.destination = (kind == Kind::Exit).then(|| id(2 + if next < entities { next } else { 0 }));
         entity.prototype = (kind == Kind::Creature).then_some(prototype);
-        all.push(entity);
+        all.insert(entity.id, Box::new(entity));
     }
-    let lines = if verb == Verb::Say { vec!["The water is high today.".to_owned()] } else { Vec::new() };
+    let lines = if verb == Verb::Say { vec!["The water is high today.".into()] } else { Vec::new() };
     Parts {
         id: "bench".to_owned(),
         name: "A World to Measure".to_owned(),

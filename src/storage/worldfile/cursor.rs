@@ -1,0 +1,161 @@
+//! The values of a JSON5 text one after the other, parents first, as SQLite's `json_tree` gives them. Nothing is kept but
+//! the way from the root to the value at hand, so memory does not follow how many values there are.
+
+use std::cmp::Ordering;
+use std::fmt::{self, Display};
+
+use rusqlite::Rows;
+use rusqlite::fallible_streaming_iterator::FallibleStreamingIterator;
+use rusqlite::types::ValueRef;
+
+use crate::limits::{NAME_BYTES_MAX, WORLD_FILE_DEPTH_MAX};
+
+/// What a cursor reads. Not its `path` or `fullkey`: SQLite would put the whole way together for each value.
+pub const QUERY: &str = "SELECT id, parent, key, type, atom FROM json_tree(?1)";
+
+/// A value of the file. What an array or object holds comes next.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Value {
+    Null,
+    Boolean(bool),
+    Integer(i64),
+    Real,
+    Text(String),
+    Array,
+    Object,
+}
+
+/// Goes through the values.
+pub struct Cursor<'s> {
+    rows: Rows<'s>,
+    /// SQLite's ids of the row read last and of those it stands in.
+    ids: Vec<i64>,
+    /// That row is not taken yet.
+    waits: bool,
+    path: Path,
+    failure: Option<String>,
+}
+
+impl<'s> Cursor<'s> {
+    /// Goes through what `QUERY` gives.
+    pub fn new(rows: Rows<'s>) -> Cursor<'s> {
+        Cursor { rows, ids: Vec::new(), waits: false, path: Path(Vec::new()), failure: None }
+    }
+
+    /// The next value at `depth`, counted from 0 at the root, if there is one more in what stands above it; what stands
+    /// deeper is passed over.
+    pub fn next(&mut self, depth: usize) -> Option<Value> {
+        self.path.0.truncate(depth);
+        loop {
+            if !self.waits && !self.advance() {
+                return None;
+            }
+            self.waits = false;
+            match (self.ids.len() - 1).cmp(&depth) {
+                Ordering::Greater => (),
+                Ordering::Equal => return self.take().map_err(|error| self.fail(error)).ok(),
+                Ordering::Less => {
+                    self.waits = true;
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// How deep the value stands that was taken last.
+    pub fn depth(&self) -> usize {
+        self.path.0.len() - 1
+    }
+
+    /// Its key.
+    pub fn key(&self) -> &str {
+        match self.path.0.last() {
+            Some(Key::Name(name)) => name,
+            _ => "",
+        }
+    }
+
+    /// Where it stands.
+    pub fn place(&self) -> &Path {
+        &self.path
+    }
+
+    /// Why the values ended too early, if they did.
+    pub fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
+    }
+
+    /// Reads a row; false if there is none.
+    fn advance(&mut self) -> bool {
+        let ids = |rows: &mut Rows| -> rusqlite::Result<Option<(i64, Option<i64>)>> {
+            rows.advance()?;
+            rows.get().map(|row| Ok((row.get(0)?, row.get(1)?))).transpose()
+        };
+        match ids(&mut self.rows) {
+            _ if self.failure.is_some() => return false,
+            Ok(None) => return false,
+            Ok(Some((id, parent))) => {
+                while self.ids.last().is_some_and(|last| Some(*last) != parent) {
+                    self.ids.pop();
+                }
+                self.ids.push(id);
+            }
+            Err(error) => self.fail(error),
+        }
+        if self.ids.len() > WORLD_FILE_DEPTH_MAX {
+            let place = &self.path;
+            self.failure = Some(format!("{place}: is nested deeper than {WORLD_FILE_DEPTH_MAX}"));
+        }
+        self.failure.is_none()
+    }
+
+    fn take(&mut self) -> rusqlite::Result<Value> {
+        let Some(row) = self.rows.get() else { return Ok(Value::Null) };
+        self.path.0.push(match row.get_ref(2)? {
+            ValueRef::Integer(index) => Key::Index(index),
+            key => Key::Name(key.as_str_or_null()?.unwrap_or_default().to_owned()),
+        });
+        Ok(match row.get_ref(3)?.as_str()? {
+            kind @ ("true" | "false") => Value::Boolean(kind == "true"),
+            // What does not fit 64 bits comes as a real number.
+            "integer" => row.get(4).map_or(Value::Real, Value::Integer),
+            "real" => Value::Real,
+            "text" => Value::Text(row.get(4)?),
+            "array" => Value::Array,
+            "object" => Value::Object,
+            _ => Value::Null,
+        })
+    }
+
+    fn fail(&mut self, error: rusqlite::Error) {
+        self.failure = Some(format!("the file: SQLite cannot read it: {error}"));
+    }
+}
+
+/// The keys from the root to a value.
+pub struct Path(Vec<Key>);
+
+enum Key {
+    Index(i64),
+    Name(String),
+}
+
+impl Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.len() < 2 {
+            return f.write_str("the file");
+        }
+        for (position, key) in self.0.iter().skip(1).enumerate() {
+            match key {
+                Key::Index(index) => write!(f, "[{index}]")?,
+                Key::Name(name) => write!(f, "{}{}", if position > 0 { "." } else { "" }, brief(name))?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// As much of a text as is to be shown in a report.
+pub fn brief(text: &str) -> &str {
+    &text[..text.floor_char_boundary(NAME_BYTES_MAX)]
+}

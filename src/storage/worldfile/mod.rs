@@ -1,0 +1,78 @@
+//! A world file: JSON5, read by SQLite's own functions, turned into the parts of a world.
+//!
+//! Every mistake is found in one go and named with its place, such as `rooms.quay.exits.north`. The file is gone through
+//! twice, value by value: first for its tags, because anything may name anything, then for all else. What is kept is what
+//! the world needs, never the file's own shape, so memory is bounded by its size whatever is in it. Next: `reader.rs`.
+
+mod cursor;
+mod links;
+mod reader;
+
+use rusqlite::Connection;
+
+use super::records::hexadecimal;
+use crate::world::digest::Hasher;
+use crate::world::{Parts, World};
+use cursor::{Cursor, QUERY};
+pub use links::{room_above, warnings};
+use reader::Reader;
+
+/// The world that an empty database gets if no file is named.
+pub const BUILTIN: &str = include_str!("../../builtin.json5");
+
+/// A digest of the text of a world file, to notice that it has changed.
+pub fn source_digest(text: &str) -> String {
+    hexadecimal(Hasher::new(4).text(text).finish())
+}
+
+/// Reads a world file. The world's generator starts at `seed`.
+pub fn read(text: &str, seed: u64) -> Result<World, Vec<String>> {
+    World::found(parts(text, seed)?)
+}
+
+fn parts(text: &str, seed: u64) -> Result<Parts, Vec<String>> {
+    let failed = |error: rusqlite::Error| vec![format!("the file: SQLite cannot read it: {error}")];
+    let connection = Connection::open_in_memory().map_err(failed)?;
+    let position: i64 =
+        connection.query_row("SELECT json_error_position(?1)", [text], |row| row.get(0)).map_err(failed)?;
+    if let Some(before) = usize::try_from(position).ok().and_then(|position| position.checked_sub(1)) {
+        let (mut line, mut column) = (1, 1);
+        for character in text.chars().take(before) {
+            (line, column) = if character == '\n' { (line + 1, 1) } else { (line, column + 1) };
+        }
+        return Err(vec![format!("line {line}, column {column}: this is not JSON5")]);
+    }
+    // A statement keeps a copy of the text, so the first one goes before the second comes.
+    let survey = {
+        let mut statement = connection.prepare(QUERY).map_err(failed)?;
+        Reader::survey(Cursor::new(statement.query([text]).map_err(failed)?), text.len())?
+    };
+    let mut statement = connection.prepare(QUERY).map_err(failed)?;
+    Reader::read(Cursor::new(statement.query([text]).map_err(failed)?), survey, seed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::export::export;
+    use crate::world::Kind;
+
+    #[test]
+    fn the_built_in_world_is_sound_and_a_place_worth_visiting() {
+        let world = read(BUILTIN, 1).unwrap();
+        let count = |kind| world.counts().of(kind);
+        assert!(count(Kind::Room) >= 20 && count(Kind::Exit) >= 45);
+        assert!(count(Kind::Thing) >= 15 && count(Kind::Creature) >= 10 && world.spawns().len() >= 5);
+        assert_eq!(warnings(&world), [""; 0]);
+    }
+
+    #[test]
+    fn an_exported_world_reads_back_and_exports_the_same() {
+        let mut world = read(BUILTIN, 1).unwrap();
+        (0..30_000).for_each(|_| drop(world.tick()));
+        let text = export(&world);
+        let again = read(&text, 1).unwrap_or_else(|problems| panic!("{}", problems.join("\n")));
+        assert_eq!(export(&again), text);
+        assert_eq!(again.counts(), world.counts());
+    }
+}

@@ -1,0 +1,493 @@
+//! Turns the values of a world file into the parts of a world, and notes every mistake. Each function here stands at a
+//! value that the cursor has just taken, and has taken all that this value holds when it returns.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+
+use super::cursor::{Cursor, Value, brief};
+use super::links::{check_paths, settle};
+use crate::limits::{
+    DESCRIPTION_BYTES_MAX, LINE_BYTES_MAX, NAME_BYTES_MAX, SPAWNS_MAX, TAG_BYTES_MAX, WORLD_FILE_HINTS_MAX,
+    WORLD_FILE_ITEM_BYTES, WORLD_FILE_ITEMS_FREE,
+};
+use crate::storage::export::items_key;
+use crate::text::{is_tag, nearest, squeeze};
+use crate::world::{
+    Active, EVERY_MINUTES, Entity, EntityId, Habit, Kind, Parts, Problems, Spawn, Tick, Verb, Weather,
+};
+
+/// What a tag stands for.
+#[derive(Clone, Copy)]
+struct Tagged {
+    kind: Kind,
+    prototype: bool,
+    copy: bool,
+    /// How many of its kind come before it in the file.
+    index: u32,
+}
+
+/// What is known of a file when it has been gone through once.
+#[derive(Default)]
+pub struct Survey {
+    tags: BTreeMap<Box<str>, Tagged>,
+    /// How many of each kind have been met.
+    met: [u32; Kind::ALL.len()],
+    /// Exits, and lines of creatures.
+    others: u64,
+}
+
+impl Survey {
+    /// Rooms have the first ids, then things, then creatures, each in the order in which they come.
+    fn id(&self, tagged: Tagged) -> Option<EntityId> {
+        let before: u64 = self.met[..tagged.kind as usize].iter().copied().map(u64::from).sum();
+        EntityId::new(1 + before + u64::from(tagged.index))
+    }
+
+    fn tagged(&self) -> u64 {
+        self.met.iter().copied().map(u64::from).sum()
+    }
+}
+
+/// What a tag must stand for at some place.
+#[derive(Clone, Copy)]
+enum Wanted {
+    Room,
+    Holder,
+    Thing,
+    Prototype,
+    PrototypeOf(Kind),
+}
+
+impl Wanted {
+    fn fits(self, Tagged { kind, prototype, copy, .. }: Tagged) -> bool {
+        match self {
+            Wanted::Room => kind == Kind::Room,
+            Wanted::Holder => !prototype,
+            Wanted::Thing => kind == Kind::Thing && !copy,
+            Wanted::Prototype => prototype,
+            Wanted::PrototypeOf(wanted) => prototype && kind == wanted,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Wanted::Room => "room",
+            Wanted::Holder => "room, thing or creature that stands somewhere",
+            Wanted::Thing => "thing (of a copy, its prototype)",
+            Wanted::Prototype => "prototype (a thing or creature without `in`)",
+            Wanted::PrototypeOf(Kind::Thing) => "prototype (a thing without `in`)",
+            Wanted::PrototypeOf(_) => "prototype (a creature without `in`)",
+        }
+    }
+}
+
+const ROOT: &[&str] = &["id", "name", "rooms", "things", "creatures", "spawns"];
+
+/// The keys of an entity.
+fn known(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Room => &["name", "description", "indoors", "exits"],
+        Kind::Thing => &["name", "description", "in", "home", "prototype", "fixed"],
+        _ => &["name", "description", "in", "home", "prototype", "active", "gait", "habits"],
+    }
+}
+
+/// The kind of what stands under a key of the root.
+fn kind_under(key: &str) -> Option<Kind> {
+    [("rooms", Kind::Room), ("things", Kind::Thing), ("creatures", Kind::Creature)]
+        .into_iter()
+        .find_map(|(group, kind)| (group == key).then_some(kind))
+}
+
+/// Which of its known keys an object has.
+struct Given<'k>(&'k [&'k str], u32);
+
+impl Given<'_> {
+    fn has(&self, key: &str) -> bool {
+        self.0.iter().position(|known| *known == key).is_some_and(|index| self.1 >> index & 1 == 1)
+    }
+}
+
+/// Goes through a file.
+pub struct Reader<'s> {
+    cursor: Cursor<'s>,
+    survey: Survey,
+    problems: Problems,
+    parts: Parts,
+    /// How many of each kind have been met.
+    met: [u32; Kind::ALL.len()],
+    /// How many tags have been looked through for hints.
+    hints: usize,
+}
+
+impl<'s> Reader<'s> {
+    /// Goes through a file of so many bytes for the first time. Only what stops the second time is a mistake already.
+    pub fn survey(cursor: Cursor<'s>, file_bytes: usize) -> Result<Survey, Vec<String>> {
+        let mut reader = Reader::new(cursor, Survey::default(), 0);
+        let root = reader.cursor.next(0).unwrap_or(Value::Null);
+        reader.fields(&root, ROOT, |reader, key, value| {
+            if let Some(kind) = kind_under(key) {
+                reader.each(&value, &Value::Object, |reader, value| reader.survey_entity(kind, &value));
+            }
+        });
+        let survey = Survey { met: reader.met, ..reader.survey };
+        let (found, most) =
+            (survey.tagged() + survey.others, WORLD_FILE_ITEMS_FREE + file_bytes as u64 / WORLD_FILE_ITEM_BYTES);
+        let too_dense = format!("the file: has {found} entities and lines, and for its size {most} are the most");
+        let failure = reader.cursor.failure().map(str::to_owned).or((found > most).then_some(too_dense));
+        failure.map_or(Ok(survey), |failure| Err(vec![failure]))
+    }
+
+    fn survey_entity(&mut self, kind: Kind, value: &Value) {
+        let tag: Box<str> = self.cursor.key().into();
+        let mut tagged = Tagged { kind, prototype: kind != Kind::Room, copy: false, index: self.next_of(kind) };
+        self.fields(value, known(kind), |reader, key, value| match key {
+            "in" => tagged.prototype = false,
+            "prototype" => tagged.copy = true,
+            "exits" => reader.each(&value, &Value::Object, |reader, _| reader.survey.others += 1),
+            "habits" => reader.each(&value, &Value::Object, |reader, value| {
+                reader.each(&value, &Value::Object, |reader, value| {
+                    if reader.cursor.key() == "lines" {
+                        reader.each(&value, &Value::Array, |reader, _| reader.survey.others += 1);
+                    }
+                });
+            }),
+            _ => (),
+        });
+        self.survey.tags.entry(tag).or_insert(tagged);
+    }
+
+    /// Goes through a file for the second time. The world's generator starts at `seed`.
+    pub fn read(cursor: Cursor<'s>, survey: Survey, seed: u64) -> Result<Parts, Vec<String>> {
+        let mut reader = Reader::new(cursor, survey, seed);
+        reader.world();
+        if let Some(failure) = reader.cursor.failure() {
+            return Err(vec![failure.to_owned()]);
+        }
+        let Reader { mut survey, mut problems, mut parts, .. } = reader;
+        for (tag, tagged) in std::mem::take(&mut survey.tags) {
+            if let Some(entity) = survey.id(tagged).and_then(|id| parts.entities.get_mut(&id)) {
+                entity.tag = Some(tag);
+            }
+        }
+        settle(&mut parts);
+        check_paths(&parts, &mut problems);
+        let problems = problems.finish();
+        if problems.is_empty() { Ok(parts) } else { Err(problems) }
+    }
+
+    fn new(cursor: Cursor<'s>, survey: Survey, seed: u64) -> Reader<'s> {
+        let parts = Parts {
+            id: String::new(),
+            name: String::new(),
+            tick: Tick(0),
+            random: seed,
+            weather: Weather::Clear,
+            next_id: 1 + survey.tagged(),
+            entities: BTreeMap::new(),
+            habits: Vec::new(),
+            spawns: Vec::new(),
+        };
+        Reader { cursor, survey, problems: Problems::default(), parts, met: [0; Kind::ALL.len()], hints: 0 }
+    }
+
+    fn world(&mut self) {
+        let root = self.cursor.next(0).unwrap_or(Value::Null);
+        let given = self.fields(&root, ROOT, |reader, key, value| match key {
+            "id" => {
+                reader.parts.id = reader.text(value, TAG_BYTES_MAX).into();
+                let id = reader.parts.id.clone();
+                reader.check_tag(&id);
+            }
+            "name" => reader.parts.name = reader.text(value, NAME_BYTES_MAX).into(),
+            "spawns" => reader.each(&value, &Value::Array, Reader::spawn),
+            _ => {
+                let kind = kind_under(key).unwrap_or(Kind::Room);
+                reader.each(&value, &Value::Object, |reader, value| reader.entity(kind, &value));
+            }
+        });
+        self.require(&given, &["id", "name"]);
+        if self.met[Kind::Room as usize] == 0 {
+            self.problems.add("rooms", "a world needs at least one");
+        }
+        let spawns = self.parts.spawns.len();
+        if spawns > SPAWNS_MAX {
+            self.problems.add("spawns", format_args!("has {spawns} rules, and {SPAWNS_MAX} are the most"));
+        }
+    }
+
+    fn entity(&mut self, kind: Kind, value: &Value) {
+        let tag = self.cursor.key().to_owned();
+        self.check_tag(&tag);
+        let index = self.next_of(kind);
+        let found = self.survey.tags.get(tag.as_str()).copied();
+        let Some((tagged, id)) = found.and_then(|tagged| Some((tagged, self.survey.id(tagged)?))) else { return };
+        if (tagged.kind, tagged.index) != (kind, index) {
+            return match tagged.kind == kind {
+                true => self.problem("is given twice"),
+                false => self.problem(format_args!("a {} has this tag already", tagged.kind.name())),
+            };
+        }
+        let mut entity = Box::new(Entity::new(id, kind));
+        let given = self.fields(value, known(kind), |reader, key, value| match key {
+            "active" | "fixed" | "habits" if tagged.copy => reader.problem("a copy has this from its prototype"),
+            "name" => entity.name = Some(reader.text(value, NAME_BYTES_MAX)),
+            "description" => entity.description = Some(reader.text(value, DESCRIPTION_BYTES_MAX)),
+            "gait" => entity.gait = Some(reader.text(value, NAME_BYTES_MAX)),
+            "in" => {
+                entity.location = reader.target(&value, if kind == Kind::Thing { Wanted::Holder } else { Wanted::Room });
+            }
+            "home" => entity.home = reader.target(&value, Wanted::Room),
+            "prototype" => entity.prototype = reader.target(&value, Wanted::PrototypeOf(kind)),
+            "active" => entity.active = reader.active(&value),
+            "indoors" => entity.indoors = reader.flag(&value),
+            "fixed" => entity.fixed = reader.flag(&value),
+            "exits" => reader.exits(id, &value),
+            _ => reader.habits(id, &value),
+        });
+        if !tagged.copy {
+            self.require(&given, &["name", "description"]);
+        } else if !given.has("in") {
+            self.problem("a copy must stand somewhere: give it `in`");
+        }
+        self.parts.entities.insert(id, entity);
+    }
+
+    fn exits(&mut self, room: EntityId, value: &Value) {
+        let first = self.parts.next_id;
+        self.each(value, &Value::Object, |reader, value| reader.exit(room, value));
+        // The names count as they are kept.
+        let exits = EntityId::new(first).into_iter().flat_map(|first| self.parts.entities.range(first..));
+        let mut names: Vec<&str> = exits.filter_map(|(_, exit)| exit.name.as_deref()).collect();
+        names.sort_unstable();
+        for pair in names.windows(2).filter(|pair| pair[0] == pair[1]) {
+            self.problems.add(format_args!("{}.{}", self.cursor.place(), brief(pair[0])), "is given twice");
+        }
+    }
+
+    /// An exit is a tag, or an object.
+    fn exit(&mut self, room: EntityId, value: Value) {
+        let name = self.cursor.key().to_owned();
+        let name = Some(self.checked(&name, NAME_BYTES_MAX));
+        let Some(id) = EntityId::new(self.parts.next_id) else { return };
+        self.parts.next_id += 1;
+        let mut exit = Box::new(Entity { name, location: Some(room), ..Entity::new(id, Kind::Exit) });
+        if value == Value::Object {
+            let given = self.fields(&value, &["to", "locked", "description"], |reader, key, value| match key {
+                "to" => exit.destination = reader.target(&value, Wanted::Room),
+                "locked" => exit.locked = reader.flag(&value),
+                _ => exit.description = Some(reader.text(value, DESCRIPTION_BYTES_MAX)),
+            });
+            if !exit.locked && !given.has("to") {
+                self.problem("leads nowhere: give it `to`, or lock it");
+            }
+        } else {
+            exit.destination = self.target(&value, Wanted::Room);
+        }
+        self.parts.entities.insert(id, exit);
+    }
+
+    fn habits(&mut self, creature: EntityId, value: &Value) {
+        let verbs = Verb::ALL.map(|(_, name)| name);
+        self.fields(value, &verbs, |reader, key, value| {
+            if let Some((verb, _)) = Verb::ALL.into_iter().find(|(_, name)| *name == key) {
+                let habit = reader.habit(verb, &value);
+                reader.parts.habits.push((creature, habit));
+            }
+        });
+    }
+
+    fn habit(&mut self, verb: Verb, value: &Value) -> Habit {
+        let wanted = match verb {
+            Verb::Say | Verb::Act => None,
+            Verb::Wander | Verb::Route => Some(Wanted::Room),
+            Verb::Carry => Some(Wanted::Thing),
+            Verb::Eat => Some(Wanted::Prototype),
+        };
+        let mut habit = Habit { verb, every_minutes: 1, targets: Vec::new(), lines: Vec::new() };
+        let (items_key, mut items) = (items_key(verb), 0);
+        let known = ["every_minutes", items_key];
+        let given = self.fields(value, &known, |reader, key, value| {
+            if key != items_key {
+                habit.every_minutes = reader.number(&value, EVERY_MINUTES);
+                return;
+            }
+            reader.each(&value, &Value::Array, |reader, value| {
+                items += 1;
+                match wanted {
+                    // Those are too many anyway.
+                    _ if items > *verb.items().end() => (),
+                    Some(wanted) => habit.targets.extend(reader.target(&value, wanted)),
+                    None => habit.lines.push(reader.text(value, LINE_BYTES_MAX)),
+                }
+            });
+        });
+        self.require(&given, &["every_minutes"]);
+        if !verb.items().contains(&items) {
+            self.problem(format_args!("`{items_key}` must list 1 to {}", verb.items().end()));
+        }
+        habit
+    }
+
+    fn spawn(&mut self, value: Value) {
+        let (mut prototype, mut room, mut text) = (None, None, None);
+        let (mut at_most, mut every_minutes) = (1, 1);
+        let known = ["prototype", "room", "at_most", "every_minutes", "text"];
+        let given = self.fields(&value, &known, |reader, key, value| match key {
+            "prototype" => prototype = reader.target(&value, Wanted::Prototype),
+            "room" => room = reader.target(&value, Wanted::Room),
+            "at_most" => at_most = reader.number(&value, Spawn::AT_MOST),
+            "every_minutes" => every_minutes = reader.number(&value, EVERY_MINUTES),
+            _ => text = Some(reader.text(value, LINE_BYTES_MAX)),
+        });
+        self.require(&given, &known[..4]);
+        let spawn = prototype.zip(room).map(|(prototype, room)| Spawn { prototype, room, at_most, every_minutes, text });
+        self.parts.spawns.extend(spawn);
+    }
+
+    /// Counts one more of a kind; returns how many came before it.
+    fn next_of(&mut self, kind: Kind) -> u32 {
+        let met = &mut self.met[kind as usize];
+        *met += 1;
+        *met - 1
+    }
+
+    /// Does something at each member of an object or array.
+    fn each(&mut self, value: &Value, wanted: &Value, mut at: impl FnMut(&mut Self, Value)) {
+        if value != wanted {
+            return self.problem(if *wanted == Value::Array { "must be an array" } else { "must be an object" });
+        }
+        let depth = self.cursor.depth() + 1;
+        while let Some(member) = self.cursor.next(depth) {
+            at(self, member);
+        }
+    }
+
+    /// Does something at each field of an object; those not known and those given twice are mistakes.
+    fn fields<'k>(
+        &mut self,
+        value: &Value,
+        known: &'k [&'k str],
+        mut at: impl FnMut(&mut Self, &'k str, Value),
+    ) -> Given<'k> {
+        let mut given = 0;
+        self.each(value, &Value::Object, |reader, field| {
+            match known.iter().position(|known| *known == reader.cursor.key()) {
+                None => reader.unknown(known),
+                Some(index) if given >> index & 1 == 1 => reader.problem("is given twice"),
+                Some(index) => {
+                    given |= 1 << index;
+                    at(reader, known[index], field);
+                }
+            }
+        });
+        Given(known, given)
+    }
+
+    fn require(&mut self, given: &Given, keys: &[&str]) {
+        keys.iter().filter(|key| !given.has(key)).for_each(|key| self.problem(format_args!("`{key}` is missing")));
+    }
+
+    fn text(&mut self, value: Value, bytes_max: usize) -> Box<str> {
+        if let Value::Text(text) = value {
+            return self.checked(&text, bytes_max);
+        }
+        self.problem("must be a text in quotes");
+        Box::default()
+    }
+
+    fn checked(&mut self, text: &str, bytes_max: usize) -> Box<str> {
+        let text = squeeze(text);
+        if text.is_empty() {
+            self.problem("is empty");
+        }
+        if text.len() > bytes_max {
+            self.problem(format_args!("has {} bytes, and {bytes_max} are the most", text.len()));
+        }
+        if text.chars().any(char::is_control) {
+            self.problem("holds a control character");
+        }
+        text.into()
+    }
+
+    fn check_tag(&mut self, tag: &str) {
+        if !is_tag(tag) {
+            let rule = format_args!("a small letter, then small letters, digits or _, {TAG_BYTES_MAX} at most");
+            self.problem(format_args!("{:?} is no tag: {rule}", brief(tag)));
+        }
+    }
+
+    fn number(&mut self, value: &Value, range: RangeInclusive<u64>) -> u64 {
+        let number = if let Value::Integer(number) = value { u64::try_from(*number).ok() } else { None };
+        number.filter(|number| range.contains(number)).unwrap_or_else(|| {
+            self.problem(format_args!("must be a whole number from {} to {}", range.start(), range.end()));
+            *range.start()
+        })
+    }
+
+    fn flag(&mut self, value: &Value) -> bool {
+        if !matches!(value, Value::Boolean(_)) {
+            self.problem("must be true or false");
+        }
+        *value == Value::Boolean(true)
+    }
+
+    fn active(&mut self, value: &Value) -> Active {
+        let found = Active::ALL.into_iter().find(|(_, name)| matches!(value, Value::Text(text) if text == name));
+        if found.is_none() {
+            self.problem("must be \"always\", \"day\" or \"night\"");
+        }
+        found.map_or(Active::Always, |(active, _)| active)
+    }
+
+    /// What a tag in the file stands for.
+    fn target(&mut self, value: &Value, wanted: Wanted) -> Option<EntityId> {
+        let Value::Text(tag) = value else {
+            self.problem(format_args!("must be the tag of a {}", wanted.name()));
+            return None;
+        };
+        let shown = brief(tag);
+        match self.survey.tags.get(tag.as_str()).copied() {
+            Some(tagged) if wanted.fits(tagged) => return self.survey.id(tagged),
+            Some(tagged) => {
+                let nowhere = if tagged.prototype { " that stands nowhere" } else { "" };
+                let found = format_args!("{shown:?} is a {}{nowhere}", tagged.kind.name());
+                self.problem(format_args!("{found}, and here a {} is wanted", wanted.name()));
+            }
+            None => match self.hint(tag, wanted) {
+                Some(near) => self.problem(format_args!("there is no {shown:?}; perhaps {near:?} is meant")),
+                None => self.problem(format_args!("there is no {shown:?}")),
+            },
+        }
+        None
+    }
+
+    /// The tag that is most likely meant by a wrong one. It is worth its time only if it will be read.
+    fn hint(&mut self, tag: &str, wanted: Wanted) -> Option<String> {
+        let tags = &self.survey.tags;
+        if tag.len() > TAG_BYTES_MAX || !self.problems.has_room() || self.hints >= WORLD_FILE_HINTS_MAX {
+            return None;
+        }
+        self.hints += tags.len();
+        let fitting = tags.iter().filter(|(known, tagged)| known.len() <= TAG_BYTES_MAX && wanted.fits(**tagged));
+        nearest(tag, fitting.map(|(known, _)| &**known)).map(str::to_owned)
+    }
+
+    fn unknown(&mut self, known: &[&str]) {
+        if !self.problems.has_room() {
+            return self.problem("");
+        }
+        let word = self.cursor.key();
+        let word = &word[..word.floor_char_boundary(TAG_BYTES_MAX)];
+        match nearest(word, known.iter().copied()) {
+            Some(near) => self.problem(format_args!("is not known; perhaps `{near}` is meant")),
+            None => self.problem(format_args!("is not known; known here: {}", known.join(", "))),
+        }
+    }
+
+    /// Notes a mistake of the value that the cursor stands at.
+    fn problem(&mut self, what: impl Display) {
+        self.problems.add(self.cursor.place(), what);
+    }
+}
