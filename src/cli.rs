@@ -199,7 +199,7 @@ fn check(path: &OsStr) -> Result<(), Exit> {
             return Err(error.into());
         }
         let text = read_world_file(path)?;
-        let read = worldfile::read(&text, 0);
+        let read = worldfile::read(text, 0);
         ("world file", read.map_err(|problems| StartError::WorldFile(path.to_owned(), problems))?)
     };
     let count = |kind: Kind| world.counts().of(kind);

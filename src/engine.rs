@@ -451,10 +451,14 @@ fn open_world(
             let text = path.map_or_else(|| Ok(worldfile::BUILTIN.to_owned()), read_world_file)?;
             let seed = sys::random_u64().map_err(|error| StartError::System("get random bytes", error))?;
             let shown = path.unwrap_or(Path::new("the built-in world"));
-            let mut world = worldfile::read(&text, seed).map_err(|problems| world_file_error(shown, problems))?;
+            let source = worldfile::source_digest(&text);
+            let mut world = worldfile::read(text, seed).map_err(|problems| world_file_error(shown, problems))?;
             is_wanted(&world)?;
             let traces = storage.traces().join("; ");
-            storage.found(&mut world, &worldfile::source_digest(&text), clock::wall())?;
+            storage.found(&mut world, &source, clock::wall())?;
+            for warning in worldfile::warnings(&world) {
+                log.warn(&warning, &[("file", &shown.display())]);
+            }
             let (id, from) = (world.id(), shown.display());
             if traces.is_empty() {
                 log.info("founded a new world", &[("world", &id), ("from", &from)]);
@@ -499,7 +503,7 @@ fn compare_with_file(
     if worldfile::source_digest(&text) == source {
         return Ok(());
     }
-    let problem = match worldfile::read(&text, 0) {
+    let problem = match worldfile::read(text, 0) {
         Ok(file) if file.id() != world.id() => {
             let failure = Failure::OtherWorld { stored: world.id().to_owned(), wanted: file.id().to_owned() };
             return Err(StorageError::new(&config.sqlite_path, failure).into());

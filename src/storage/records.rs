@@ -151,7 +151,6 @@ pub fn read_stamp(connection: &Connection) -> rusqlite::Result<Stamp> {
         Ok(Stamp { world: row.get(0)?, tick: Tick(count(row, 1, TICKS)?), digest: row.get(2)? })
     })
 }
-}
 
 /// Reads all of a world, in one transaction so that it is one cut.
 pub fn read_world(connection: &mut Connection) -> rusqlite::Result<Stored> {

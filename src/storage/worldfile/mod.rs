@@ -25,16 +25,16 @@ pub fn source_digest(text: &str) -> String {
     hexadecimal(Hasher::new(4).text(text).finish())
 }
 
-/// Reads a world file. The world's generator starts at `seed`.
-pub fn read(text: &str, seed: u64) -> Result<World, Vec<String>> {
-    World::found(parts(text, seed)?)
+/// Reads a world file. The world's generator starts at `seed`. Who gives the text away saves its memory.
+pub fn read(text: impl Into<String>, seed: u64) -> Result<World, Vec<String>> {
+    World::found(parts(text.into(), seed)?)
 }
 
-fn parts(text: &str, seed: u64) -> Result<Parts, Vec<String>> {
+fn parts(text: String, seed: u64) -> Result<Parts, Vec<String>> {
     let failed = |error: rusqlite::Error| vec![format!("the file: SQLite cannot read it: {error}")];
     let connection = Connection::open_in_memory().map_err(failed)?;
     let position: i64 =
-        connection.query_row("SELECT json_error_position(?1)", [text], |row| row.get(0)).map_err(failed)?;
+        connection.query_row("SELECT json_error_position(?1)", [&text], |row| row.get(0)).map_err(failed)?;
     if let Some(before) = usize::try_from(position).ok().and_then(|position| position.checked_sub(1)) {
         let (mut line, mut column) = (1, 1);
         for character in text.chars().take(before) {
@@ -42,13 +42,13 @@ fn parts(text: &str, seed: u64) -> Result<Parts, Vec<String>> {
         }
         return Err(vec![format!("line {line}, column {column}: this is not JSON5")]);
     }
-    // A statement keeps a copy of the text, so the first one goes before the second comes.
-    let survey = {
-        let mut statement = connection.prepare(QUERY).map_err(failed)?;
-        Reader::survey(Cursor::new(statement.query([text]).map_err(failed)?), text.len())?
-    };
+    let file_bytes = text.len();
     let mut statement = connection.prepare(QUERY).map_err(failed)?;
-    Reader::read(Cursor::new(statement.query([text]).map_err(failed)?), survey, seed)
+    statement.raw_bind_parameter(1, &text).map_err(failed)?;
+    // SQLite has a copy.
+    drop(text);
+    let survey = Reader::survey(Cursor::new(statement.raw_query()), file_bytes)?;
+    Reader::read(Cursor::new(statement.raw_query()), survey, seed)
 }
 
 #[cfg(test)]

@@ -165,7 +165,8 @@ impl<'s> Reader<'s> {
         if let Some(failure) = reader.cursor.failure() {
             return Err(vec![failure.to_owned()]);
         }
-        let Reader { mut survey, mut problems, mut parts, .. } = reader;
+        let Reader { cursor, mut survey, mut problems, mut parts, .. } = reader;
+        drop(cursor);
         for (tag, tagged) in std::mem::take(&mut survey.tags) {
             if let Some(entity) = survey.id(tagged).and_then(|id| parts.entities.get_mut(&id)) {
                 entity.tag = Some(tag);
