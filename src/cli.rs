@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::clock;
 use crate::config::{self, Config, Unknown, VARIABLES};
 use crate::engine::{End, Engine, StartError, read_world_file};
-use crate::limits::HEALTHCHECK_MS_MAX;
+use crate::limits::{HEALTHCHECK_MS_MAX, WORLD_FILE_BYTES_MAX};
 use crate::log::{Level, Log, Output};
 use crate::storage::schema::{self, has_sqlite_magic};
 use crate::storage::{self, Loaded, StorageError, export, worldfile};
@@ -90,7 +90,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         ["healthcheck"] => healthcheck(),
         ["backup", _] => backup(&arguments[1]),
         ["check", _] => check(&arguments[1]),
-        ["export"] => read_config().0.and_then(|config| print(&export::export(&open(&config.sqlite_path)?))),
+        ["export"] => export(),
         ["--version" | "-V"] => print(&format!("aqevia-engine {}\n", env!("CARGO_PKG_VERSION"))),
         ["--help" | "-h" | "help"] => print(&help()),
         words => Err(misused(words.first().unwrap_or(&""))),
@@ -190,21 +190,39 @@ fn backup(to: &OsStr) -> Result<(), Exit> {
     print(&format!("backup of tick {} written to {}\n", world.now().0, Path::new(to).display()))
 }
 
+fn export() -> Result<(), Exit> {
+    let text = export::export(&open(&read_config().0?.sqlite_path)?);
+    print(&text)?;
+    if text.len() as u64 > WORLD_FILE_BYTES_MAX {
+        return Err(Exit::new(FAILED, format!("this is too large for a world file: {WORLD_FILE_BYTES_MAX} bytes")));
+    }
+    Ok(())
+}
+
 fn check(path: &OsStr) -> Result<(), Exit> {
     let path = &std::path::absolute(path).unwrap_or_else(|_| path.into());
-    let (kind, world) = if has_sqlite_magic(path)? {
-        ("database", open(path)?)
+    let (kind, world, warnings) = if has_sqlite_magic(path)? {
+        let world = open(path)?;
+        let excesses = world.excesses();
+        ("database", world, excesses)
     } else {
         if let Some(error) = schema::other_kind(path)? {
             return Err(error.into());
         }
-        let text = read_world_file(path)?;
-        let read = worldfile::read(text, 0);
-        ("world file", read.map_err(|problems| StartError::WorldFile(path.to_owned(), problems))?)
+        let world = worldfile::read(read_world_file(path)?, 0);
+        let world = world.map_err(|problems| StartError::WorldFile(path.to_owned(), problems))?;
+        let warnings = worldfile::warnings(&world);
+        ("world file", world, warnings)
+    };
+    warn(&warnings);
+    let growth = match world.spawns().len() {
+        0 => String::new(),
+        rules => format!("its {rules} spawn rules let it grow to {} entities\n", world.entities_in_the_end()),
     };
     let count = |kind: Kind| world.counts().of(kind);
     print(&format!(
-        "{kind} of {} ({}): tick {}, {} rooms, {} exits, {} things, {} creatures, {} players; digest {:016x}\nok\n",
+        "{kind} of {} ({}): tick {}, {} rooms, {} exits, {} things, {} creatures, {} players; digest {:016x}\n\
+         {growth}ok\n",
         world.name(),
         world.id(),
         world.now().0,

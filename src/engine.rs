@@ -474,6 +474,9 @@ fn open_world(
                 log.warn("the database is not quite as it should be", &[("database", &shown), ("found", &warning)]);
             }
             is_wanted(&world)?;
+            for excess in world.excesses() {
+                log.warn("the world is larger than any founded today may become", &[("excess", &excess)]);
+            }
             if let Some(path) = path {
                 compare_with_file(&world, &source, path, config, log)?;
             }

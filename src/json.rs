@@ -1,4 +1,5 @@
-//! A JSON writer (RFC 8259): strings escaped, numbers, nesting. There is no reader: SQLite's functions read JSON.
+//! A writer of JSON (RFC 8259) and JSON5: strings escaped, numbers, nesting. There is no reader: SQLite's functions read
+//! JSON.
 
 use std::fmt::{Display, Write as _};
 
@@ -8,7 +9,18 @@ pub struct Json {
     text: String,
     last: Last,
     depth: usize,
-    indent: bool,
+    style: Style,
+}
+
+/// How a text looks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// JSON without white space.
+    Json,
+    /// JSON5 for people, indented, with a line for each value down to this depth.
+    Lines(usize),
+    /// JSON5 in as few bytes as can be.
+    Tight,
 }
 
 /// What was written last, which decides what must stand before the next value.
@@ -22,16 +34,12 @@ enum Last {
 impl Json {
     /// A compact text with one object at its top.
     pub fn object(fields: impl FnOnce(&mut Json)) -> String {
-        Json::write(false, fields)
+        Json::styled(Style::Json, fields)
     }
 
-    /// The same, one value a line, indented for people.
-    pub fn object_indented(fields: impl FnOnce(&mut Json)) -> String {
-        Json::write(true, fields) + "\n"
-    }
-
-    fn write(indent: bool, fields: impl FnOnce(&mut Json)) -> String {
-        let mut json = Json { text: String::new(), last: Last::Key, depth: 0, indent };
+    /// The same in another style.
+    pub fn styled(style: Style, fields: impl FnOnce(&mut Json)) -> String {
+        let mut json = Json { text: String::new(), last: Last::Key, depth: 0, style };
         json.nested(fields);
         json.text
     }
@@ -39,8 +47,12 @@ impl Json {
     /// In an object: the name of the value that is written next.
     pub fn key(&mut self, name: &str) -> &mut Json {
         self.separate();
-        self.quote(name);
-        self.text.push_str(if self.indent { ": " } else { ":" });
+        if self.style != Style::Json && is_plain(name) {
+            self.text.push_str(name);
+        } else {
+            self.quote(name);
+        }
+        self.text.push_str(if matches!(self.style, Style::Lines(_)) { ": " } else { ":" });
         self.last = Last::Key;
         self
     }
@@ -88,7 +100,7 @@ impl Json {
         content(self);
         self.depth -= 1;
         if self.last == Last::Value {
-            self.line_break();
+            self.space(self.depth + 1);
         }
         self.text.push(close);
         self.last = Last::Value;
@@ -100,29 +112,45 @@ impl Json {
             self.text.push(',');
         }
         if self.last != Last::Key {
-            self.line_break();
+            self.space(self.depth);
         }
     }
 
-    fn line_break(&mut self) {
-        if self.indent {
-            let _ = write!(self.text, "\n{:width$}", "", width = 2 * self.depth);
+    /// Before or after a value at some depth.
+    fn space(&mut self, depth: usize) {
+        match self.style {
+            Style::Lines(deepest) if depth <= deepest => {
+                let _ = write!(self.text, "\n{:width$}", "", width = 2 * self.depth);
+            }
+            Style::Lines(_) => self.text.push(' '),
+            Style::Json | Style::Tight => (),
         }
     }
 
     fn quote(&mut self, text: &str) {
-        self.text.push('"');
+        // JSON5 has two quotes: the one that needs fewer escapes.
+        let fewer = text.matches('"').count() > text.matches('\'').count();
+        let quote = if self.style != Style::Json && fewer { '\'' } else { '"' };
+        self.text.push(quote);
         for character in text.chars() {
             match character {
-                '"' => self.text.push_str("\\\""),
-                '\\' => self.text.push_str("\\\\"),
+                c if c == quote || c == '\\' => self.text.extend(['\\', c]),
                 '\n' => self.text.push_str("\\n"),
                 c if c < ' ' => _ = write!(self.text, "\\u{:04x}", u32::from(c)),
                 c => self.text.push(c),
             }
         }
-        self.text.push('"');
+        self.text.push(quote);
     }
+}
+
+/// Whether a key needs no quotes in JSON5. SQLite takes one that begins like a value for that value.
+fn is_plain(key: &str) -> bool {
+    let values = ["true", "false", "null", "inf", "nan", "qnan", "snan"];
+    let begins = |value: &str| key.get(..value.len()).is_some_and(|start| start.eq_ignore_ascii_case(value));
+    key.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        && !values.into_iter().any(begins)
 }
 
 #[cfg(test)]
@@ -146,11 +174,26 @@ mod tests {
     }
 
     #[test]
-    fn the_indented_form_holds_the_same() {
-        let indented = Json::object_indented(sample);
-        assert!(indented.starts_with("{\n  \"a\": 1,\n  \"b\": [\n    \"x"), "{indented}");
+    fn the_same_stands_in_json5_on_lines_or_tight() {
+        let lines = Json::styled(Style::Lines(1), sample);
+        assert_eq!(lines, "{\n  a: 1,\n  b: [ 'x\"\\\\\\n\\u0001é', {}, [], null ],\n  c: { d: true }\n}");
+        let tight = Json::styled(Style::Tight, sample);
+        assert_eq!(tight, r#"{a:1,b:['x"\\\n\u0001é',{},[],null],c:{d:true}}"#);
         let connection = rusqlite::Connection::open_in_memory().unwrap();
-        let minified: String = connection.query_row("SELECT json(?1)", [&indented], |row| row.get(0)).unwrap();
-        assert_eq!(minified, Json::object(sample));
+        for text in [lines, tight] {
+            let json: String = connection.query_row("SELECT json(?1)", [&text], |row| row.get(0)).unwrap();
+            assert_eq!(json, Json::object(sample));
+        }
+    }
+
+    #[test]
+    fn keys_that_sqlite_would_take_for_values_are_quoted() {
+        let connection = rusqlite::Connection::open_in_memory().unwrap();
+        for key in ["a", "_1", "true", "True_north", "nullable", "Infinity", "nan", "9a", "a b", "é", "", "it's", "\""]
+        {
+            let text = Json::styled(Style::Tight, |json| json.key(key).plain(1));
+            let read = connection.query_row("SELECT key FROM json_each(?1)", [&text], |row| row.get::<_, String>(0));
+            assert_eq!(read.as_deref(), Ok(key), "{text}");
+        }
     }
 }

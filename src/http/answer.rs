@@ -9,7 +9,7 @@ use crate::json::Json;
 use crate::metrics::{Exposition, Outcome, keys, labels};
 use crate::schedule::Trigger;
 use crate::sys;
-use crate::world::Kind;
+use crate::world::{Bound, Kind};
 
 /// What the HTTP server itself counts.
 #[derive(Debug, Default)]
@@ -268,6 +268,8 @@ fn world_metrics(text: &mut Exposition, Snapshot { world, metrics, .. }: &Snapsh
     text.gauge("aqevia_world_tick", "The tick of the world.", world.now().0 as f64);
     let counts = Kind::ALL.map(|(kind, name)| (labels(&[("kind", &name)]), world.counts().of(kind)));
     text.gauges("aqevia_world_entities", "Entities in the world by kind.", counts);
+    let reached = Bound::ALL.map(|(bound, name)| (labels(&[("limit", &name)]), world.bounds_reached()[bound as usize]));
+    text.counters("aqevia_world_limits_total", "How often a limit of the world was reached.", reached);
 }
 
 fn storage_metrics(text: &mut Exposition, Snapshot { storage, metrics, .. }: &Snapshot) {

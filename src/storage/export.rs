@@ -2,20 +2,31 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::json::Json;
+use super::worldfile::room_above;
+use crate::json::{Json, Style};
+use crate::limits::WORLD_FILE_BYTES_MAX;
 use crate::world::{Active, Entity, EntityId, Habit, Kind, Verb, World};
 
-/// Writes `world` as JSON, which is JSON5 too: `worldfile::read` takes it back.
+/// Writes `world` as JSON5, which `worldfile::read` takes back: a line for each entity, or if it would be too large for a
+/// world file so, without any white space. That is no longer than the file that the world was founded from.
 pub fn export(world: &World) -> String {
     let export = Export { world, tags: tags(world) };
-    Json::object_indented(|json| {
-        json.key("id").string(world.id());
-        json.key("name").string(world.name());
-        json.key("rooms").nested(|json| export.each(json, Kind::Room));
-        json.key("things").nested(|json| export.each(json, Kind::Thing));
-        json.key("creatures").nested(|json| export.each(json, Kind::Creature));
-        json.key("spawns").array(|json| export.spawns(json));
-    })
+    let write = |style| {
+        Json::styled(style, |json| {
+            json.key("id").string(world.id());
+            json.key("name").string(world.name());
+            for (key, kind) in [("rooms", Kind::Room), ("things", Kind::Thing), ("creatures", Kind::Creature)] {
+                if world.entities().any(|entity| entity.kind == kind) {
+                    json.key(key).nested(|json| export.each(json, kind));
+                }
+            }
+            if !world.spawns().is_empty() {
+                json.key("spawns").array(|json| export.spawns(json));
+            }
+        })
+    };
+    let text = write(Style::Lines(2));
+    if text.len() as u64 >= WORLD_FILE_BYTES_MAX { write(Style::Tight) } else { text + "\n" }
 }
 
 /// A tag for every entity that a world file names: its own, or one made of its kind and id.
@@ -31,7 +42,7 @@ fn tags(world: &World) -> BTreeMap<EntityId, String> {
             made
         }
     };
-    world.entities().map(|entity| (entity.id, tag(entity))).collect()
+    world.entities().filter(|entity| entity.kind != Kind::Exit).map(|entity| (entity.id, tag(entity))).collect()
 }
 
 struct Export<'a> {
@@ -62,7 +73,7 @@ impl Export<'_> {
             Some(player) if player.kind == Kind::Player => player.location,
             _ => entity.location,
         };
-        let elsewhere = entity.home.filter(|home| Some(*home) != place);
+        let elsewhere = entity.home.filter(|home| Some(*home) != room_above(place, |id| self.world.entity(id)));
         for (key, other) in [("in", place), ("home", elsewhere), ("prototype", entity.prototype)] {
             if let Some(other) = other {
                 json.key(key).string(self.tag(other));
@@ -76,7 +87,7 @@ impl Export<'_> {
                 json.key(key).plain(true);
             }
         }
-        if entity.kind == Kind::Room {
+        if self.world.contents(entity.id, Kind::Exit).next().is_some() {
             json.key("exits").nested(|json| self.exits(json, entity.id));
         }
         let habits = self.world.own_habits(entity.id);
@@ -87,7 +98,12 @@ impl Export<'_> {
 
     fn exits(&self, json: &mut Json, room: EntityId) {
         for exit in self.world.contents(room, Kind::Exit) {
-            json.key(self.world.name_of(exit.id)).nested(|json| {
+            let json = json.key(self.world.name_of(exit.id));
+            if let (Some(to), None, false) = (exit.destination, &exit.description, exit.locked) {
+                json.string(self.tag(to));
+                continue;
+            }
+            json.nested(|json| {
                 if let Some(to) = exit.destination {
                     json.key("to").string(self.tag(to));
                 }
@@ -104,6 +120,9 @@ impl Export<'_> {
     fn habit(&self, json: &mut Json, habit: &Habit) {
         json.key(habit.verb.name()).nested(|json| {
             json.key("every_minutes").plain(habit.every_minutes);
+            if habit.targets.is_empty() && habit.lines.is_empty() {
+                return;
+            }
             json.key(items_key(habit.verb)).array(|json| {
                 habit.targets.iter().for_each(|target| json.string(self.tag(*target)));
                 habit.lines.iter().for_each(|line| json.string(&**line));

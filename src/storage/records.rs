@@ -6,9 +6,7 @@ use std::ops::RangeInclusive;
 use rusqlite::{Connection, Row, Transaction, params};
 
 use crate::clock::Wall;
-use crate::world::{
-    Active, EVERY_MINUTES, Entity, EntityId, Habit, Kind, Parts, Spawn, Tick, Verb, Weather, World,
-};
+use crate::world::{Active, EVERY_MINUTES, Entity, EntityId, Habit, Kind, Parts, Spawn, Tick, Verb, Weather, World};
 
 const UPSERT_ENTITY: &str = "
 INSERT INTO entity (id, kind, tag, name, description, location, home, owner, prototype, destination,
@@ -224,15 +222,16 @@ fn read_entity(row: &Row) -> rusqlite::Result<(EntityId, Box<Entity>)> {
     Ok((id, Box::new(entity)))
 }
 
+/// The targets and the lines of a habit.
+type Items = (Vec<EntityId>, Vec<Box<str>>);
+
 fn read_habits(transaction: &Transaction) -> rusqlite::Result<Vec<(EntityId, Habit)>> {
-    let mut items: BTreeMap<(EntityId, Verb), (Vec<EntityId>, Vec<Box<str>>)> = BTreeMap::new();
+    let mut items: BTreeMap<(EntityId, Verb), Items> = BTreeMap::new();
     let rows: Vec<_> = read_all(
         transaction,
         "habit_item",
         "SELECT creature, verb, target, line FROM habit_item ORDER BY creature, verb, position",
-        |row| {
-            Ok(((id(row, 0)?, named(row, 1, &Verb::ALL)?), reference(row, 2)?, row.get::<_, Option<Box<str>>>(3)?))
-        },
+        |row| Ok(((id(row, 0)?, named(row, 1, &Verb::ALL)?), reference(row, 2)?, row.get::<_, Option<Box<str>>>(3)?)),
     )?;
     for (habit, target, line) in rows {
         if target.is_some() == line.is_some() {
@@ -249,7 +248,11 @@ fn read_habits(transaction: &Transaction) -> rusqlite::Result<Vec<(EntityId, Hab
         let (targets, lines) = items.remove(&(creature, verb)).unwrap_or_default();
         let named = if matches!(verb, Verb::Say | Verb::Act) { lines.len() } else { targets.len() };
         if !verb.items().contains(&named) {
-            return Err(broken(format!("names {named}, and {} to {} are accepted", verb.items().start(), verb.items().end())));
+            return Err(broken(format!(
+                "names {named}, and {} to {} are accepted",
+                verb.items().start(),
+                verb.items().end()
+            )));
         }
         Ok((creature, Habit { verb, every_minutes: count(row, 2, EVERY_MINUTES)?, targets, lines }))
     })?;

@@ -108,7 +108,10 @@ impl World {
         let mut seen = BTreeSet::new();
         for (index, spawn) in self.spawns.iter().enumerate() {
             for (holds, what) in [
-                (self.entity(spawn.prototype).is_some_and(Entity::is_prototype), "copies something that is no prototype"),
+                (
+                    self.entity(spawn.prototype).is_some_and(Entity::is_prototype),
+                    "copies something that is no prototype",
+                ),
                 (self.entity(spawn.room).is_some_and(|room| room.kind == Kind::Room), "has a room that is no room"),
                 (seen.insert((spawn.prototype, spawn.room)), "is for the same prototype and room as another"),
             ] {

@@ -253,7 +253,7 @@ fn no_habit_may_name_what_can_be_eaten() {
                              habits: { carry: { every_minutes: 1, things: ["mine"] } } } } }"#;
     let problems = worldfile::read(file, 1).unwrap_err();
     assert!(problems[0].contains("carry.things[0]: \"mine\" is a thing, and here a thing (of a copy"), "{problems:?}");
-    assert!(worldfile::read(&file.replace("[\"mine\"]", "[\"cress\"]"), 1).is_ok());
+    assert!(worldfile::read(file.replace("[\"mine\"]", "[\"cress\"]"), 1).is_ok());
 }
 
 #[test]
@@ -297,7 +297,7 @@ fn a_world_in_which_all_of_something_was_eaten_can_be_exported_and_read_back() {
     );
     (0..DAY).for_each(|_| drop(world.tick()));
     assert_eq!(world.counts().of(Kind::Thing), 0);
-    assert_eq!(worldfile::read(&export(&world), 1).map(|again| again.counts()), Ok(world.counts()));
+    assert_eq!(worldfile::read(export(&world), 1).map(|again| again.counts()), Ok(world.counts()));
 }
 
 #[test]

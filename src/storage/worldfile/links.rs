@@ -71,7 +71,8 @@ pub fn warnings(world: &World) -> Vec<String> {
     let mut warnings = Problems::default();
     for entity in unused.values() {
         let place = format!("{}s.{}", entity.kind.name(), entity.tag.as_deref().unwrap_or_default());
-        let what = "stands nowhere, and nothing makes copies of it; to put it into the world, give it `in` or a spawn rule";
+        let what =
+            "stands nowhere, and nothing makes copies of it; to put it into the world, give it `in` or a spawn rule";
         warnings.add(place, what);
     }
     warnings.finish()

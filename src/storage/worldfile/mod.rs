@@ -42,12 +42,11 @@ fn parts(text: String, seed: u64) -> Result<Parts, Vec<String>> {
         }
         return Err(vec![format!("line {line}, column {column}: this is not JSON5")]);
     }
-    let file_bytes = text.len();
     let mut statement = connection.prepare(QUERY).map_err(failed)?;
     statement.raw_bind_parameter(1, &text).map_err(failed)?;
     // SQLite has a copy.
     drop(text);
-    let survey = Reader::survey(Cursor::new(statement.raw_query()), file_bytes)?;
+    let survey = Reader::survey(Cursor::new(statement.raw_query()))?;
     Reader::read(Cursor::new(statement.raw_query()), survey, seed)
 }
 

@@ -13,9 +13,7 @@ use crate::limits::{
 };
 use crate::storage::export::items_key;
 use crate::text::{is_tag, nearest, squeeze};
-use crate::world::{
-    Active, EVERY_MINUTES, Entity, EntityId, Habit, Kind, Parts, Problems, Spawn, Tick, Verb, Weather,
-};
+use crate::world::{Active, EVERY_MINUTES, Entity, EntityId, Habit, Kind, Parts, Problems, Spawn, Tick, Verb, Weather};
 
 /// What a tag stands for.
 #[derive(Clone, Copy)]
@@ -33,8 +31,10 @@ pub struct Survey {
     tags: BTreeMap<Box<str>, Tagged>,
     /// How many of each kind have been met.
     met: [u32; Kind::ALL.len()],
-    /// Exits, and lines of creatures.
-    others: u64,
+    /// Entities and lines that can be written in few bytes and stay for ever: all but copies.
+    items: u64,
+    /// How many bytes at least it takes to say what they are.
+    bytes: u64,
 }
 
 impl Survey {
@@ -100,6 +100,22 @@ fn kind_under(key: &str) -> Option<Kind> {
         .find_map(|(group, kind)| (group == key).then_some(kind))
 }
 
+/// How many bytes of any world file it takes to say this, white space and what could be left out aside: as many for an
+/// exported world as for the file that it was founded from.
+fn needed_bytes(key: &str, value: &Value) -> u64 {
+    let key_bytes = match key {
+        "active" | "exits" | "fixed" | "habits" | "home" | "indoors" | "locked" | "within" => return 0,
+        "to" => 0,
+        // Quotes or brackets, a colon and a comma.
+        key => key.len() + 4,
+    };
+    let text_bytes = match value {
+        Value::Text(text) => text.bytes().filter(|byte| !byte.is_ascii_whitespace()).count(),
+        _ => 0,
+    };
+    (key_bytes + text_bytes) as u64
+}
+
 /// Which of its known keys an object has.
 struct Given<'k>(&'k [&'k str], u32);
 
@@ -122,8 +138,8 @@ pub struct Reader<'s> {
 }
 
 impl<'s> Reader<'s> {
-    /// Goes through a file of so many bytes for the first time. Only what stops the second time is a mistake already.
-    pub fn survey(cursor: Cursor<'s>, file_bytes: usize) -> Result<Survey, Vec<String>> {
+    /// Goes through a file for the first time. Only what rules the second time out is a mistake already.
+    pub fn survey(cursor: Cursor<'s>) -> Result<Survey, Vec<String>> {
         let mut reader = Reader::new(cursor, Survey::default(), 0);
         let root = reader.cursor.next(0).unwrap_or(Value::Null);
         reader.fields(&root, ROOT, |reader, key, value| {
@@ -132,29 +148,32 @@ impl<'s> Reader<'s> {
             }
         });
         let survey = Survey { met: reader.met, ..reader.survey };
-        let (found, most) =
-            (survey.tagged() + survey.others, WORLD_FILE_ITEMS_FREE + file_bytes as u64 / WORLD_FILE_ITEM_BYTES);
-        let too_dense = format!("the file: has {found} entities and lines, and for its size {most} are the most");
-        let failure = reader.cursor.failure().map(str::to_owned).or((found > most).then_some(too_dense));
+        let (items, most) = (survey.items, WORLD_FILE_ITEMS_FREE + survey.bytes / WORLD_FILE_ITEM_BYTES);
+        let too_dense =
+            format!("the file: has {items} entities and lines, and for what it says of them {most} are the most");
+        let failure = reader.cursor.failure().map(str::to_owned).or((items > most).then_some(too_dense));
         failure.map_or(Ok(survey), |failure| Err(vec![failure]))
     }
 
     fn survey_entity(&mut self, kind: Kind, value: &Value) {
         let tag: Box<str> = self.cursor.key().into();
+        let (items, bytes) = (self.survey.items, self.survey.bytes);
         let mut tagged = Tagged { kind, prototype: kind != Kind::Room, copy: false, index: self.next_of(kind) };
         self.fields(value, known(kind), |reader, key, value| match key {
             "in" => tagged.prototype = false,
             "prototype" => tagged.copy = true,
-            "exits" => reader.each(&value, &Value::Object, |reader, _| reader.survey.others += 1),
+            "exits" => reader.each(&value, &Value::Object, |reader, _| reader.survey.items += 1),
             "habits" => reader.each(&value, &Value::Object, |reader, value| {
                 reader.each(&value, &Value::Object, |reader, value| {
                     if reader.cursor.key() == "lines" {
-                        reader.each(&value, &Value::Array, |reader, _| reader.survey.others += 1);
+                        reader.each(&value, &Value::Array, |reader, _| reader.survey.items += 1);
                     }
                 });
             }),
             _ => (),
         });
+        (self.survey.items, self.survey.bytes) =
+            if tagged.copy { (items, bytes) } else { (self.survey.items + 1, self.survey.bytes) };
         self.survey.tags.entry(tag).or_insert(tagged);
     }
 
@@ -237,7 +256,8 @@ impl<'s> Reader<'s> {
             "description" => entity.description = Some(reader.text(value, DESCRIPTION_BYTES_MAX)),
             "gait" => entity.gait = Some(reader.text(value, NAME_BYTES_MAX)),
             "in" => {
-                entity.location = reader.target(&value, if kind == Kind::Thing { Wanted::Holder } else { Wanted::Room });
+                entity.location =
+                    reader.target(&value, if kind == Kind::Thing { Wanted::Holder } else { Wanted::Room });
             }
             "home" => entity.home = reader.target(&value, Wanted::Room),
             "prototype" => entity.prototype = reader.target(&value, Wanted::PrototypeOf(kind)),
@@ -343,7 +363,8 @@ impl<'s> Reader<'s> {
             _ => text = Some(reader.text(value, LINE_BYTES_MAX)),
         });
         self.require(&given, &known[..4]);
-        let spawn = prototype.zip(room).map(|(prototype, room)| Spawn { prototype, room, at_most, every_minutes, text });
+        let spawn =
+            prototype.zip(room).map(|(prototype, room)| Spawn { prototype, room, at_most, every_minutes, text });
         self.parts.spawns.extend(spawn);
     }
 
@@ -361,6 +382,7 @@ impl<'s> Reader<'s> {
         }
         let depth = self.cursor.depth() + 1;
         while let Some(member) = self.cursor.next(depth) {
+            self.survey.bytes += needed_bytes(self.cursor.key(), &member);
             at(self, member);
         }
     }
