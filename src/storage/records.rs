@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::rc::Rc;
 
 use rusqlite::{Connection, Row, Transaction, params};
 
@@ -165,7 +166,7 @@ pub fn read_world(connection: &mut Connection) -> rusqlite::Result<Stored> {
                 weather: named(row, 4, &Weather::ALL)?,
                 next_id: count(row, 5, 1..=EntityId::MAX + 1)?,
                 entities: BTreeMap::new(),
-                habits: Vec::new(),
+                habits: BTreeMap::new(),
                 spawns: Vec::new(),
             };
             Ok(Stored { parts, source: row.get(6)?, digest: row.get(7)? })
@@ -225,7 +226,7 @@ fn read_entity(row: &Row) -> rusqlite::Result<(EntityId, Box<Entity>)> {
 /// The targets and the lines of a habit.
 type Items = (Vec<EntityId>, Vec<Box<str>>);
 
-fn read_habits(transaction: &Transaction) -> rusqlite::Result<Vec<(EntityId, Habit)>> {
+fn read_habits(transaction: &Transaction) -> rusqlite::Result<BTreeMap<EntityId, Rc<[Habit]>>> {
     let mut items: BTreeMap<(EntityId, Verb), Items> = BTreeMap::new();
     let rows: Vec<_> = read_all(
         transaction,
@@ -242,23 +243,23 @@ fn read_habits(transaction: &Transaction) -> rusqlite::Result<Vec<(EntityId, Hab
         lines.extend(line);
     }
     let query = "SELECT creature, verb, every_minutes FROM habit ORDER BY creature, verb";
-    let habits: Vec<_> = read_all(transaction, "habit", query, |row| {
+    let habits: Vec<(EntityId, Habit)> = read_all(transaction, "habit", query, |row| {
         let creature = id(row, 0)?;
         let verb = named(row, 1, &Verb::ALL)?;
         let (targets, lines) = items.remove(&(creature, verb)).unwrap_or_default();
         let named = if matches!(verb, Verb::Say | Verb::Act) { lines.len() } else { targets.len() };
         if !verb.items().contains(&named) {
-            return Err(broken(format!(
-                "names {named}, and {} to {} are accepted",
-                verb.items().start(),
-                verb.items().end()
-            )));
+            return Err(broken(format!("it names {named}, and {:?} is accepted", verb.items())));
         }
         Ok((creature, Habit { verb, every_minutes: count(row, 2, EVERY_MINUTES)?, targets, lines }))
     })?;
     match items.keys().next() {
         Some((creature, verb)) => Err(broken(format!("habit_item: {creature} has no habit to {}", verb.name()))),
-        None => Ok(habits),
+        None => {
+            let of_creatures = habits.chunk_by(|(one, _), (other, _)| one == other);
+            let together = |habits: &[(EntityId, Habit)]| habits.iter().map(|(_, habit)| habit.clone()).collect();
+            Ok(of_creatures.map(|habits| (habits[0].0, together(habits))).collect())
+        }
     }
 }
 

@@ -45,7 +45,7 @@ pub struct Parts {
     /// Its records, each under its id. Boxed, so that none is ever moved and the room that a map leaves costs little.
     pub entities: BTreeMap<EntityId, Box<Entity>>,
     /// What its creatures do, by creature or prototype.
-    pub habits: Vec<(EntityId, Habit)>,
+    pub habits: BTreeMap<EntityId, Rc<[Habit]>>,
     /// What comes back.
     pub spawns: Vec<Spawn>,
 }
@@ -154,7 +154,8 @@ impl World {
 
     fn assemble(parts: Parts) -> Result<World, Vec<String>> {
         let Parts { id, name, tick, random, weather, next_id, entities, habits, spawns } = parts;
-        let habit_digests = habits.iter().map(|(creature, habit)| habit_digest(*creature, habit));
+        let habit_digests =
+            habits.iter().flat_map(|(&id, habits)| habits.iter().map(move |habit| habit_digest(id, habit)));
         let spawn_digests = spawns.iter().enumerate().map(|(position, spawn)| spawn_digest(position, spawn));
         let settled = habit_digests.chain(spawn_digests).fold(0_u64, u64::wrapping_add);
         let mut world = World {
@@ -168,7 +169,7 @@ impl World {
             copies: BTreeMap::new(),
             counts: Counts::default(),
             entities: BTreeMap::new(),
-            habits: by_creature(habits),
+            habits,
             spawns: spawns.into(),
             queue: BTreeSet::new(),
             reached: [0; Bound::ALL.len()],
@@ -407,18 +408,6 @@ impl World {
 
 fn standing(entity: &Entity) -> Option<Standing> {
     entity.location.map(|place| (place, entity.kind, entity.prototype, entity.id))
-}
-
-/// Puts the habits of each creature together, in the order in which they come.
-fn by_creature(mut habits: Vec<(EntityId, Habit)>) -> BTreeMap<EntityId, Rc<[Habit]>> {
-    habits.sort_by_key(|(creature, _)| *creature);
-    let mut habits = habits.into_iter().peekable();
-    let next = || {
-        let (creature, first) = habits.next()?;
-        let more = std::iter::from_fn(|| habits.next_if(|(other, _)| *other == creature).map(|(_, habit)| habit));
-        Some((creature, std::iter::once(first).chain(more).collect()))
-    };
-    std::iter::from_fn(next).collect()
 }
 
 fn habit_digest(creature: EntityId, habit: &Habit) -> u64 {

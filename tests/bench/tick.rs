@@ -69,7 +69,7 @@ struct Bare {
 
 impl Bare {
     fn new(parts: &Parts) -> Bare {
-        let (_, habit) = &parts.habits[0];
+        let habit = parts.habits.values().next().unwrap()[0].clone();
         let creatures =
             parts.entities.values().filter(|entity| entity.kind == Kind::Creature && !entity.is_prototype());
         let names: BTreeMap<u64, String> = creatures.map(|c| (c.id.get(), c.name.clone().unwrap().into())).collect();

@@ -43,7 +43,7 @@ pub fn parts(entities: u64, verb: Verb, every_minutes: u64) -> Parts {
         weather: Weather::ALL[0].0,
         next_id: entities + 2,
         entities: all,
-        habits: vec![(prototype, Habit { verb, every_minutes, targets: Vec::new(), lines })],
+        habits: BTreeMap::from([(prototype, [Habit { verb, every_minutes, targets: Vec::new(), lines }].into())]),
         spawns: Vec::new(),
     }
 }

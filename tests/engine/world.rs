@@ -165,7 +165,7 @@ fn the_digest_kept_up_to_date_is_the_one_computed_afresh() {
             weather: world.weather(),
             next_id: world.next_id(),
             entities: world.entities().map(|entity| (entity.id, Box::new(entity.clone()))).collect(),
-            habits: world.habits().flat_map(|(id, habits)| habits.iter().map(move |h| (id, h.clone()))).collect(),
+            habits: world.habits().map(|(id, habits)| (id, habits.into())).collect(),
             spawns: world.spawns().to_vec(),
         };
         assert_eq!(World::restore(parts.clone()).unwrap().digest(), world.digest());

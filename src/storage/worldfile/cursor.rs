@@ -16,13 +16,13 @@ pub const QUERY: &str = "SELECT id, parent, key, type, atom FROM json_tree(?1)";
 /// A value of the file. What an array or object holds comes next.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Value {
-    Null,
     Boolean(bool),
     Integer(i64),
-    Real,
     Text(String),
     Array,
     Object,
+    /// Null, or a number that is not whole or does not fit 64 bits.
+    Other,
 }
 
 /// Goes through the values.
@@ -69,10 +69,7 @@ impl<'s> Cursor<'s> {
 
     /// Its key.
     pub fn key(&self) -> &str {
-        match self.path.0.last() {
-            Some(Key::Name(name)) => name,
-            _ => "",
-        }
+        self.path.0.last().map_or("", String::as_str)
     }
 
     /// Where it stands.
@@ -110,20 +107,18 @@ impl<'s> Cursor<'s> {
     }
 
     fn take(&mut self) -> rusqlite::Result<Value> {
-        let Some(row) = self.rows.get() else { return Ok(Value::Null) };
+        let Some(row) = self.rows.get() else { return Ok(Value::Other) };
         self.path.0.push(match row.get_ref(2)? {
-            ValueRef::Integer(index) => Key::Index(index),
-            key => Key::Name(key.as_str_or_null()?.unwrap_or_default().to_owned()),
+            ValueRef::Integer(index) => format!("[{index}]"),
+            key => key.as_str_or_null()?.unwrap_or_default().to_owned(),
         });
         Ok(match row.get_ref(3)?.as_str()? {
             kind @ ("true" | "false") => Value::Boolean(kind == "true"),
-            // What does not fit 64 bits comes as a real number.
-            "integer" => row.get(4).map_or(Value::Real, Value::Integer),
-            "real" => Value::Real,
+            "integer" => row.get(4).map_or(Value::Other, Value::Integer),
             "text" => Value::Text(row.get(4)?),
             "array" => Value::Array,
             "object" => Value::Object,
-            _ => Value::Null,
+            _ => Value::Other,
         })
     }
 
@@ -132,13 +127,8 @@ impl<'s> Cursor<'s> {
     }
 }
 
-/// The keys from the root to a value.
-pub struct Path(Vec<Key>);
-
-enum Key {
-    Index(i64),
-    Name(String),
-}
+/// The keys from the root to a value; those of array members in brackets.
+pub struct Path(Vec<String>);
 
 impl Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -146,10 +136,8 @@ impl Display for Path {
             return f.write_str("the file");
         }
         for (position, key) in self.0.iter().skip(1).enumerate() {
-            match key {
-                Key::Index(index) => write!(f, "[{index}]")?,
-                Key::Name(name) => write!(f, "{}{}", if position > 0 { "." } else { "" }, brief(name))?,
-            }
+            let dot = if position == 0 || key.starts_with('[') { "" } else { "." };
+            write!(f, "{dot}{}", brief(key))?;
         }
         Ok(())
     }

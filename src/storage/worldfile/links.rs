@@ -38,7 +38,8 @@ pub fn check_paths(parts: &Parts, problems: &mut Problems) {
     let starts: BTreeSet<(EntityId, EntityId)> =
         placed.chain(parts.spawns.iter().map(|spawn| (spawn.prototype, spawn.room))).collect();
     let tag = |id: EntityId| parts.entities.get(&id).and_then(|entity| entity.tag.as_deref()).unwrap_or_default();
-    for (creature, habit) in parts.habits.iter().filter(|(_, habit)| !habit.targets.is_empty()) {
+    let habits = parts.habits.iter().flat_map(|(creature, habits)| habits.iter().map(move |habit| (creature, habit)));
+    for (creature, habit) in habits.filter(|(_, habit)| !habit.targets.is_empty()) {
         let rooms = &habit.targets;
         let place = || format!("creatures.{}.habits.{}", tag(*creature), habit.verb.name());
         if habit.verb == Verb::Route {

@@ -49,42 +49,21 @@ impl Survey {
     }
 }
 
-/// What a tag must stand for at some place.
-#[derive(Clone, Copy)]
-enum Wanted {
-    Room,
-    Holder,
-    Thing,
-    Prototype,
-    PrototypeOf(Kind),
-}
+/// What a tag must stand for at some place, and whether it does.
+type Wanted = (&'static str, fn(Tagged) -> bool);
 
-impl Wanted {
-    fn fits(self, Tagged { kind, prototype, copy, .. }: Tagged) -> bool {
-        match self {
-            Wanted::Room => kind == Kind::Room,
-            Wanted::Holder => !prototype,
-            Wanted::Thing => kind == Kind::Thing && !copy,
-            Wanted::Prototype => prototype,
-            Wanted::PrototypeOf(wanted) => prototype && kind == wanted,
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Wanted::Room => "room",
-            Wanted::Holder => "room, thing or creature that stands somewhere",
-            Wanted::Thing => "thing (of a copy, its prototype)",
-            Wanted::Prototype => "prototype (a thing or creature without `in`)",
-            Wanted::PrototypeOf(Kind::Thing) => "prototype (a thing without `in`)",
-            Wanted::PrototypeOf(_) => "prototype (a creature without `in`)",
-        }
-    }
-}
+const ROOM: Wanted = ("room", |tagged| tagged.kind == Kind::Room);
+const HOLDER: Wanted = ("room, thing or creature that stands somewhere", |tagged| !tagged.prototype);
+const THING: Wanted = ("thing (of a copy, its prototype)", |tagged| tagged.kind == Kind::Thing && !tagged.copy);
+const PROTOTYPE: Wanted = ("prototype (a thing or creature without `in`)", |tagged| tagged.prototype);
+const THING_PROTOTYPE: Wanted =
+    ("prototype (a thing without `in`)", |tagged| tagged.prototype && tagged.kind == Kind::Thing);
+const CREATURE_PROTOTYPE: Wanted =
+    ("prototype (a creature without `in`)", |tagged| tagged.prototype && tagged.kind == Kind::Creature);
 
 const ROOT: &[&str] = &["id", "name", "rooms", "things", "creatures", "spawns"];
 
-/// The keys of an entity.
+/// The keys of an entity, first the two that are required of what is no copy.
 fn known(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Room => &["name", "description", "indoors", "exits"],
@@ -106,7 +85,8 @@ fn needed_bytes(key: &str, value: &Value) -> u64 {
     let key_bytes = match key {
         "active" | "exits" | "fixed" | "habits" | "home" | "indoors" | "locked" | "within" => return 0,
         "to" => 0,
-        // Quotes or brackets, a colon and a comma.
+        // Quotes or brackets, and a comma; of what has a name a colon too.
+        key if key.starts_with('[') => 3,
         key => key.len() + 4,
     };
     let text_bytes = match value {
@@ -114,15 +94,6 @@ fn needed_bytes(key: &str, value: &Value) -> u64 {
         _ => 0,
     };
     (key_bytes + text_bytes) as u64
-}
-
-/// Which of its known keys an object has.
-struct Given<'k>(&'k [&'k str], u32);
-
-impl Given<'_> {
-    fn has(&self, key: &str) -> bool {
-        self.0.iter().position(|known| *known == key).is_some_and(|index| self.1 >> index & 1 == 1)
-    }
 }
 
 /// Goes through a file.
@@ -141,8 +112,8 @@ impl<'s> Reader<'s> {
     /// Goes through a file for the first time. Only what rules the second time out is a mistake already.
     pub fn survey(cursor: Cursor<'s>) -> Result<Survey, Vec<String>> {
         let mut reader = Reader::new(cursor, Survey::default(), 0);
-        let root = reader.cursor.next(0).unwrap_or(Value::Null);
-        reader.fields(&root, ROOT, |reader, key, value| {
+        let root = reader.cursor.next(0).unwrap_or(Value::Other);
+        reader.fields(&root, ROOT, 0, |reader, key, value| {
             if let Some(kind) = kind_under(key) {
                 reader.each(&value, &Value::Object, |reader, value| reader.survey_entity(kind, &value));
             }
@@ -159,7 +130,7 @@ impl<'s> Reader<'s> {
         let tag: Box<str> = self.cursor.key().into();
         let (items, bytes) = (self.survey.items, self.survey.bytes);
         let mut tagged = Tagged { kind, prototype: kind != Kind::Room, copy: false, index: self.next_of(kind) };
-        self.fields(value, known(kind), |reader, key, value| match key {
+        self.fields(value, known(kind), 0, |reader, key, value| match key {
             "in" => tagged.prototype = false,
             "prototype" => tagged.copy = true,
             "exits" => reader.each(&value, &Value::Object, |reader, _| reader.survey.items += 1),
@@ -206,15 +177,15 @@ impl<'s> Reader<'s> {
             weather: Weather::Clear,
             next_id: 1 + survey.tagged(),
             entities: BTreeMap::new(),
-            habits: Vec::new(),
+            habits: BTreeMap::new(),
             spawns: Vec::new(),
         };
         Reader { cursor, survey, problems: Problems::default(), parts, met: [0; Kind::ALL.len()], hints: 0 }
     }
 
     fn world(&mut self) {
-        let root = self.cursor.next(0).unwrap_or(Value::Null);
-        let given = self.fields(&root, ROOT, |reader, key, value| match key {
+        let root = self.cursor.next(0).unwrap_or(Value::Other);
+        self.fields(&root, ROOT, 2, |reader, key, value| match key {
             "id" => {
                 reader.parts.id = reader.text(value, TAG_BYTES_MAX).into();
                 let id = reader.parts.id.clone();
@@ -227,7 +198,6 @@ impl<'s> Reader<'s> {
                 reader.each(&value, &Value::Object, |reader, value| reader.entity(kind, &value));
             }
         });
-        self.require(&given, &["id", "name"]);
         if self.met[Kind::Room as usize] == 0 {
             self.problems.add("rooms", "a world needs at least one");
         }
@@ -250,26 +220,25 @@ impl<'s> Reader<'s> {
             };
         }
         let mut entity = Box::new(Entity::new(id, kind));
-        let given = self.fields(value, known(kind), |reader, key, value| match key {
+        let required = if tagged.copy { 0 } else { 2 };
+        self.fields(value, known(kind), required, |reader, key, value| match key {
             "active" | "fixed" | "habits" if tagged.copy => reader.problem("a copy has this from its prototype"),
             "name" => entity.name = Some(reader.text(value, NAME_BYTES_MAX)),
             "description" => entity.description = Some(reader.text(value, DESCRIPTION_BYTES_MAX)),
             "gait" => entity.gait = Some(reader.text(value, NAME_BYTES_MAX)),
             "in" => {
-                entity.location =
-                    reader.target(&value, if kind == Kind::Thing { Wanted::Holder } else { Wanted::Room });
+                entity.location = reader.target(&value, if kind == Kind::Thing { HOLDER } else { ROOM });
             }
-            "home" => entity.home = reader.target(&value, Wanted::Room),
-            "prototype" => entity.prototype = reader.target(&value, Wanted::PrototypeOf(kind)),
+            "home" => entity.home = reader.target(&value, ROOM),
+            "prototype" if kind == Kind::Thing => entity.prototype = reader.target(&value, THING_PROTOTYPE),
+            "prototype" => entity.prototype = reader.target(&value, CREATURE_PROTOTYPE),
             "active" => entity.active = reader.active(&value),
             "indoors" => entity.indoors = reader.flag(&value),
             "fixed" => entity.fixed = reader.flag(&value),
             "exits" => reader.exits(id, &value),
             _ => reader.habits(id, &value),
         });
-        if !tagged.copy {
-            self.require(&given, &["name", "description"]);
-        } else if !given.has("in") {
+        if tagged.copy && tagged.prototype {
             self.problem("a copy must stand somewhere: give it `in`");
         }
         self.parts.entities.insert(id, entity);
@@ -295,41 +264,42 @@ impl<'s> Reader<'s> {
         self.parts.next_id += 1;
         let mut exit = Box::new(Entity { name, location: Some(room), ..Entity::new(id, Kind::Exit) });
         if value == Value::Object {
-            let given = self.fields(&value, &["to", "locked", "description"], |reader, key, value| match key {
-                "to" => exit.destination = reader.target(&value, Wanted::Room),
+            let mut leads = false;
+            self.fields(&value, &["to", "locked", "description"], 0, |reader, key, value| match key {
+                "to" => (leads, exit.destination) = (true, reader.target(&value, ROOM)),
                 "locked" => exit.locked = reader.flag(&value),
                 _ => exit.description = Some(reader.text(value, DESCRIPTION_BYTES_MAX)),
             });
-            if !exit.locked && !given.has("to") {
+            if !exit.locked && !leads {
                 self.problem("leads nowhere: give it `to`, or lock it");
             }
         } else {
-            exit.destination = self.target(&value, Wanted::Room);
+            exit.destination = self.target(&value, ROOM);
         }
         self.parts.entities.insert(id, exit);
     }
 
     fn habits(&mut self, creature: EntityId, value: &Value) {
         let verbs = Verb::ALL.map(|(_, name)| name);
-        self.fields(value, &verbs, |reader, key, value| {
-            if let Some((verb, _)) = Verb::ALL.into_iter().find(|(_, name)| *name == key) {
-                let habit = reader.habit(verb, &value);
-                reader.parts.habits.push((creature, habit));
-            }
+        let mut habits = Vec::new();
+        self.fields(value, &verbs, 0, |reader, key, value| {
+            let verb = Verb::ALL.into_iter().find(|(_, name)| *name == key);
+            habits.extend(verb.map(|(verb, _)| reader.habit(verb, &value)));
         });
+        self.parts.habits.insert(creature, habits.into());
     }
 
     fn habit(&mut self, verb: Verb, value: &Value) -> Habit {
         let wanted = match verb {
             Verb::Say | Verb::Act => None,
-            Verb::Wander | Verb::Route => Some(Wanted::Room),
-            Verb::Carry => Some(Wanted::Thing),
-            Verb::Eat => Some(Wanted::Prototype),
+            Verb::Wander | Verb::Route => Some(ROOM),
+            Verb::Carry => Some(THING),
+            Verb::Eat => Some(PROTOTYPE),
         };
         let mut habit = Habit { verb, every_minutes: 1, targets: Vec::new(), lines: Vec::new() };
         let (items_key, mut items) = (items_key(verb), 0);
         let known = ["every_minutes", items_key];
-        let given = self.fields(value, &known, |reader, key, value| {
+        self.fields(value, &known, 1, |reader, key, value| {
             if key != items_key {
                 habit.every_minutes = reader.number(&value, EVERY_MINUTES);
                 return;
@@ -344,7 +314,6 @@ impl<'s> Reader<'s> {
                 }
             });
         });
-        self.require(&given, &["every_minutes"]);
         if !verb.items().contains(&items) {
             self.problem(format_args!("`{items_key}` must list 1 to {}", verb.items().end()));
         }
@@ -355,14 +324,13 @@ impl<'s> Reader<'s> {
         let (mut prototype, mut room, mut text) = (None, None, None);
         let (mut at_most, mut every_minutes) = (1, 1);
         let known = ["prototype", "room", "at_most", "every_minutes", "text"];
-        let given = self.fields(&value, &known, |reader, key, value| match key {
-            "prototype" => prototype = reader.target(&value, Wanted::Prototype),
-            "room" => room = reader.target(&value, Wanted::Room),
+        self.fields(&value, &known, 4, |reader, key, value| match key {
+            "prototype" => prototype = reader.target(&value, PROTOTYPE),
+            "room" => room = reader.target(&value, ROOM),
             "at_most" => at_most = reader.number(&value, Spawn::AT_MOST),
             "every_minutes" => every_minutes = reader.number(&value, EVERY_MINUTES),
             _ => text = Some(reader.text(value, LINE_BYTES_MAX)),
         });
-        self.require(&given, &known[..4]);
         let spawn =
             prototype.zip(room).map(|(prototype, room)| Spawn { prototype, room, at_most, every_minutes, text });
         self.parts.spawns.extend(spawn);
@@ -387,14 +355,16 @@ impl<'s> Reader<'s> {
         }
     }
 
-    /// Does something at each field of an object; those not known and those given twice are mistakes.
+    /// Does something at each field of an object; those not known, those given twice, and of the first known ones those
+    /// not given are mistakes.
     fn fields<'k>(
         &mut self,
         value: &Value,
         known: &'k [&'k str],
+        required: usize,
         mut at: impl FnMut(&mut Self, &'k str, Value),
-    ) -> Given<'k> {
-        let mut given = 0;
+    ) {
+        let mut given = 0_u32;
         self.each(value, &Value::Object, |reader, field| {
             match known.iter().position(|known| *known == reader.cursor.key()) {
                 None => reader.unknown(known),
@@ -405,11 +375,9 @@ impl<'s> Reader<'s> {
                 }
             }
         });
-        Given(known, given)
-    }
-
-    fn require(&mut self, given: &Given, keys: &[&str]) {
-        keys.iter().filter(|key| !given.has(key)).for_each(|key| self.problem(format_args!("`{key}` is missing")));
+        for index in (0..required).filter(|index| given >> index & 1 == 0 && *value == Value::Object) {
+            self.problem(format_args!("`{}` is missing", known[index]));
+        }
     }
 
     fn text(&mut self, value: Value, bytes_max: usize) -> Box<str> {
@@ -467,16 +435,16 @@ impl<'s> Reader<'s> {
     /// What a tag in the file stands for.
     fn target(&mut self, value: &Value, wanted: Wanted) -> Option<EntityId> {
         let Value::Text(tag) = value else {
-            self.problem(format_args!("must be the tag of a {}", wanted.name()));
+            self.problem(format_args!("must be the tag of a {}", wanted.0));
             return None;
         };
         let shown = brief(tag);
         match self.survey.tags.get(tag.as_str()).copied() {
-            Some(tagged) if wanted.fits(tagged) => return self.survey.id(tagged),
+            Some(tagged) if wanted.1(tagged) => return self.survey.id(tagged),
             Some(tagged) => {
                 let nowhere = if tagged.prototype { " that stands nowhere" } else { "" };
                 let found = format_args!("{shown:?} is a {}{nowhere}", tagged.kind.name());
-                self.problem(format_args!("{found}, and here a {} is wanted", wanted.name()));
+                self.problem(format_args!("{found}, and here a {} is wanted", wanted.0));
             }
             None => match self.hint(tag, wanted) {
                 Some(near) => self.problem(format_args!("there is no {shown:?}; perhaps {near:?} is meant")),
@@ -493,7 +461,7 @@ impl<'s> Reader<'s> {
             return None;
         }
         self.hints += tags.len();
-        let fitting = tags.iter().filter(|(known, tagged)| known.len() <= TAG_BYTES_MAX && wanted.fits(**tagged));
+        let fitting = tags.iter().filter(|(known, tagged)| known.len() <= TAG_BYTES_MAX && wanted.1(**tagged));
         nearest(tag, fitting.map(|(known, _)| &**known)).map(str::to_owned)
     }
 
