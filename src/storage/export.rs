@@ -10,6 +10,11 @@ use crate::world::{Active, Entity, EntityId, Habit, Kind, Verb, World};
 /// Writes `world` as JSON5, which `worldfile::read` takes back: a line for each entity, or if it would be too large for a
 /// world file so, without any white space. That is no longer than the file that the world was founded from.
 pub fn export(world: &World) -> String {
+    export_within(world, WORLD_FILE_BYTES_MAX)
+}
+
+/// The same for files of at most so many bytes.
+pub fn export_within(world: &World, bytes_max: u64) -> String {
     let export = Export { world, tags: tags(world) };
     let write = |style| {
         Json::styled(style, |json| {
@@ -26,7 +31,7 @@ pub fn export(world: &World) -> String {
         })
     };
     let text = write(Style::Lines(2));
-    if text.len() as u64 >= WORLD_FILE_BYTES_MAX { write(Style::Tight) } else { text + "\n" }
+    if text.len() as u64 >= bytes_max { write(Style::Tight) } else { text + "\n" }
 }
 
 /// A tag for every entity that a world file names: its own, or one made of its kind and id.

@@ -9,7 +9,7 @@ use std::fmt;
 use super::calendar::{MINUTES_PER_DAY, TURNING_MINUTES, WAKING, next_minute_of_day};
 use super::random::mix2;
 use super::{Active, Audience, Bound, Effect, Entity, EntityId, Habit, Kind, Spawn, Tick, Time, Verb, World};
-use crate::limits::{SPAWN_ENTITIES_MAX, TICKS_PER_MINUTE};
+use crate::limits::TICKS_PER_MINUTE;
 
 /// An actor does something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -275,7 +275,7 @@ impl World {
         let spawns = self.spawns.clone();
         let Some(Spawn { prototype, room, at_most, text, .. }) = spawns.get(rule) else { return };
         let copies = self.copies.get(&(*prototype, *room)).copied().unwrap_or(0);
-        if copies >= *at_most || self.is_full(Bound::SpawnEntities, SPAWN_ENTITIES_MAX) {
+        if copies >= *at_most || self.is_full(Bound::SpawnEntities) {
             return;
         }
         let Some(model) = self.entity(*prototype) else { return };

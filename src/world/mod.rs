@@ -81,7 +81,7 @@ impl Counts {
     }
 }
 
-/// What bounds the growth of a world.
+/// What bounds the size of a world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bound {
     /// `ENTITIES_MAX`.
@@ -96,6 +96,7 @@ impl Bound {
     /// Every bound with its name.
     pub const ALL: [(Bound, &str); 3] =
         [(Bound::Entities, "entities"), (Bound::SpawnEntities, "spawn_entities"), (Bound::Spawns, "spawns")];
+    const MOST: [usize; 3] = [ENTITIES_MAX, SPAWN_ENTITIES_MAX, SPAWNS_MAX];
 }
 
 /// What stands at a place, in the order in which it is gone through: by kind, prototype and id.
@@ -121,7 +122,8 @@ pub struct World {
     /// What each creature and each spawn rule is due to do next. Derived: `life.rs` computes it from ids and the present
     /// tick alone.
     queue: BTreeSet<(Tick, Event)>,
-    /// How often each bound was reached.
+    /// The bounds, and how often each was reached.
+    most: [usize; Bound::ALL.len()],
     reached: [u64; Bound::ALL.len()],
 
     /// The records changed since the last flush, with the digest each had then (0: there was none).
@@ -172,6 +174,7 @@ impl World {
             habits,
             spawns: spawns.into(),
             queue: BTreeSet::new(),
+            most: Bound::MOST,
             reached: [0; Bound::ALL.len()],
             changed: BTreeMap::new(),
             settled,
@@ -251,7 +254,8 @@ impl World {
             let copies = self.copies.get(&(spawn.prototype, spawn.room)).copied().unwrap_or(0);
             spawn.at_most.saturating_sub(copies) as usize
         });
-        self.entities.len().max(SPAWN_ENTITIES_MAX.min(self.entities.len().saturating_add(rules.sum())))
+        let (now, most) = (self.entities.len(), self.most[Bound::SpawnEntities as usize]);
+        now.saturating_add(rules.sum()).min(most.max(now))
     }
 
     /// In what this world, which an earlier engine has made, is larger than any made today may be. It lives all the same.
@@ -358,7 +362,7 @@ impl World {
 
     /// Adds an entity with the next free id, if there is one and room for one more.
     fn create(&mut self, make: impl FnOnce(EntityId) -> Entity) -> Option<EntityId> {
-        if self.is_full(Bound::Entities, ENTITIES_MAX) {
+        if self.is_full(Bound::Entities) {
             return None;
         }
         let id = EntityId::new(self.next_id)?;
@@ -373,8 +377,8 @@ impl World {
     }
 
     /// Whether there are as many entities as a bound allows. Notes that it was reached.
-    fn is_full(&mut self, bound: Bound, most: usize) -> bool {
-        let full = self.entities.len() >= most;
+    fn is_full(&mut self, bound: Bound) -> bool {
+        let full = self.entities.len() >= self.most[bound as usize];
         self.reached[bound as usize] += u64::from(full);
         full
     }
@@ -430,5 +434,47 @@ fn spawn_digest(position: usize, spawn: &Spawn) -> u64 {
 impl fmt::Debug for World {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "World({} at {:?}, {} entities, {:016x})", self.id, self.tick, self.entities.len(), self.digest())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::worldfile;
+
+    /// Rats are born by the dozen and eat one another.
+    const RATS: &str = r#"{ id: "r", name: "R", rooms: { a: { name: "A", description: "x" } },
+        creatures: { rat: { name: "a rat", description: "x", active: "day", habits: {
+          eat: { every_minutes: 1, prey: ["rat"] }, say: { every_minutes: 1, lines: ["Eek."] },
+          wander: { every_minutes: 1 } } }, first: { prototype: "rat", in: "a" } },
+        spawns: [{ prototype: "rat", room: "a", at_most: 500, every_minutes: 1 }] }"#;
+
+    #[test]
+    fn the_queue_is_bounded_by_what_lives() {
+        let mut world = worldfile::read(RATS, 3).unwrap();
+        for _ in 0..30_000 {
+            world.tick();
+            // One turn for each creature and each rule, and never one of the dead.
+            assert_eq!(world.queue.len() as u64, world.counts().of(Kind::Creature) + 1);
+        }
+        assert!(world.next_id > 1_000, "{}", world.next_id);
+    }
+
+    #[test]
+    fn a_world_that_is_full_has_no_more_births_and_says_so() {
+        let mut world = worldfile::read(RATS.replace("eat: { every_minutes: 1, prey: [\"rat\"] },", ""), 3).unwrap();
+        assert_eq!(world.entities_in_the_end(), 2 + 500);
+        world.most = [30, 20, 1];
+        assert_eq!(world.entities_in_the_end(), 20);
+        (0..1_000).for_each(|_| drop(world.tick()));
+        assert_eq!((world.entities.len(), world.bounds_reached()[0]), (20, 0));
+        assert!(world.bounds_reached()[1] > 0);
+        // Spawn rules leave room for others, up to the last of it.
+        let rat = |id| Entity { location: EntityId::new(1), ..Entity::new(id, Kind::Creature) };
+        let made = (0..100).filter_map(|_| world.create(rat)).count();
+        assert_eq!((made, world.entities.len(), world.bounds_reached()[0]), (10, 30, 90));
+        world.most = [29, 28, 0];
+        assert_eq!(world.entities_in_the_end(), 30);
+        assert_eq!(world.excesses(), ["30 entities, and 29 are the most", "1 spawn rules, and 0 are the most"]);
     }
 }
