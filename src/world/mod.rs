@@ -260,7 +260,8 @@ impl World {
 
     /// In what this world, which an earlier engine has made, is larger than any made today may be. It lives all the same.
     pub fn excesses(&self) -> Vec<String> {
-        let sizes = [("entities", self.entities.len(), ENTITIES_MAX), ("spawn rules", self.spawns.len(), SPAWNS_MAX)];
+        let [entities_max, _, spawns_max] = self.most;
+        let sizes = [("entities", self.entities.len(), entities_max), ("spawn rules", self.spawns.len(), spawns_max)];
         let above = sizes.into_iter().filter(|(_, size, most)| size > most);
         above.map(|(what, size, most)| format!("{size} {what}, and {most} are the most")).collect()
     }
