@@ -154,7 +154,8 @@ fn run() -> u8 {
         Err(exit) => {
             let mut log = Log::new(Level::Error);
             for problem in &exit.problems {
-                log.error("cannot start", &[("error", problem), ("advice", &exit.advice), ("exit_code", &exit.code)]);
+                // A line that is too long is cut at its end: a list of problems may be, what helps may not.
+                log.error("cannot start", &[("exit_code", &exit.code), ("advice", &exit.advice), ("error", problem)]);
             }
             exit.code
         }

@@ -484,7 +484,7 @@ fn open_world(
             match storage.attach(&world) {
                 Err(error) if error.is_for_want_of_room() => {
                     let error = error.to_string();
-                    log.error("nothing can be flushed before there is room", &[("error", &error)]);
+                    log.error("flush failed: there is no room yet, and it is tried again", &[("error", &error)]);
                     Ok((world, Some(error)))
                 }
                 attached => attached.map(|()| (world, None)).map_err(StartError::from),

@@ -295,7 +295,7 @@ contains "The World in the volume $ENGINE_VOLUME is at $(url)/" "$said"
 ready
 equal starting "$(docker inspect --format '{{.State.Health.Status}}' "$(id)")"
 exits 2 make up AQEVIA_LOG_LEVEL=loud
-contains 'level=error msg="cannot start" error="AQEVIA_LOG_LEVEL=\"loud\": accepted is' "$said"
+contains 'level=error msg="cannot start" exit_code=2 error="AQEVIA_LOG_LEVEL=\"loud\": accepted is' "$said"
 equal 1 "$(grep -c 'msg="cannot start"' <<<"$said")"
 exits 0 make up
 ready

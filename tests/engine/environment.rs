@@ -117,6 +117,24 @@ fn a_full_disk_is_survived_and_so_is_a_stop_on_it() {
 }
 
 #[test]
+fn a_full_disk_keeps_no_world_from_being_loaded() {
+    let Some(disk) = Disk::new() else { return };
+    let engine = disk.start();
+    engine.wait_for_tick(5);
+    let log = engine.stop();
+    let tick: u64 = log.rsplit("tick=").next().unwrap().trim().parse().unwrap();
+    disk.fill();
+    let engine = disk.start();
+    assert!(engine.log().contains(&format!(" tick={tick} ")), "{}", engine.log());
+    assert_eq!(engine.status_number("$.storage.persisted_tick"), tick);
+    expect_unready(&engine);
+    disk.free();
+    expect_recovery(&engine);
+    engine.stop();
+    disk.check();
+}
+
+#[test]
 fn a_volume_that_turns_read_only_is_survived_and_so_is_a_stop_on_it() {
     // A mount in which files are open for writing cannot be turned (EBUSY): a file system does this by itself, after an
     // error, and no test can talk it out of that again.

@@ -63,7 +63,8 @@ fn every_command_can_be_stopped_also_as_process_one() {
     Engine::start(&folder).stop();
     // Readers wait for a while for whoever has the database to himself; a health check for an answer.
     let other = Connection::open(folder.database()).unwrap();
-    other.execute_batch("PRAGMA locking_mode=EXCLUSIVE; BEGIN EXCLUSIVE").unwrap();
+    let hold = "PRAGMA locking_mode=EXCLUSIVE; BEGIN; CREATE TABLE theirs (a); COMMIT; BEGIN EXCLUSIVE";
+    other.execute_batch(hold).unwrap();
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     for arguments in [&["check", "storage.sqlite"][..], &["backup", "copy"], &["export"], &["healthcheck"]] {
         for (signal, code) in [("TERM", 143), ("INT", 130), ("QUIT", 131)] {
