@@ -264,3 +264,11 @@ fn a_stop_answers_whoever_has_connected_and_ends_each_connection_in_order() {
     stand.serve(&mut server, at(begun + 100));
     assert!(server.is_done());
 }
+
+#[test]
+fn a_stop_waits_for_nobody_where_nobody_is() {
+    let mut server = Server::new(Network::default(), 1);
+    server.stop();
+    Stand::new().serve(&mut server, at(0));
+    assert!(server.is_done());
+}
