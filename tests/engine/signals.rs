@@ -60,13 +60,17 @@ fn every_command_can_be_stopped_also_as_process_one() {
         return;
     }
     let folder = Folder::new();
-    Engine::start(&folder).stop();
-    // Readers wait for a while for whoever has the database to himself; a health check for an answer.
+    // With a write-ahead log, which nobody can read past whoever has the database to himself: all wait for a while, as a
+    // health check does for its answer.
+    let engine = Engine::start(&folder);
+    wait_for("a flush", || (engine.status_number("$.storage.flush_count") > 0).then_some(()));
+    engine.kill();
     let other = Connection::open(folder.database()).unwrap();
     let hold = "PRAGMA locking_mode=EXCLUSIVE; BEGIN; CREATE TABLE theirs (a); COMMIT; BEGIN EXCLUSIVE";
     other.execute_batch(hold).unwrap();
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    for arguments in [&["check", "storage.sqlite"][..], &["backup", "copy"], &["export"], &["healthcheck"]] {
+    // And the engine itself, before it runs.
+    for arguments in [&[][..], &["check", "storage.sqlite"], &["backup", "copy"], &["export"], &["healthcheck"]] {
         for (signal, code) in [("TERM", 143), ("INT", 130), ("QUIT", 131)] {
             let mut command = by_way_of("env", &["--default-signal"], &command(&folder, arguments));
             command.env("AQEVIA_OBSERVABILITY_ADDR", silent.local_addr().unwrap().to_string());
