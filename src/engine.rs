@@ -353,6 +353,8 @@ impl Engine {
         while !self.server.is_done() && now < until {
             let next = self.server.next_deadline().map_or(until, |next| next.min(until));
             self.wait(descriptors, Some(next.since(now)));
+            // One more is no news, and would wake the loop for as long as it is not taken.
+            while self.signals.take().is_some() {}
             now = clock::monotonic();
             self.serve(&descriptors[1..], now);
             self.server.write(now, clock::monotonic());

@@ -109,10 +109,9 @@ pub const CONTAINMENT_DEPTH_MAX: usize = 64;
 
 /// Open HTTP connections; the one longest idle makes way for a new one.
 pub const HTTP_CONNECTIONS_MAX: usize = 1_024;
-/// One connection in so many of a full turnover of the table within `HTTP_HOLD_MS` holds its place for that time: so a
-/// quarter of the places at most cannot be had, and three quarters go to whoever came last.
+/// Of so many places in the table at most one is held; the others go to whoever came last.
 pub const HTTP_HELD_SHARE: u64 = 4;
-/// How long it holds it, if there is another that can make way.
+/// How long a connection holds its place, if there is another that can make way.
 pub const HTTP_HOLD_MS: u64 = 1_000;
 /// Bytes of a request head, from the request line to the empty line (RFC 9112 section 2.1). A browser sends every
 /// cookie that it has of `localhost`.
