@@ -48,6 +48,10 @@ within() {
 
 # The project beside the first, with a volume of its own.
 second() { COMPOSE_PROJECT_NAME=$run-second ENGINE_VOLUME=$run-second "$@"; }
+# One whose World comes from a file.
+large() {
+  COMPOSE_PROJECT_NAME=$run-large ENGINE_VOLUME=$run-large COMPOSE_FILE=$PWD/compose.yaml:$work/large.yaml "$@"
+}
 # A container beside those of compose.
 container() { docker run --rm --label "$run" "$@"; }
 inside() { docker compose exec -T aqevia-engine "$@" </dev/null; }
@@ -97,6 +101,7 @@ leftovers() {
 remove() {
   docker ps --all --quiet --filter "label=$run" | xargs -r docker rm --force --volumes
   second docker compose down --volumes --timeout 1
+  large docker compose down --volumes --timeout 1
   docker compose --project-name "aqevia-$run" down --volumes --timeout 1
   docker compose down --volumes --timeout 1
   docker volume ls --quiet --filter "name=$run" | xargs -r docker volume rm --force
@@ -503,6 +508,36 @@ within 30 past 1
 exits 2 make reset </dev/null
 contains "$ENGINE_VOLUME" "$said"
 ready
+ok
+
+checking 'a World of the largest file and most entities that are accepted is founded within the memory that is allowed'
+largest=$(sed -n 's/^pub const WORLD_FILE_BYTES_MAX: u64 = \(.*\);$/\1/p' src/limits.rs)
+# Of all that a file may hold, rooms that say next to nothing take the most memory for their bytes.
+awk -v most="$((largest))" 'BEGIN {
+  printf "%s", head = "{id:\"large\",name:\"A\",rooms:{"
+  for (left = most - length(head) - 2; ; left -= length(room)) {
+    room = sprintf("a%x:{name:\"A\",description:\"B\"},", n++)
+    if (length(room) > left) break
+    printf "%s", room
+  }
+  printf "}}"
+}' >"$work/large.json5"
+at_least "$((largest - 100))" "$(stat --format %s "$work/large.json5")"
+cat >"$work/large.yaml" <<END
+services:
+  aqevia-engine:
+    environment: { AQEVIA_WORLD_PATH: /world.json5 }
+    volumes: ["$work/large.json5:/world.json5:ro"]
+END
+quietly large docker compose up --detach
+large within 60 ready
+contains 'founded a new world' "$(large docker compose logs)"
+contains 536870912 "$(large docker inspect --format '{{.HostConfig.Memory}}' "$(large id)")"
+# What it has founded, it can load.
+quietly large docker compose restart
+large within 60 ready
+equal '0 false' "$(large docker inspect --format '{{.RestartCount}} {{.State.OOMKilled}}' "$(large id)")"
+quietly large docker compose down --volumes
 ok
 
 # --- mistakes
