@@ -441,10 +441,11 @@ fn open_world(
     log: &mut Log,
 ) -> Result<(World, Option<String>), StartError> {
     let (path, shown) = (config.world_path.as_deref(), config.sqlite_path.display());
-    let is_wanted = |world: &World| match &config.world_id {
-        Some(wanted) if wanted != world.id() => {
-            let failure = Failure::OtherWorld { stored: world.id().to_owned(), wanted: wanted.clone() };
-            Err(StorageError::new(&config.sqlite_path, failure))
+    let is_wanted = |world: &World, place: &Path| match &config.world_id {
+        Some(id) if id != world.id() => {
+            let failure =
+                Failure::OtherWorld { held: world.id().to_owned(), wanted: format!("AQEVIA_WORLD_ID is {id:?}") };
+            Err(StorageError::new(place, failure))
         }
         _ => Ok(()),
     };
@@ -455,7 +456,7 @@ fn open_world(
             let shown = path.unwrap_or(Path::new("the built-in world"));
             let source = worldfile::source_digest(&text);
             let mut world = worldfile::read(text, seed).map_err(|problems| world_file_error(shown, problems))?;
-            is_wanted(&world)?;
+            is_wanted(&world, shown)?;
             let traces = storage.traces().join("; ");
             storage.found(&mut world, &source, clock::wall())?;
             for warning in worldfile::warnings(&world) {
@@ -475,7 +476,7 @@ fn open_world(
             for warning in warnings {
                 log.warn("the database is not quite as it should be", &[("database", &shown), ("found", &warning)]);
             }
-            is_wanted(&world)?;
+            is_wanted(&world, &config.sqlite_path)?;
             for excess in world.excesses() {
                 log.warn("the world is larger than any founded today may become", &[("excess", &excess)]);
             }
@@ -510,7 +511,8 @@ fn compare_with_file(
     }
     let problem = match worldfile::read(text, 0) {
         Ok(file) if file.id() != world.id() => {
-            let failure = Failure::OtherWorld { stored: world.id().to_owned(), wanted: file.id().to_owned() };
+            let wanted = format!("the world file is of {:?}", file.id());
+            let failure = Failure::OtherWorld { held: world.id().to_owned(), wanted };
             return Err(StorageError::new(&config.sqlite_path, failure).into());
         }
         Ok(_) => String::new(),

@@ -213,6 +213,23 @@ fn every_metric_and_limit_is_described_for_auditors_or_builders() {
 }
 
 #[test]
+fn what_the_readme_explains_is_what_is_said() {
+    let sources: String = sources().into_iter().map(|(_, text)| text).collect();
+    // A string may go on in the next line.
+    let said: String = sources.split("\\\n").map(str::trim_start).collect::<String>() + &read(".ops/world");
+    let readme = read("README.md");
+    let rows =
+        readme.split("### When something is wrong").nth(1).unwrap().split("\n## ").next().unwrap().lines().skip(4);
+    for seen in rows.map(|row| row.split(" | ").next().unwrap()) {
+        for text in
+            seen.split(" of Docker,").next().unwrap().split('`').skip(1).step_by(2).flat_map(|it| it.split("..."))
+        {
+            assert!(said.contains(text.trim()), "nothing says {text:?}");
+        }
+    }
+}
+
+#[test]
 fn what_belongs_to_a_database_is_the_same_everywhere() {
     let (readme, script) = (read("README.md"), read(".ops/world"));
     let table = readme.split("### Files").nth(1).unwrap().split("###").next().unwrap();

@@ -39,9 +39,9 @@ pub enum Failure {
     Damaged(Vec<String>),
     /// It holds another world than the one asked for.
     OtherWorld {
-        /// The world in the database.
-        stored: String,
-        /// The world of the file.
+        /// The world that the path holds.
+        held: String,
+        /// Who asks for which.
         wanted: String,
     },
     /// While the engine ran, the file was removed, replaced or written by somebody else: how.
@@ -108,8 +108,8 @@ impl StorageError {
             }
             Failure::Exists => "Nothing is written over: choose another path.",
             Failure::OtherWorld { .. } => {
-                "Nothing was changed. Unset AQEVIA_WORLD_PATH to go on with the stored world, or give the other world a \
-                 database of its own."
+                "Nothing was changed. Unset AQEVIA_WORLD_PATH and AQEVIA_WORLD_ID to go on with the stored world, or give \
+                 the other world a database of its own."
             }
             Failure::Foreign(_) | Failure::Damaged(_) => {
                 "Nothing was changed. Keep a copy of the database and of its -wal file beside it before anything else. \
@@ -181,9 +181,7 @@ impl fmt::Display for StorageError {
             Failure::Foreign(what) => write!(f, "{path:?} is not a database of this engine: {what}"),
             Failure::Unfit { what, .. } => write!(f, "{path:?} cannot be used: {what}"),
             Failure::Damaged(problems) => write!(f, "{path:?} is damaged: {}", problems.join("; ")),
-            Failure::OtherWorld { stored, wanted } => {
-                write!(f, "{path:?} holds the world {stored:?}, and the world file is of {wanted:?}")
-            }
+            Failure::OtherWorld { held, wanted } => write!(f, "{path:?} holds the world {held:?}, and {wanted}"),
             Failure::Disturbed(what) => write!(f, "{path:?} was disturbed: {what}"),
             Failure::Exists => write!(f, "{path:?} exists already"),
         }
