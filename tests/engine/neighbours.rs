@@ -376,18 +376,22 @@ fn nothing_that_is_not_surely_ours_is_removed_by_a_founding() {
 }
 
 #[test]
-fn the_locks_of_a_running_engine_on_its_database_are_kept() {
+fn who_looks_into_a_running_database_does_not_take_its_log_along() {
     let folder = Folder::new();
     let engine = Engine::start(&folder);
-    // Looked at before each flush; who closes a file gives up its process's locks on it.
+    // The engine looks at the file before each flush, and who closes a file gives up all that its process has locked there.
     wait_for_flushes(&engine);
+    let process = engine.child.id().to_string();
+    let inode = fs::metadata(folder.database()).unwrap().ino().to_string();
+    let locks = fs::read_to_string("/proc/locks").unwrap();
+    let held = locks.lines().any(|line| line.contains(&format!(" {process} ")) && line.contains(&format!(":{inode} ")));
+    assert!(held, "{inode} of {process} in:\n{locks}");
     let log =
         || ["-wal", "-shm"].map(|suffix| fs::metadata(folder.join(&format!("storage.sqlite{suffix}"))).unwrap().ino());
     let before = log();
     for _ in 0..10 {
-        // Whoever closes as the last one removes the log.
         query(&folder.database(), "SELECT count(*) FROM entity");
-        assert_eq!(log(), before);
+        assert_eq!(log(), before, "whoever closes as the last one removes the log");
     }
     stop_and_check(engine, &folder);
 }

@@ -11,7 +11,8 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use aqevia_engine::clock::Wall;
-use aqevia_engine::storage::schema::{Found, beside};
+use aqevia_engine::storage::files::beside;
+use aqevia_engine::storage::schema::Found;
 use aqevia_engine::storage::{self, Checkpoint, Loaded, Storage, StorageError, worldfile};
 use libfuzzer_sys::fuzz_target;
 
