@@ -150,7 +150,7 @@ pub const HEALTHCHECK_MS_MAX: u64 = 3_000;
 
 /// How long a reader of the database (backup, check, export) waits for a lock.
 pub const READER_BUSY_MS_MAX: u64 = 5_000;
-/// How often such a reader begins again because somebody has written meanwhile, before it makes files as writers do.
+/// How often such a reader begins again because somebody has written meanwhile, before it opens the database as writers do.
 pub const READER_ATTEMPTS_MAX: usize = 3;
 
 // The log.

@@ -174,7 +174,11 @@ impl Partial {
             ErrorKind::AlreadyExists => StorageError::new(target, Failure::Exists),
             _ => StorageError::io("give its name to", target)(error),
         })?;
-        sync_folder(target)
+        sync_folder(target).map_err(|error| {
+            let what = format!("it stands there, whole, but its name may be lost if the power goes: {error}");
+            let remedy = "Check that the disk is sound, and run sync.".to_owned();
+            StorageError::new(target, Failure::Unfit { what, remedy })
+        })
     }
 }
 

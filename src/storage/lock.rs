@@ -32,9 +32,14 @@ impl Lock {
     pub fn take(database: &Path, started: Wall) -> Result<Lock, StorageError> {
         let path = beside(database, ".lock");
         let failed = |doing| StorageError::io(doing, &path);
+        let unfit = |what: &str| {
+            let remedy =
+                "Nothing was changed. Move it away: the lock of the database must be a file of that name.".to_owned();
+            StorageError::new(&path, Failure::Unfit { what: what.to_owned(), remedy })
+        };
         for _ in 0..LOCK_ATTEMPTS_MAX {
             if fs::symlink_metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
-                return Err(StorageError::new(&path, Failure::Foreign("the lock file is no file".to_owned())));
+                return Err(unfit("it is no file"));
             }
             let mut options = OpenOptions::new();
             let opened = options.read(true).write(true).create(true).truncate(false).open(&path);
@@ -52,8 +57,7 @@ impl Lock {
                 Err(TryLockError::Error(error)) => return Err(failed("lock")(error)),
             }
             if !holder.is_empty() && !holder.starts_with(HOLDER) {
-                let what = "the lock file holds something else".to_owned();
-                return Err(StorageError::new(&path, Failure::Foreign(what)));
+                return Err(unfit("the lock file holds something else"));
             }
             // Whoever had it may have removed its name between the opening and the locking.
             if !leads_to(&path, &file) {

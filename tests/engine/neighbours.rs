@@ -8,6 +8,7 @@ use std::process::Command;
 
 use rusqlite::{Connection, OpenFlags};
 
+use crate::preload::Preload;
 use crate::support::{Engine, Folder, by_way_of, command, output, query, refusal, sanitizer_options, skip, wait_for};
 use crate::trouble::{expect_recovery, expect_unready, stop_and_check};
 
@@ -459,6 +460,25 @@ fn a_database_mounted_as_a_single_file_is_called_that() {
     let said = stdout + &stderr;
     assert!(code == 3 && said.contains("it is mounted as a single file"), "{code} {said}");
     assert!(said.contains("mount its folder instead"), "{said}");
+}
+
+#[test]
+fn where_folders_cannot_be_synced_a_world_is_founded_and_backed_up_all_the_same() {
+    let Some(preload) = Preload::new() else { return };
+    let folder = Folder::new();
+    preload.order("folders", "22");
+    let engine = Engine::spawn(preload.load_into(&mut command(&folder, &[])));
+    let (code, stdout, stderr) = output(preload.load_into(&mut command(&folder, &["backup", "copy.sqlite"])));
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    engine.stop();
+    // Any other error is told, and what has its name is not called missing.
+    preload.order("folders", "5");
+    let (code, _, stderr) = output(preload.load_into(&mut command(&folder, &["backup", "second.sqlite"])));
+    assert!(code == 3 && stderr.contains("second.sqlite\" cannot be used: it stands there, whole"), "{code} {stderr}");
+    for name in ["copy.sqlite", "second.sqlite"] {
+        assert_eq!(run(&folder, &["check", name]).0, 0);
+    }
+    assert!(!names(&folder).iter().any(|name| name.contains("partial")), "{:?}", names(&folder));
 }
 
 #[test]

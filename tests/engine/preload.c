@@ -5,6 +5,7 @@
  *
  *   clock      seconds by which the wall clock is wrong
  *   read_only  the database, and what lies beside it, cannot be written any more: EROFS
+ *   folders    a folder cannot be synced: the number of the error
  *   hold       a sync does not return before the order is taken back; meanwhile there is a file `syncing`
  *   kill       CALL NAME N: the Nth such call on the file of that name (NAME*: that begins so) is cut short by SIGKILL,
  *              the write of a page half done (nothing tears what is smaller than a sector)
@@ -20,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -135,8 +137,13 @@ int fsync(int file)
 {
     char path[PATH_MAX], text[64];
     const char *name = name_of(file, path);
+    struct stat status;
     if (refused(name))
         return -1;
+    if (ordered("folders", text) && fstat(file, &status) == 0 && S_ISDIR(status.st_mode)) {
+        errno = atoi(text);
+        return -1;
+    }
     die_if_last("sync", name);
     if (ordered("hold", text)) {
         make("syncing");
