@@ -13,7 +13,7 @@ use crate::config::{self, Config, Unknown, VARIABLES};
 use crate::engine::{End, Engine, StartError, read_world_file};
 use crate::limits::{HEALTHCHECK_MS_MAX, WORLD_FILE_BYTES_MAX};
 use crate::log::{Level, Log, Output};
-use crate::storage::schema::{self, has_sqlite_magic};
+use crate::storage::schema::is_database;
 use crate::storage::{self, Loaded, StorageError, export, worldfile};
 use crate::sys;
 use crate::text::nearest;
@@ -202,14 +202,11 @@ fn export() -> Result<(), Exit> {
 
 fn check(path: &OsStr) -> Result<(), Exit> {
     let path = &std::path::absolute(path).unwrap_or_else(|_| path.into());
-    let (kind, world, warnings) = if has_sqlite_magic(path)? {
+    let (kind, world, warnings) = if is_database(path)? {
         let world = open(path)?;
         let excesses = world.excesses();
         ("database", world, excesses)
     } else {
-        if let Some(error) = schema::other_kind(path)? {
-            return Err(error.into());
-        }
         let world = worldfile::read(read_world_file(path)?, 0);
         let world = world.map_err(|problems| StartError::WorldFile(path.to_owned(), problems))?;
         let warnings = worldfile::warnings(&world);

@@ -19,8 +19,7 @@ pub fn backup(from: &Path, to: &Path) -> Result<Loaded, StorageError> {
     }
     if files::belongs_to(&to, &from) {
         let what = format!("that name belongs to the database {from:?} itself");
-        let remedy = "Nothing was changed. Choose another name, best in another folder.".to_owned();
-        return Err(StorageError::new(&to, Failure::Unfit { what, remedy }));
+        return Err(StorageError::unfit(&to, what, "Nothing was changed. Choose another name, best elsewhere."));
     }
     // The copy is checked, and its faults are those of what it was made of.
     let of_the_source = |error: StorageError| match error.failure {

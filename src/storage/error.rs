@@ -56,6 +56,11 @@ impl StorageError {
         StorageError { path: path.to_owned(), failure }
     }
 
+    /// An error about what cannot be used as it is: what is in the way, and what to do about just that.
+    pub fn unfit(path: &Path, what: impl Into<String>, remedy: impl Into<String>) -> StorageError {
+        StorageError::new(path, Failure::Unfit { what: what.into(), remedy: remedy.into() })
+    }
+
     /// Turns an `io::Error` into ours.
     pub(super) fn io(doing: &'static str, path: &Path) -> impl Fn(io::Error) -> StorageError {
         move |source| StorageError::new(path, Failure::Io(doing, source))
@@ -117,8 +122,8 @@ impl StorageError {
                  -shm and put it in place again. To restore a backup, or to begin a new world, see 'Restore' and 'Reset' \
                  in the README."
             }
-            Failure::Io(..) | Failure::Sqlite(..) | Failure::Disturbed(_) if self.is_for_want_of_room() => {
-                "There is no room for it on the disk, or in this user's share of it: make some."
+            _ if self.is_for_want_of_room() => {
+                "There is no room on the disk, or in this user's share of it: make some."
             }
             Failure::Io(..) | Failure::Sqlite(..) | Failure::Disturbed(_) => match self.cause() {
                 ErrorKind::ResourceBusy => {

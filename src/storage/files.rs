@@ -46,20 +46,16 @@ fn folder_of(path: &Path) -> &Path {
 /// The path of a database with all links followed, so that one file has one lock however it is called, and its log lies
 /// where every later process looks for it.
 pub fn real_path(path: &Path) -> Result<PathBuf, StorageError> {
-    let unfit = |what: &str, remedy: &str| {
-        let (what, remedy) = (what.to_owned(), format!("Nothing was changed. {remedy}"));
-        Err(StorageError::new(path, Failure::Unfit { what, remedy }))
-    };
     let Ok(metadata) = fs::symlink_metadata(path) else { return real_name(path) };
     let real = fs::canonicalize(path).map_err(StorageError::io("follow", path))?;
     if fs::metadata(&real).is_ok_and(|metadata| metadata.is_file() && metadata.nlink() > 1) {
-        let remedy = "A second name comes with a second lock and a second log: keep one and remove the others; find FOLDER \
+        let remedy = "Nothing was changed. A second name comes with a second lock and a second log: keep one and remove the others; find FOLDER \
                       -samefile FILE names them. For a copy, use the command `backup`.";
-        return unfit("it has more than one name (a hard link)", remedy);
+        return Err(StorageError::unfit(path, "it has more than one name (a hard link)", remedy));
     }
     if !metadata.is_dir() && is_mounted(&real) {
-        let remedy = "Its log and lock would lie outside, and go with the container: mount its folder instead.";
-        return unfit("it is mounted as a single file", remedy);
+        let remedy = "Nothing was changed. Mount its folder: its log and lock would go with the container.";
+        return Err(StorageError::unfit(path, "it is mounted as a single file", remedy));
     }
     Ok(real)
 }
@@ -67,11 +63,8 @@ pub fn real_path(path: &Path) -> Result<PathBuf, StorageError> {
 /// Whether something is mounted at this very path (proc_pid_mountinfo(5)).
 fn is_mounted(path: &Path) -> bool {
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let escapes = [('\\', "\\134"), (' ', "\\040"), ('\t', "\\011"), ('\n', "\\012")];
-    let name = path.to_string_lossy().chars().fold(String::new(), |name, letter| {
-        let escape = escapes.iter().find(|(plain, _)| *plain == letter);
-        name + &escape.map_or_else(|| letter.to_string(), |(_, escape)| (*escape).to_owned())
-    });
+    let name = path.to_string_lossy().replace('\\', "\\134").replace(' ', "\\040");
+    let name = name.replace('\t', "\\011").replace('\n', "\\012");
     mounts.lines().any(|line| line.split(' ').nth(4) == Some(&name))
 }
 
@@ -85,9 +78,11 @@ pub fn belongs_to(path: &Path, database: &Path) -> bool {
 
 /// Makes sure that a database and what lies beside it may be written, but for what `remove_leftovers` would remove.
 pub fn require_writable(database: &Path) -> Result<(), StorageError> {
-    let log =
-        ["-wal", "-shm"].map(|suffix| beside(database, suffix)).into_iter().filter(|_| leftovers(database).is_none());
-    for path in [database.to_owned(), folder_of(database).to_owned()].into_iter().chain(log) {
+    let mut paths = vec![database.to_owned(), folder_of(database).to_owned()];
+    if leftovers(database).is_none() {
+        paths.extend(["-wal", "-shm"].map(|suffix| beside(database, suffix)));
+    }
+    for path in paths {
         if let Some(error) = refusal(&path) {
             return Err(StorageError::io("write", &path)(error));
         }
@@ -176,8 +171,7 @@ impl Partial {
         })?;
         sync_folder(target).map_err(|error| {
             let what = format!("it stands there, whole, but its name may be lost if the power goes: {error}");
-            let remedy = "Check that the disk is sound, and run sync.".to_owned();
-            StorageError::new(target, Failure::Unfit { what, remedy })
+            StorageError::unfit(target, what, "Check that the disk is sound, and run sync.")
         })
     }
 }

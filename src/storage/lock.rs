@@ -33,9 +33,7 @@ impl Lock {
         let path = beside(database, ".lock");
         let failed = |doing| StorageError::io(doing, &path);
         let unfit = |what: &str| {
-            let remedy =
-                "Nothing was changed. Move it away: the lock of the database must be a file of that name.".to_owned();
-            StorageError::new(&path, Failure::Unfit { what: what.to_owned(), remedy })
+            StorageError::unfit(&path, what, "Nothing was changed. Move it away: the database's lock has that name.")
         };
         for _ in 0..LOCK_ATTEMPTS_MAX {
             if fs::symlink_metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::error::{Failure, StorageError};
+use super::error::StorageError;
 use super::files::bytes_beside;
 use crate::limits::{READER_ATTEMPTS_MAX, READER_BUSY_MS_MAX};
 use crate::sys;
@@ -39,9 +39,8 @@ pub fn read<T>(
             let user = sys::effective_user();
             let what = format!("its last changes are in its -wal file, which user {user} cannot read here: {error}");
             let owner = fs::metadata(path).map_or(0, |metadata| metadata.uid());
-            let remedy =
-                format!("SQLite must make a -shm file beside it for that: run this as its owner, user {owner}.");
-            StorageError::new(path, Failure::Unfit { what, remedy })
+            let remedy = format!("SQLite makes a -shm file beside it to read it: run this as its owner, user {owner}.");
+            StorageError::unfit(path, what, remedy)
         }
         _ => StorageError::sqlite("read", path)(error),
     })?;

@@ -6,14 +6,14 @@
 //! trouble in them.
 
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read};
+use std::io::{ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rusqlite::{Connection, ErrorCode};
 
 use super::error::{Failure, StorageError};
-use super::files::bytes_beside;
+use super::files::{beside, bytes_beside};
 use super::reader;
 use crate::limits::PROBLEMS_LISTED_MAX;
 
@@ -108,85 +108,64 @@ impl Found {
     pub fn require_ours(self, path: &Path) -> Result<(), StorageError> {
         match self {
             Found::Ours => Ok(()),
-            Found::Empty => Err(unfit(path, "there is no world in it", "Restore a backup, or give another path.")),
+            Found::Empty => {
+                Err(StorageError::unfit(path, "there is no world in it", "Restore a backup, or give another path."))
+            }
         }
     }
 }
 
-/// True if this is a file that begins as every SQLite database does (SQLite, "Database File Format", section 1.3).
-/// What is no file is left unread: a pipe could be read only once.
-pub fn has_sqlite_magic(path: &Path) -> Result<bool, StorageError> {
-    let is_file = fs::metadata(path).map(|metadata| metadata.is_file());
-    let begins = is_file.and_then(|is_file| Ok(is_file && header(path)?.starts_with(MAGIC)));
-    begins.map_err(StorageError::io("read", path))
-}
-
-/// The header of a database, or what there is of it.
-pub fn header(path: &Path) -> io::Result<Vec<u8>> {
-    let mut header = Vec::new();
-    File::open(path)?.take(HEADER_BYTES).read_to_end(&mut header)?;
-    Ok(header)
-}
-
 const HEADER_BYTES: u64 = 100;
+const MAGIC: &[u8] = b"SQLite format 3\0";
 /// How much of a file is read to tell what it is.
 const BEGINNING_BYTES: u64 = 64 * 1024;
-const MAGIC: &[u8] = b"SQLite format 3\0";
 
-/// What a file is that is no database and no world file either, if that can be told, and what to do with it.
-pub fn other_kind(path: &Path) -> Result<Option<StorageError>, StorageError> {
-    if !fs::metadata(path).is_ok_and(|metadata| metadata.is_file()) {
-        return Ok(None);
+/// True if this is a file that begins as every SQLite database does (SQLite, "Database File Format", section 1.3). What
+/// can be neither that nor a world file is an error. What is no file is left unread: a pipe could be read only once.
+pub fn is_database(path: &Path) -> Result<bool, StorageError> {
+    if !fs::metadata(path).map_err(StorageError::io("read", path))?.is_file() {
+        return Ok(false);
     }
-    let mut beginning = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(BEGINNING_BYTES).read_to_end(&mut beginning));
-    read.map_err(StorageError::io("read", path))?;
-    let (what, remedy) = if beginning.is_empty() {
-        ("the file is empty", "Nothing is left in it: restore a backup.")
+    let beginning = beginning(path, BEGINNING_BYTES)?;
+    let unfit = |what, remedy| Err(StorageError::unfit(path, what, remedy));
+    if beginning.is_empty() {
+        return unfit("the file is empty", "Nothing is left in it: restore a backup.");
     } else if beginning.iter().all(|byte| *byte == 0) {
-        (
-            "the file holds only zeros",
-            "Its content was lost, as a power cut or a failing disk leaves it: restore a backup.",
-        )
+        return unfit("the file holds only zeros", "A power cut or a failing disk leaves that: restore a backup.");
     } else if beginning.starts_with(b"\x1f\x8b") {
-        ("the file is compressed", "Unpack it first: gunzip, or tar -xzf.")
+        return unfit("the file is compressed", "Unpack it first: gunzip, or tar -xzf.");
     } else if beginning.starts_with(b"PRAGMA foreign_keys=OFF;") {
-        ("the file is a dump of a database", "Read it into a new one first: sqlite3 NEW < DUMP. Then try that.")
-    } else {
-        return Ok(None);
-    };
-    Ok(Some(unfit(path, what, remedy)))
+        return unfit("the file is a dump of a database", "Read it into a new one first: sqlite3 NEW < DUMP.");
+    }
+    Ok(beginning.starts_with(MAGIC))
 }
 
-fn unfit(path: &Path, what: impl Into<String>, remedy: impl Into<String>) -> StorageError {
-    StorageError::new(path, Failure::Unfit { what: what.into(), remedy: remedy.into() })
+fn beginning(path: &Path, bytes: u64) -> Result<Vec<u8>, StorageError> {
+    let mut beginning = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(bytes).read_to_end(&mut beginning));
+    read.map(|_| beginning).map_err(StorageError::io("read", path))
 }
 
 /// Finds out what lies at `path` without changing it, and what an operator should know of it that is no obstacle.
 pub fn inspect(path: &Path) -> Result<(Found, Vec<String>), StorageError> {
-    let read = StorageError::io("read", path);
     let (header, names) = match fs::metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => (Vec::new(), 1),
         Ok(metadata) if !metadata.is_file() => {
-            return Err(unfit(path, "it is no file", "Give the path of a file, or of none in a folder."));
+            return Err(StorageError::unfit(path, "it is no file", "Give the path of a file, or of none in a folder."));
         }
-        metadata => (header(path).map_err(&read)?, metadata.map_err(&read)?.nlink()),
+        metadata => (beginning(path, HEADER_BYTES)?, metadata.map_err(StorageError::io("read", path))?.nlink()),
     };
     refuse_journal(path)?;
     if header.is_empty() {
         // SQLite would delete the log unread, and with it the last flushes of a database that was moved without it.
         let what = "the -wal file beside it is another database's";
         let remedy = "Nothing was changed. Put the two together again, or move it away.";
-        return if bytes_beside(path, "-wal") > 0 {
-            Err(unfit(path, what, remedy))
-        } else {
-            Ok((Found::Empty, Vec::new()))
-        };
+        let is_alone = bytes_beside(path, "-wal") == 0;
+        return if is_alone { Ok((Found::Empty, Vec::new())) } else { Err(StorageError::unfit(path, what, remedy)) };
     }
     let foreign = |what: String| Err(StorageError::new(path, Failure::Foreign(what)));
-    if (header.len() as u64) < HEADER_BYTES || !header.starts_with(MAGIC) {
-        let other = other_kind(path)?;
-        return other.map_or_else(|| foreign("the file is no SQLite database".to_owned()), Err);
+    if !is_database(path)? || (header.len() as u64) < HEADER_BYTES {
+        return foreign("the file is no SQLite database".to_owned());
     }
     let field = |at: usize| i32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
     // Zero is open: an empty database has it, and a program that never sets it.
@@ -208,13 +187,13 @@ pub fn refuse_journal(path: &Path) -> Result<(), StorageError> {
     if bytes_beside(path, "-journal") == 0 {
         return Ok(());
     }
-    let what = format!("beside it lies a rollback journal, {:?}", super::files::beside(path, "-journal"));
+    let what = format!("beside it lies a rollback journal, {:?}", beside(path, "-journal"));
     let remedy = format!(
         "Nothing was changed. Only you can know whose it is. If a program was cut short while it wrote to this very file, \
          let SQLite undo that: sqlite3 {path:?} 'PRAGMA user_version'. If this file was put here later, a restored backup for \
          instance, the journal is of the one before: move it away."
     );
-    Err(unfit(path, what, remedy))
+    Err(StorageError::unfit(path, what, remedy))
 }
 
 /// Tells whether a database is empty or ours, with the very tables that this engine makes. What others keep in tables and
@@ -231,7 +210,7 @@ pub fn identify(connection: &Connection, path: &Path) -> Result<Found, StorageEr
         .query_map([], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get::<_, String>(3)?]))
         .map_err(&failed)?;
     let objects: Vec<[String; 4]> = objects.collect::<Result<_, _>>().map_err(&failed)?;
-    let made = |table: &str| objects.iter().any(|[_, name, ..]| name == table);
+    let made = |table: &str| objects.iter().any(|[kind, name, ..]| kind == "table" && name == table);
     match (application, version) {
         (0, 0) if objects.is_empty() => return Ok(Found::Empty),
         (APPLICATION_ID, SCHEMA_VERSION) => (),
@@ -243,22 +222,24 @@ pub fn identify(connection: &Connection, path: &Path) -> Result<Found, StorageEr
         (0, 0) | (APPLICATION_ID, 0) if TABLES.iter().all(|(table, _)| made(table)) => {
             let what = "it has our tables, but not the two numbers that mark a database as ours: .dump leaves them out";
             let pragmas = format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}");
-            return Err(unfit(path, what, format!("Nothing was changed. Set them: sqlite3 {path:?} '{pragmas}'")));
+            return Err(StorageError::unfit(
+                path,
+                what,
+                format!("Nothing was changed. Set them: sqlite3 {path:?} '{pragmas}'"),
+            ));
         }
         (APPLICATION_ID, other) => return foreign(format!("its schema is version {other}, which no engine has made")),
         _ => return foreign(format!("it holds {} tables or other objects of another program", objects.len())),
     }
     for [kind, name, table, sql] in &objects {
+        let is_added = kind == "index" || kind == "trigger";
         // SQLite writes the table of a trigger as its statement spells it.
-        let Some((ours, made)) = TABLES.iter().find(|(ours, _)| ours.eq_ignore_ascii_case(table)) else { continue };
-        if kind == "index" || kind == "trigger" {
-            let drop =
-                format!("Nothing was changed. Drop it: sqlite3 {path:?} 'DROP {} \"{name}\"'", kind.to_uppercase());
-            return Err(unfit(
-                path,
-                format!("others have put the {kind} `{name}` on the engine's table `{ours}`"),
-                drop,
-            ));
+        let is_on = |ours: &str| ours.eq_ignore_ascii_case(table) || !is_added && ours == name;
+        let Some((ours, made)) = TABLES.iter().find(|(ours, _)| is_on(ours)) else { continue };
+        if is_added {
+            let what = format!("others have put the {kind} `{name}` on the engine's table `{ours}`");
+            let drop = format!("sqlite3 {path:?} 'DROP {} \"{name}\"'", kind.to_uppercase());
+            return Err(StorageError::unfit(path, what, format!("Nothing was changed. Drop it: {drop}")));
         }
         if kind != "table" || name != ours || sql != made {
             return foreign(format!("its {kind} {name:?} is not as this engine makes it"));
@@ -285,16 +266,17 @@ pub fn is_surely_not_ours(header: &[u8]) -> bool {
 /// Returns what is wrong with what others keep in it.
 fn check_integrity(connection: &Connection, path: &Path) -> Result<Option<String>, StorageError> {
     let failed = StorageError::sqlite("check", path);
-    let all = problems(connection, &PROBLEMS_LISTED_MAX.to_string());
-    let all = match all.as_ref().map_err(rusqlite::Error::sqlite_error_code) {
-        Ok(none) if none.is_empty() => return Ok(None),
-        Ok(some) => some.clone(),
-        // SQLite ends its search where it meets a collation that it lacks, or damage.
-        Err(Some(ErrorCode::Unknown | ErrorCode::DatabaseCorrupt)) => {
-            Vec::from_iter(all.map_err(|e| e.to_string()).err())
-        }
-        Err(_) => return all.map(|_| None).map_err(failed),
+    // SQLite ends its search where it meets a collation that it lacks, or damage.
+    let ends = |error: &rusqlite::Error| {
+        matches!(error.sqlite_error_code(), Some(ErrorCode::Unknown | ErrorCode::DatabaseCorrupt))
     };
+    let all = match problems(connection, &PROBLEMS_LISTED_MAX.to_string()) {
+        Err(error) if ends(&error) => vec![error.to_string()],
+        all => all.map_err(&failed)?,
+    };
+    if all.is_empty() {
+        return Ok(None);
+    }
     // A page that is used twice, or free and used, can be ours.
     let shared = |problem: &&String| problem.contains("reelist") || problem.contains("2nd reference");
     let mut ours: Vec<String> = all.iter().filter(shared).cloned().collect();

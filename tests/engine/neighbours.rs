@@ -459,7 +459,7 @@ fn a_database_mounted_as_a_single_file_is_called_that() {
     }
     let said = stdout + &stderr;
     assert!(code == 3 && said.contains("it is mounted as a single file"), "{code} {said}");
-    assert!(said.contains("mount its folder instead"), "{said}");
+    assert!(said.contains("Mount its folder: "), "{said}");
 }
 
 #[test]
