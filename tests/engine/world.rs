@@ -39,7 +39,11 @@ fn habit(habits: &str, more: &str) -> World {
           b: {{ name: "B", description: "-", exits: {{ west: "a", east: "c" }} }},
           c: {{ name: "C", description: "-", exits: {{ west: "b" }} }},
         }},
-        creatures: {{ it: {{ name: "it", description: "-", in: "a", habits: {{ {habits} }} }} }},
+        creatures: {{
+          it: {{ name: "it", description: "-", in: "a", habits: {{ {habits} }} }},
+          bat: {{ name: "a bat", description: "-", active: "night" }},
+          wren: {{ name: "a wren", description: "-", active: "day" }},
+        }},
         {more} }}"#
     ))
 }
@@ -373,4 +377,51 @@ fn refused_commands_change_nothing() {
     world.apply(Command { actor: hen, action: Action::Go(inside) }).unwrap();
     let down = world.contents(barn, Kind::Exit).nth(1).unwrap().id;
     assert_eq!(world.apply(Command { actor: hen, action: Action::Go(down) }), Err(Refusal::Locked));
+}
+
+#[test]
+fn what_is_born_has_from_its_prototype_whether_it_is_fixed_and_whether_it_sleeps() {
+    let mut world = habit(
+        "",
+        r#"things: { moss: { name: "moss", description: "-", fixed: true } },
+           spawns: [{ prototype: "moss", room: "a", at_most: 9, every_minutes: 60 },
+                    { prototype: "bat", room: "a", at_most: 9, every_minutes: 60 },
+                    { prototype: "wren", room: "a", at_most: 9, every_minutes: 60 }]"#,
+    );
+    assert_eq!(world.counts().of(Kind::Thing), 0);
+    let born = |world: &World, tag: &str| -> Vec<Entity> {
+        world.entities().filter(|entity| entity.prototype == Some(id(world, tag))).cloned().collect()
+    };
+    // It begins at six in the morning; what is born before noon is born by day.
+    (0..DAY / 4).for_each(|_| drop(world.tick()));
+    for (tag, asleep, fixed) in [("moss", false, true), ("bat", true, false), ("wren", false, false)] {
+        let born = born(&world, tag);
+        assert!(born.len() >= 5 && born.iter().all(|it| (it.asleep, it.fixed) == (asleep, fixed)), "{tag}: {born:?}");
+    }
+}
+
+#[test]
+fn what_storage_has_never_seen_and_is_gone_is_not_pending() {
+    let mut world = worldfile::read(RESTLESS, 2).unwrap();
+    let at_first = world.changes().count();
+    world.flushed();
+    // While flushes fail, each of them is handed the changes.
+    for handed_out in [false, true] {
+        let mut gone: BTreeSet<EntityId> = BTreeSet::new();
+        for tick in 0..40_000 {
+            world.tick();
+            if handed_out && tick % 100 == 0 {
+                gone.extend(world.changes().filter(|(_, entity)| entity.is_none()).map(|(id, _)| id));
+            }
+        }
+        let living = world.entities().count();
+        if !handed_out {
+            assert!(world.next_id() > 1_000 && world.pending() <= living + at_first + 1, "{}", world.pending());
+        }
+        // What was handed out may be stored although the flush failed, so its end must be told.
+        let told: BTreeSet<EntityId> =
+            world.changes().filter(|(_, entity)| entity.is_none()).map(|(id, _)| id).collect();
+        assert!(gone.is_subset(&told));
+        assert_eq!(handed_out, !gone.is_empty());
+    }
 }
