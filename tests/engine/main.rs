@@ -6,6 +6,7 @@ mod commands;
 mod deadlines;
 mod durability;
 mod environment;
+mod export;
 mod flips;
 mod http;
 mod kill;
