@@ -12,7 +12,7 @@ use aqevia_engine::world::{Kind, Parts, Verb, World};
 
 use crate::progress;
 use crate::table::{Pairs, Side, digits, thousands, time};
-use crate::worlds::parts;
+use crate::worlds::{carriers, parts};
 
 const SIZES: [u64; 4] = [1_000, 10_000, 100_000, 1_000_000];
 const ROUNDS: usize = 11;
@@ -38,6 +38,15 @@ pub fn measure() {
         let what = format!("tick, {} entities ({events:.0} events due{most})", thousands(entities));
         pairs.row(&what, "bare queue", time, None);
     }
+    progress("tick of carriers in a full room");
+    let [mut full, mut empty] = [100_000, 0].map(|things| World::restore(carriers(400, things)).unwrap());
+    let pairs = Pairs::alternate(ROUNDS, |side| {
+        let world = if side == Side::Engine { &mut full } else { &mut empty };
+        let begun = Instant::now();
+        (0..TICKS_AT_REST).for_each(|_| drop(black_box(world.tick())));
+        begun.elapsed().as_secs_f64() / TICKS_AT_REST as f64
+    });
+    pairs.row("tick, 400 carriers and eaters among 100,000 things", "the same in an empty room", time, None);
 }
 
 /// Seconds for each tick of either, and how many events a tick had.

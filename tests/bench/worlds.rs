@@ -48,6 +48,27 @@ pub fn parts(entities: u64, verb: Verb, every_minutes: u64) -> Parts {
     }
 }
 
+/// One room with creatures that look for what is not there, among things of another kind.
+pub fn carriers(creatures: u64, things: u64) -> Parts {
+    let id = |number| EntityId::new(number).unwrap();
+    let [room, carrier, wanted, lying] = [1, 2, 3, 4].map(id);
+    let mut parts = parts(1, Verb::Carry, 1);
+    parts.entities.clear();
+    for (id, kind) in [(room, Kind::Room), (carrier, Kind::Creature), (wanted, Kind::Thing), (lying, Kind::Thing)] {
+        parts.entities.insert(id, Box::new(Entity { name: Some(kind.name().into()), ..Entity::new(id, kind) }));
+    }
+    let copies = (0..creatures).map(|_| carrier).chain((0..things).map(|_| lying));
+    for (number, prototype) in copies.enumerate() {
+        let (id, kind) = (id(5 + number as u64), if prototype == lying { Kind::Thing } else { Kind::Creature });
+        let entity = Entity { prototype: Some(prototype), location: Some(room), ..Entity::new(id, kind) };
+        parts.entities.insert(id, Box::new(entity));
+    }
+    let habit = |verb| Habit { verb, every_minutes: 1, targets: vec![wanted], lines: Vec::new() };
+    parts.habits = BTreeMap::from([(carrier, [habit(Verb::Carry), habit(Verb::Eat)].into())]);
+    parts.next_id = 5 + creatures + things;
+    parts
+}
+
 /// Makes a database of a world. What is returned can go on writing to it.
 pub fn store(database: &Path, parts: Parts) -> (Storage, World) {
     let mut world = World::found(parts).unwrap();

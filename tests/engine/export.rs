@@ -87,7 +87,7 @@ fn a_prototype_that_nothing_copies_is_a_warning() {
     let warning = "things.spare: stands nowhere, and nothing makes copies of it";
     let (code, stdout, stderr) = output(&mut command(&folder, &["check", file.to_str().unwrap()]));
     assert!(
-        code == 0 && stdout.contains(&format!("warning: {warning}")) && stdout.ends_with("ok\n"),
+        code == 0 && stderr.contains(&format!("warning: {warning}")) && stdout.ends_with("ok\n"),
         "{stdout}{stderr}"
     );
     let log = Engine::start_with(&folder, &[("AQEVIA_WORLD_PATH", file.to_str().unwrap())]).stop();
