@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::clock;
 use crate::config::{self, Config, Unknown, VARIABLES};
 use crate::engine::{End, Engine, StartError, read_world_file};
-use crate::limits::{HEALTHCHECK_MS_MAX, WORLD_FILE_BYTES_MAX};
+use crate::limits::HEALTHCHECK_MS_MAX;
 use crate::log::{Level, Log, Output};
 use crate::storage::schema::is_database;
 use crate::storage::{self, Loaded, StorageError, export, worldfile};
@@ -90,7 +90,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         ["healthcheck"] => healthcheck(),
         ["backup", _] => backup(&arguments[1]),
         ["check", _] => check(&arguments[1]),
-        ["export"] => export(),
+        ["export"] => read_config().0.and_then(|config| print(&export::export(&open(&config.sqlite_path)?))),
         ["--version" | "-V"] => print(&format!("aqevia-engine {}\n", env!("CARGO_PKG_VERSION"))),
         ["--help" | "-h" | "help"] => print(&help()),
         words => Err(misused(words.first().unwrap_or(&""))),
@@ -189,15 +189,6 @@ fn backup(to: &OsStr) -> Result<(), Exit> {
     let Loaded { world, warnings, .. } = storage::backup::backup(&from, Path::new(to))?;
     warn(&warnings);
     print(&format!("backup of tick {} written to {}\n", world.now().0, Path::new(to).display()))
-}
-
-fn export() -> Result<(), Exit> {
-    let text = export::export(&open(&read_config().0?.sqlite_path)?);
-    print(&text)?;
-    if text.len() as u64 > WORLD_FILE_BYTES_MAX {
-        return Err(Exit::new(FAILED, format!("this is too large for a world file: {WORLD_FILE_BYTES_MAX} bytes")));
-    }
-    Ok(())
 }
 
 fn check(path: &OsStr) -> Result<(), Exit> {

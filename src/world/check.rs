@@ -1,7 +1,7 @@
 //! What always holds in a world. Checked whenever one is put together from a file or a database.
 
 use std::collections::BTreeSet;
-use std::fmt::{self, Display};
+use std::fmt::Display;
 
 use super::{Active, Entity, EntityId, Habit, Kind, Verb, World};
 use crate::limits::{CONTAINMENT_DEPTH_MAX, PROBLEMS_LISTED_MAX};
@@ -21,7 +21,7 @@ impl World {
         for entity in self.entities.values() {
             self.check_entity(entity, &mut problems);
             if entity.tag.as_ref().is_some_and(|tag| !tags.insert(tag)) {
-                problems.add(Place(entity), "has a tag that another has too");
+                problems.entity(entity, "has a tag that another has too");
             }
         }
         for (&creature, habits) in &self.habits {
@@ -35,7 +35,7 @@ impl World {
         let kind_of = |id: Option<EntityId>| id.and_then(|id| self.entity(id)).map(|entity| entity.kind);
         let mut require = |holds: bool, what: &str| {
             if !holds {
-                problems.add(Place(entity), what);
+                problems.entity(entity, what);
             }
         };
         let model = entity.prototype.and_then(|id| self.entity(id));
@@ -79,7 +79,7 @@ impl World {
             return problems.add("a habit", format_args!("belongs to {creature}, which is no creature"));
         };
         if entity.prototype.is_some() {
-            problems.add(Place(entity), "has habits of its own and is a copy");
+            problems.entity(entity, "has habits of its own and is a copy");
         }
         let mut verbs = BTreeSet::new();
         for Habit { verb, targets, .. } in habits {
@@ -95,12 +95,12 @@ impl World {
                 (targets.iter().all(|id| self.entity(*id).is_some_and(wanted)), "names something unsuitable"),
             ] {
                 if !holds {
-                    problems.add(Place(entity), format_args!("has a habit, to {}, that {what}", verb.name()));
+                    problems.entity(entity, format_args!("has a habit, to {}, that {what}", verb.name()));
                 }
             }
         }
         if verbs.contains(&Verb::Wander) && verbs.contains(&Verb::Route) {
-            problems.add(Place(entity), "both wanders and follows a route");
+            problems.entity(entity, "both wanders and follows a route");
         }
     }
 
@@ -141,6 +141,11 @@ impl Problems {
         }
     }
 
+    fn entity(&mut self, entity: &Entity, what: impl Display) {
+        let tag = entity.tag.as_deref().map(|tag| format!(" {tag:?}")).unwrap_or_default();
+        self.add(format_args!("{} {}{tag}", entity.kind.name(), entity.id), what);
+    }
+
     /// Whether the next one will be listed.
     pub fn has_room(&self) -> bool {
         self.listed.len() < PROBLEMS_LISTED_MAX
@@ -152,15 +157,5 @@ impl Problems {
             self.listed.push(format!("and {} more", self.unlisted));
         }
         self.listed
-    }
-}
-
-/// How a report names an entity.
-struct Place<'a>(&'a Entity);
-
-impl Display for Place<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.0.kind.name(), self.0.id)?;
-        self.0.tag.as_deref().map_or(Ok(()), |tag| write!(f, " {tag:?}"))
     }
 }
