@@ -98,6 +98,8 @@ pub const DESCRIPTION_BYTES_MAX: usize = 4_000;
 pub const LINE_BYTES_MAX: usize = 400;
 /// Rooms, lines or things named by one habit.
 pub const HABIT_ITEMS_MAX: usize = 256;
+/// Exits of one room: who wanders looks at all of them.
+pub const ROOM_EXITS_MAX: usize = 256;
 /// Longest pace of a habit or a spawn rule, in world minutes.
 pub const EVERY_MINUTES_MAX: u64 = 100_000;
 /// Copies that one spawn rule keeps alive at most.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use aqevia_engine::limits::PROBLEMS_LISTED_MAX;
+use aqevia_engine::limits::{PROBLEMS_LISTED_MAX, ROOM_EXITS_MAX};
 use aqevia_engine::storage::export::{export, export_within};
 use aqevia_engine::storage::worldfile::{self, BUILTIN};
 use aqevia_engine::world::World;
@@ -120,4 +120,13 @@ fn of_many_mistakes_a_hundred_are_listed_and_the_others_counted() {
         let more: &[String] = if count > PROBLEMS_LISTED_MAX { &["and 57 more".to_owned()] } else { &[] };
         assert_eq!(&problems[PROBLEMS_LISTED_MAX..], more);
     }
+}
+
+#[test]
+fn a_room_has_no_more_exits_than_a_wanderer_can_look_at() {
+    let exits = |count: usize| (1..count).map(|n| format!("e{n}: \"lane\",")).collect::<String>();
+    let file = |count| SMALL_WORLD.replace("exits: { west:", &format!("exits: {{ {} west:", exits(count)));
+    assert!(worldfile::read(file(ROOM_EXITS_MAX), 1).is_ok());
+    let problems = worldfile::read(file(ROOM_EXITS_MAX + 1), 1).unwrap_err();
+    assert_eq!(problems, ["rooms.lane.exits: has 257, and 256 are the most"]);
 }

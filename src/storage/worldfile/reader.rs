@@ -8,8 +8,8 @@ use std::ops::RangeInclusive;
 use super::cursor::{Cursor, Value, brief};
 use super::links::{check_paths, settle};
 use crate::limits::{
-    DESCRIPTION_BYTES_MAX, LINE_BYTES_MAX, NAME_BYTES_MAX, SPAWNS_MAX, TAG_BYTES_MAX, WORLD_FILE_HINTS_MAX,
-    WORLD_FILE_ITEM_BYTES, WORLD_FILE_ITEMS_FREE,
+    DESCRIPTION_BYTES_MAX, LINE_BYTES_MAX, NAME_BYTES_MAX, ROOM_EXITS_MAX, SPAWNS_MAX, TAG_BYTES_MAX,
+    WORLD_FILE_HINTS_MAX, WORLD_FILE_ITEM_BYTES, WORLD_FILE_ITEMS_FREE,
 };
 use crate::storage::export::items_key;
 use crate::text::{is_tag, nearest, squeeze};
@@ -251,6 +251,10 @@ impl<'s> Reader<'s> {
         let exits = EntityId::new(first).into_iter().flat_map(|first| self.parts.entities.range(first..));
         let mut names: Vec<&str> = exits.filter_map(|(_, exit)| exit.name.as_deref()).collect();
         names.sort_unstable();
+        if names.len() > ROOM_EXITS_MAX {
+            self.problems
+                .add(self.cursor.place(), format_args!("has {}, and {ROOM_EXITS_MAX} are the most", names.len()));
+        }
         for pair in names.windows(2).filter(|pair| pair[0] == pair[1]) {
             self.problems.add(format_args!("{}.{}", self.cursor.place(), brief(pair[0])), "is given twice");
         }
