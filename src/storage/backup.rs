@@ -21,6 +21,8 @@ pub fn backup(from: &Path, to: &Path) -> Result<Loaded, StorageError> {
         let what = format!("that name belongs to the database {from:?} itself");
         return Err(StorageError::unfit(&to, what, "Nothing was changed. Choose another name, best elsewhere."));
     }
+    // A log or journal that waits for a file of this name would be read into the copy.
+    schema::inspect(&to)?;
     // The copy is checked, and its faults are those of what it was made of.
     let of_the_source = |error: StorageError| match error.failure {
         Failure::Foreign(_) | Failure::Damaged(_) => StorageError::new(&from, error.failure),

@@ -61,7 +61,7 @@ pub fn real_path(path: &Path) -> Result<PathBuf, StorageError> {
 }
 
 /// Whether something is mounted at this very path (proc_pid_mountinfo(5)).
-fn is_mounted(path: &Path) -> bool {
+pub fn is_mounted(path: &Path) -> bool {
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let name = path.to_string_lossy().replace('\\', "\\134").replace(' ', "\\040");
     let name = name.replace('\t', "\\011").replace('\n', "\\012");

@@ -507,6 +507,7 @@ fn write_again(log: &Path) -> Result<(), StorageError> {
 
 /// A connection that may write, set up as the engine's promises need it.
 fn open_writer(path: &Path, busy: Duration) -> Result<Connection, StorageError> {
+    schema::refuse_journal(path)?;
     let failed = StorageError::sqlite("open", path);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(&failed)?;

@@ -13,7 +13,7 @@ use std::path::Path;
 use rusqlite::{Connection, ErrorCode};
 
 use super::error::{Failure, StorageError};
-use super::files::{beside, bytes_beside};
+use super::files::{self, beside, bytes_beside};
 use super::reader;
 use crate::limits::PROBLEMS_LISTED_MAX;
 
@@ -176,9 +176,13 @@ pub fn inspect(path: &Path) -> Result<(Found, Vec<String>), StorageError> {
         let found = identify(connection, path)?;
         Ok((found, if found == Found::Ours { check_integrity(connection, path)? } else { None }))
     })?;
-    let linked =
-        (names > 1).then(|| "it has more than one name (a hard link): a log beside another is not seen".to_owned());
-    Ok((found, theirs.into_iter().chain(linked).collect()))
+    // The read version: a backup has no log (SQLite, "Database File Format", section 1.3.3).
+    let apart = match header[19] == 2 {
+        true if names > 1 => Some("it has more than one name (a hard link): a log beside another is not seen"),
+        true if files::is_mounted(path) => Some("it is mounted as a single file: its log is not seen"),
+        _ => None,
+    };
+    Ok((found, theirs.into_iter().chain(apart.map(str::to_owned)).collect()))
 }
 
 /// A journal undoes what was begun, and SQLite takes any that it finds for the database's own. One of another database, or
@@ -293,6 +297,10 @@ fn check_integrity(connection: &Connection, path: &Path) -> Result<Option<String
 /// What `PRAGMA integrity_check` finds: in all of it, with the most that are listed, or in one table, with its name.
 fn problems(connection: &Connection, of: &str) -> rusqlite::Result<Vec<String>> {
     let mut statement = connection.prepare(&format!("PRAGMA integrity_check({of})"))?;
-    let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
+    let rows = statement.query_map([], |row| row.get::<_, String>(0))?.map(|row| match row {
+        // It can end the search, and what was found until then counts.
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => Ok(error.to_string()),
+        row => row,
+    });
     rows.filter(|row| row.as_deref() != Ok("ok")).collect()
 }

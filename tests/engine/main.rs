@@ -14,6 +14,7 @@ mod memory;
 mod mistakes;
 mod neighbours;
 mod preload;
+mod remains;
 mod rescue;
 mod ranges;
 mod signals;
