@@ -284,7 +284,8 @@ fn check_integrity(connection: &Connection, path: &Path) -> Result<Option<String
     // A page that is used twice, or free and used, can be ours.
     let shared = |problem: &&String| problem.contains("reelist") || problem.contains("2nd reference");
     let mut ours: Vec<String> = all.iter().filter(shared).cloned().collect();
-    for (table, _) in TABLES {
+    // With the schema goes the list of free pages, which an early end leaves out.
+    for table in TABLES.map(|(table, _)| table).into_iter().chain(["sqlite_schema"]) {
         ours.extend(problems(connection, &format!("'{table}'")).map_err(&failed)?);
     }
     ours.truncate(PROBLEMS_LISTED_MAX);

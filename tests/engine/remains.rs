@@ -84,6 +84,25 @@ fn a_page_that_ours_and_others_share_is_damage() {
 }
 
 #[test]
+fn a_broken_list_of_free_pages_is_damage_whatever_is_amiss_with_others() {
+    let folder = stopped();
+    let theirs =
+        "CREATE TABLE gone (text TEXT); INSERT INTO gone SELECT hex(randomblob(900)) FROM entity; DROP TABLE gone;
+                  CREATE TABLE note (text TEXT); CREATE INDEX note_by_text ON note (text COLLATE NOCASE);
+                  PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, 'NOCASE', 'ELSEWHERE')";
+    Connection::open(folder.database()).unwrap().execute_batch(theirs).unwrap();
+    assert_eq!(run(&folder, &["check", DATABASE]).0, 0);
+    let mut bytes = fs::read(folder.database()).unwrap();
+    // Its first page stands in the header (SQLite, "Database File Format", section 1.3).
+    let first = u32::from_be_bytes(bytes[32..36].try_into().unwrap()) as usize;
+    assert!(first > 0);
+    bytes[(first - 1) * 4096..first * 4096].fill(0xa5);
+    fs::write(folder.database(), bytes).unwrap();
+    let (code, _, stderr) = run(&folder, &["check", DATABASE]);
+    assert!(code == 3 && stderr.contains("reelist"), "{code}: {stderr}");
+}
+
+#[test]
 fn a_database_read_without_its_folder_is_not_called_ok_without_a_word() {
     let folder = Folder::new();
     let engine = Engine::start(&folder);
