@@ -142,6 +142,8 @@ fn what_others_put_on_our_tables_is_refused_by_name() {
     let engine = Engine::start(&folder);
     engine.wait_for_tick(5);
     edit(&folder.database(), "CREATE INDEX theirs ON entity (name)");
+    // Until it is made, the database is locked.
+    wait_for("it to be met", || engine.status("$.storage.last_error").contains("theirs").then_some(()));
     let reason = expect_unready(&engine);
     assert!(reason.contains("the index `theirs` on the engine's table `entity`"), "{reason}");
     edit(&folder.database(), "DROP INDEX theirs");
