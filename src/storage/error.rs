@@ -88,19 +88,13 @@ impl StorageError {
     /// Whether there is no room on the disk, for the files that SQLite needs beside the database above all.
     pub fn is_for_want_of_room(&self) -> bool {
         match &self.failure {
-            Failure::Sqlite(_, source) => {
-                source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
-                    || self.has_code(rusqlite::ffi::SQLITE_IOERR_SHMSIZE)
-            }
+            Failure::Sqlite(_, source) => source.sqlite_error().is_some_and(|error| {
+                error.code == rusqlite::ErrorCode::DiskFull
+                    || error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE
+            }),
             Failure::Io(_, source) => matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded),
             _ => false,
         }
-    }
-
-    /// Whether SQLite gave this extended result code.
-    pub(super) fn has_code(&self, extended_code: std::ffi::c_int) -> bool {
-        matches!(&self.failure, Failure::Sqlite(_, source)
-            if source.sqlite_error().is_some_and(|error| error.extended_code == extended_code))
     }
 
     /// What an operator can do about it, if this was met at the start or by a command.
@@ -132,12 +126,7 @@ impl StorageError {
                 }
                 ErrorKind::NotFound => "Check that the path is right, and that the volume is mounted.",
                 ErrorKind::PermissionDenied => return owners(path),
-                _ => {
-                    return format!(
-                        "Check that the disk is sound and has room, and that the path is right. {}",
-                        owners(path)
-                    );
-                }
+                _ => return format!("Check that the disk is sound, and that the path is right. {}", owners(path)),
             },
         };
         advice.to_owned()
@@ -194,3 +183,47 @@ impl fmt::Display for StorageError {
 }
 
 impl std::error::Error for StorageError {}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use rusqlite::ffi;
+
+    use super::*;
+
+    #[test]
+    fn advice_fits_the_cause() {
+        let there = std::env::current_exe().unwrap();
+        let system = |name| Failure::Io("try", io::Error::from_raw_os_error(name));
+        let sqlite = |code| Failure::Sqlite("try", rusqlite::Error::SqliteFailure(ffi::Error::new(code), None));
+        let (busy, room) = ("Another program is using it", "There is no room");
+        let (missing, owner) = ("the path is right, and that the volume is mounted", "This runs as user ");
+        // By the numbers of errno(3): EBUSY and EXDEV, ENOSPC and EDQUOT, ENOENT, EACCES and EIO.
+        for (failure, expected) in [
+            (system(16), busy),
+            (system(18), busy),
+            (system(28), room),
+            (system(122), room),
+            (system(2), missing),
+            (system(13), owner),
+            (system(5), "Check that the disk is sound"),
+            (sqlite(ffi::SQLITE_BUSY), busy),
+            (sqlite(ffi::SQLITE_FULL), room),
+            (sqlite(ffi::SQLITE_IOERR_SHMSIZE), room),
+            (sqlite(ffi::SQLITE_CANTOPEN), owner),
+            (sqlite(ffi::SQLITE_READONLY_DIRECTORY), owner),
+            (sqlite(ffi::SQLITE_IOERR_WRITE), "Check that the disk is sound"),
+            (Failure::Disturbed("it has gone".to_owned()), "Check that the disk is sound"),
+            (Failure::Exists, "Nothing is written over"),
+        ] {
+            let error = StorageError::new(&there, failure);
+            let advice = error.advice();
+            assert!(
+                advice.starts_with(expected) || advice.contains(missing) && expected == missing,
+                "{error}: {advice}"
+            );
+            assert!(!advice.contains("Nothing was changed"), "{error}: that is not known");
+        }
+    }
+}
