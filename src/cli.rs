@@ -99,7 +99,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     // With standard error closed or full there is nobody left to tell but by the exit code.
     let mut stderr = Output::stderr();
     let lines = exit.problems.iter().flat_map(|problem| problem.lines()).chain(exit.advice.lines());
-    lines.for_each(|line| _ = stderr.write(&format!("aqevia-engine: {line}\n")));
+    lines.for_each(|line| complain(&mut stderr, line));
     exit.code
 }
 
@@ -230,10 +230,16 @@ fn open(path: &Path) -> Result<World, StorageError> {
     Ok(world)
 }
 
+/// Writes a line to standard error, with the names of others in it that are to act on no terminal.
+fn complain(stderr: &mut Output, text: &str) {
+    let shown = |letter: char| if letter.is_control() { letter.escape_debug().to_string() } else { letter.into() };
+    let _ = stderr.write(&format!("aqevia-engine: {}\n", text.chars().map(shown).collect::<String>()));
+}
+
 /// Tells on standard error what was seen in a database that is no obstacle.
 fn warn(warnings: &[String]) {
     let mut stderr = Output::stderr();
-    warnings.iter().for_each(|warning| _ = stderr.write(&format!("aqevia-engine: warning: {warning}\n")));
+    warnings.iter().for_each(|warning| complain(&mut stderr, &format!("warning: {warning}")));
 }
 
 /// Whatever goes wrong is one failure: a health check has no other answer than yes or no.

@@ -1,5 +1,7 @@
 //! Small things about strings that more than one layer needs.
 
+use std::fmt::Display;
+
 use crate::limits::TAG_BYTES_MAX;
 
 /// The candidate that `word` most probably meant: the one with the fewest letters to change, if a third of them (of a
@@ -34,6 +36,11 @@ pub fn is_tag(text: &str) -> bool {
     text.as_bytes().first().is_some_and(u8::is_ascii_lowercase)
         && text.len() <= TAG_BYTES_MAX
         && text.bytes().all(small)
+}
+
+/// A word for a shell that stands for nothing but itself.
+pub fn shell_quoted(text: &impl Display) -> String {
+    format!("'{}'", text.to_string().replace('\'', "'\\''"))
 }
 
 /// The text with every run of white space made one space, and none at its ends.

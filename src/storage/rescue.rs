@@ -10,6 +10,7 @@ use super::files::{Partial, beside};
 use super::records::{self, Stamp, hexadecimal};
 use super::{Failure, StorageError, reader, write_new};
 use crate::clock::Wall;
+use crate::text::shell_quoted;
 use crate::world::World;
 
 /// A rescued world.
@@ -23,7 +24,7 @@ pub struct Rescue {
 impl Rescue {
     /// The commands for a shell that put it in the place of `database`, and that one aside, once no engine runs on it.
     pub fn command(&self, database: &Path) -> String {
-        let quoted = |path: &Path| format!("'{}'", path.display().to_string().replace('\'', "'\\''"));
+        let quoted = |path: &Path| shell_quoted(&path.display());
         let [old, new] = [database, &self.path].map(quoted);
         let [wal, shm, aside] = ["-wal", "-shm", ".replaced"].map(|suffix| quoted(&beside(database, suffix)));
         format!("rm -f {wal} {shm} && mv {old} {aside}; mv {new} {old}")

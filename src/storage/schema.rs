@@ -16,6 +16,7 @@ use super::error::{Failure, StorageError};
 use super::files::{self, beside, bytes_beside};
 use super::reader;
 use crate::limits::PROBLEMS_LISTED_MAX;
+use crate::text::shell_quoted;
 
 /// `PRAGMA application_id` of our databases: "Aqev" in ASCII.
 pub const APPLICATION_ID: i32 = 0x4171_6576;
@@ -192,9 +193,10 @@ pub fn refuse_journal(path: &Path) -> Result<(), StorageError> {
         return Ok(());
     }
     let what = format!("beside it lies a rollback journal, {:?}", beside(path, "-journal"));
+    let file = shell_quoted(&path.display());
     let remedy = format!(
         "Nothing was changed. Only you can know whose it is. If a program was cut short while it wrote to this very file, \
-         let SQLite undo that: sqlite3 {path:?} 'PRAGMA user_version'. If this file was put here later, a restored backup for \
+         let SQLite undo that: sqlite3 {file} 'PRAGMA user_version'. If this file was put here later, a restored backup for \
          instance, the journal is of the one before: move it away."
     );
     Err(StorageError::unfit(path, what, remedy))
@@ -229,7 +231,7 @@ pub fn identify(connection: &Connection, path: &Path) -> Result<Found, StorageEr
             return Err(StorageError::unfit(
                 path,
                 what,
-                format!("Nothing was changed. Set them: sqlite3 {path:?} '{pragmas}'"),
+                format!("Nothing was changed. Set them: sqlite3 {} '{pragmas}'", shell_quoted(&path.display())),
             ));
         }
         (APPLICATION_ID, other) => return foreign(format!("its schema is version {other}, which no engine has made")),
@@ -242,7 +244,9 @@ pub fn identify(connection: &Connection, path: &Path) -> Result<Found, StorageEr
         let Some((ours, made)) = TABLES.iter().find(|(ours, _)| is_on(ours)) else { continue };
         if is_added {
             let what = format!("others have put the {kind} `{name}` on the engine's table `{ours}`");
-            let drop = format!("sqlite3 {path:?} 'DROP {} \"{name}\"'", kind.to_uppercase());
+            // Whoever chose the name may have meant it for the shell of whoever follows this.
+            let drop = format!("DROP {} \"{}\"", kind.to_uppercase(), name.replace('"', "\"\""));
+            let drop = format!("sqlite3 {} {}", shell_quoted(&path.display()), shell_quoted(&drop));
             return Err(StorageError::unfit(path, what, format!("Nothing was changed. Drop it: {drop}")));
         }
         if kind != "table" || name != ours || sql != made {

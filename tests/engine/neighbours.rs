@@ -414,7 +414,7 @@ fn a_dump_read_in_again_is_told_the_two_numbers_that_it_lacks() {
     assert_eq!(refusal(&restored, &[]).0, 3);
     // The advice as printed.
     let pragmas =
-        stderr.split('\'').nth(1).filter(|_| stderr.matches('\'').count() == 2).unwrap_or_else(|| panic!("{stderr}"));
+        stderr.split('\'').nth(3).filter(|_| stderr.matches('\'').count() == 4).unwrap_or_else(|| panic!("{stderr}"));
     edit(&restored.database(), pragmas);
     stop_and_check(Engine::start(&restored), &restored);
 }

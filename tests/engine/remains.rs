@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use rusqlite::Connection;
 
@@ -100,6 +101,35 @@ fn a_broken_list_of_free_pages_is_damage_whatever_is_amiss_with_others() {
     fs::write(folder.database(), bytes).unwrap();
     let (code, _, stderr) = run(&folder, &["check", DATABASE]);
     assert!(code == 3 && stderr.contains("reelist"), "{code}: {stderr}");
+}
+
+#[test]
+fn a_name_that_others_chose_acts_on_no_shell_and_no_terminal() {
+    let folder = stopped();
+    let name = "it's \"theirs\"; $(touch owned) `touch owned`'; touch owned; '";
+    let make = |name: &str| {
+        let sql = format!("CREATE INDEX \"{}\" ON entity (name)", name.replace('"', "\"\""));
+        Connection::open(folder.database()).unwrap().execute_batch(&sql).unwrap();
+    };
+    make(&format!("{name}\x1b[2J"));
+    let (code, _, stderr) = run(&folder, &["check", DATABASE]);
+    assert!(code == 3 && stderr.contains(name) && stderr.contains("\\u{1b}[2J"), "{stderr}");
+    assert!(!stderr.chars().any(|letter| letter.is_control() && letter != '\n'), "{stderr:?}");
+    let drop = format!("DROP INDEX \"{}\x1b[2J\"", name.replace('"', "\"\""));
+    Connection::open(folder.database()).unwrap().execute_batch(&drop).unwrap();
+
+    make(name);
+    let (_, _, stderr) = run(&folder, &["check", DATABASE]);
+    let advised = stderr.split("Drop it: ").nth(1).unwrap().trim_end();
+    // As whoever follows the advice would, with whatever is at hand in the place of `sqlite3`.
+    let script = format!("sqlite3() {{ printf '%s\\n' \"$#\" \"$1\" \"$2\"; }}; {advised}");
+    let told = Command::new("sh").args(["-c", &script]).current_dir(folder.join("")).output().unwrap();
+    let told = String::from_utf8(told.stdout).unwrap();
+    let expected = format!("2\n{}\n{}\n", folder.database().display(), drop.replace("\x1b[2J", ""));
+    assert_eq!(told, expected, "{advised}");
+    assert!(!folder.join("owned").exists());
+    Connection::open(folder.database()).unwrap().execute_batch(told.lines().nth(2).unwrap()).unwrap();
+    assert_eq!(run(&folder, &["check", DATABASE]).0, 0);
 }
 
 #[test]
