@@ -311,12 +311,11 @@ impl World {
         self.queue.extend(next);
     }
 
-    /// Takes out of the queue what a creature would do next. That is a turn of now or later of one of its events, and none
-    /// that comes after a turn that is later than now.
+    /// Takes out of the queue what a creature would do next, if that is later than now; what would be due at this very tick
+    /// comes to nothing before the tick is over.
     pub(super) fn unschedule(&mut self, id: EntityId) {
         let Some(entity) = self.entity(id) else { return };
-        let turns: Vec<(Tick, Event)> =
-            [self.before(), self.tick].into_iter().flat_map(|after| self.turns(entity, move |_| after)).collect();
+        let turns: Vec<(Tick, Event)> = self.turns(entity, |_| self.tick).collect();
         turns.iter().for_each(|turn| _ = self.queue.remove(turn));
     }
 
@@ -325,7 +324,8 @@ impl World {
     fn next_event(&self, id: EntityId, last: Option<Event>) -> Option<(Tick, Event)> {
         let entity = self.entity(id).filter(|entity| !entity.is_prototype())?;
         // Its events of the same tick come in their order.
-        self.turns(entity, |event| if last.is_some_and(|last| event > last) { self.before() } else { self.tick }).min()
+        let may_be_now = |event| u64::from(last.is_some_and(|last| event > last));
+        self.turns(entity, |event| Tick(self.tick.0.saturating_sub(may_be_now(event)))).min()
     }
 
     /// The first turn of each event of a creature after the tick that `after` gives for it.
@@ -344,10 +344,6 @@ impl World {
         let spawn = self.spawns.get(rule)?;
         // Spawn rules take keys that no creature can have: ids fit into 62 bits.
         Some((next_turn(mix2(u64::MAX, rule as u64), spawn.every_minutes, self.tick), Event::Spawn(rule)))
-    }
-
-    fn before(&self) -> Tick {
-        Tick(self.tick.0.saturating_sub(1))
     }
 }
 

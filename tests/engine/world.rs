@@ -234,8 +234,8 @@ fn creatures_of_the_day_sleep_at_night_and_do_nothing_then() {
 fn a_carrier_moves_things_about_and_leaves_fixed_ones() {
     let mut world = habit(
         r#"wander: { every_minutes: 2 }, carry: { every_minutes: 3, things: ["cup", "rock"] }"#,
-        r#"things: { cup: { name: "a cup", description: "-", in: "a" },
-                     rock: { name: "a rock", description: "-", in: "a", fixed: true } }"#,
+        r#"things: { rock: { name: "a rock", description: "-", in: "a", fixed: true },
+                     cup: { name: "a cup", description: "-", in: "a" } }"#,
     );
     let (cup, rock, start) = (id(&world, "cup"), id(&world, "rock"), id(&world, "a"));
     let mut places = BTreeSet::new();
