@@ -478,4 +478,16 @@ mod tests {
         assert_eq!(world.entities_in_the_end(), 30);
         assert_eq!(world.excesses(), ["30 entities, and 29 are the most", "1 spawn rules, and 0 are the most"]);
     }
+    #[test]
+    fn the_end_of_what_was_never_handed_out_is_not_told() {
+        let mut world = worldfile::read(RATS, 3).unwrap();
+        world.changes().for_each(drop);
+        world.flushed();
+        let rat = |id| Entity { location: EntityId::new(1), ..Entity::new(id, Kind::Creature) };
+        let [first, second] = [(); 2].map(|()| world.create(rat).unwrap());
+        world.destroy(first);
+        assert_eq!(world.changes().map(|(id, entity)| (id, entity.is_some())).collect::<Vec<_>>(), [(second, true)]);
+        world.destroy(second);
+        assert_eq!(world.changes().map(|(id, entity)| (id, entity.is_some())).collect::<Vec<_>>(), [(second, false)]);
+    }
 }
