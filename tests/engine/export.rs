@@ -2,12 +2,13 @@
 
 use std::fmt::Write;
 
-use aqevia_engine::limits::{PROBLEMS_LISTED_MAX, ROOM_EXITS_MAX};
+use aqevia_engine::limits::{HABIT_ITEMS_MAX, NAME_BYTES_MAX, PROBLEMS_LISTED_MAX, ROOM_EXITS_MAX, SPAWNS_MAX};
 use aqevia_engine::storage::export::{export, export_within};
 use aqevia_engine::storage::worldfile::{self, BUILTIN};
 use aqevia_engine::world::World;
 
 use crate::support::{Engine, Folder, SMALL_WORLD, command, output};
+use crate::world::RESTLESS;
 
 /// The file as it came back, and all that it holds.
 fn again(world: &World, text: &str) -> World {
@@ -65,7 +66,7 @@ fn whatever_is_founded_can_be_exported_checked_and_founded_again_without_becomin
              creatures:{it:{name:\"n\",description:\"n\",in:\"r0\",home:\"r1\",active:\"day\",gait:\"'s\",habits:{say:{every_minutes:1,lines:[";
     file += &texts.join(",");
     file += "]}}}},spawns:[{prototype:\"spare\",room:\"r0\",at_most:1,every_minutes:1,text:\"\\\"'\"}]}";
-    for source in [file.as_str(), SMALL_WORLD, BUILTIN] {
+    for source in [file.as_str(), SMALL_WORLD, BUILTIN, RESTLESS] {
         let world = worldfile::read(source, 1).unwrap_or_else(|problems| panic!("{}", problems.join("\n")));
         assert_eq!(again(&world, &export(&world)).digest(), world.digest());
         // Without white space it is no larger than what it was founded from, so the limit of a file cannot be in its way.
@@ -129,4 +130,55 @@ fn a_room_has_no_more_exits_than_a_wanderer_can_look_at() {
     assert!(worldfile::read(file(ROOM_EXITS_MAX), 1).is_ok());
     let problems = worldfile::read(file(ROOM_EXITS_MAX + 1), 1).unwrap_err();
     assert_eq!(problems, ["rooms.lane.exits: has 257, and 256 are the most"]);
+}
+
+/// What is wrong with the small world when one of its words is another.
+fn mistakes(word: &str, other: &str) -> Vec<String> {
+    assert!(SMALL_WORLD.contains(word));
+    worldfile::read(SMALL_WORLD.replacen(word, other, 1), 1).err().unwrap_or_default()
+}
+
+#[test]
+fn what_a_limit_allows_is_kept_whole_and_one_more_is_refused() {
+    let lines = |count| format!("lines: [{}]", vec!["\"Tuk.\""; count].join(","));
+    let world = worldfile::read(SMALL_WORLD.replace("lines: [\"Tuk.\"]", &lines(HABIT_ITEMS_MAX)), 1).unwrap();
+    let kept = world.habits().flat_map(|(_, habits)| habits).map(|habit| habit.lines.len()).max();
+    assert_eq!(kept, Some(HABIT_ITEMS_MAX));
+    let problems = mistakes("lines: [\"Tuk.\"]", &lines(HABIT_ITEMS_MAX + 1));
+    assert_eq!(problems, ["creatures.hen.habits.say: `lines` must list 1 to 256"]);
+    assert_eq!(mistakes("a hen", &"n".repeat(NAME_BYTES_MAX)), [""; 0]);
+    assert_eq!(
+        mistakes("a hen", &"n".repeat(NAME_BYTES_MAX + 1)),
+        ["creatures.hen.name: has 81 bytes, and 80 are the most"]
+    );
+    let rule = "{ prototype: \"bucket\", room: \"yard\", at_most: 1, every_minutes: 1 },";
+    let rules = |count| {
+        let spawns = format!("spawns: [{}], things: {{", rule.repeat(count));
+        let file = SMALL_WORLD.replace("things: {", &spawns).replace("Tin.\", in: \"yard\"", "Tin.\"");
+        worldfile::read(file, 1).unwrap_err()
+    };
+    assert_eq!(rules(SPAWNS_MAX + 1), ["spawns: has 100001 rules, and 100000 are the most"]);
+    assert!(rules(SPAWNS_MAX)[0].contains("same prototype and room"));
+}
+
+#[test]
+fn single_mistakes_of_a_world_file_are_told_as_they_are() {
+    let bell = "creatures.hen.name: holds a control character";
+    assert_eq!(mistakes("a hen", "a \\u0007 hen"), [bell]);
+    let nowhere = "things.second: a copy must stand somewhere: give it `in`";
+    let copy = "things: { spare: { name: \"a\", description: \"b\" }, second: { prototype: \"spare\" },";
+    assert_eq!(mistakes("things: {", copy), [nowhere]);
+    // A stop may be waited at.
+    assert_eq!(mistakes("wander: {", "route: { stops: [\"yard\", \"yard\", \"barn\"],"), [""; 0]);
+}
+
+#[test]
+fn a_prototype_of_which_the_last_copy_was_eaten_is_no_warning() {
+    let prey = "eat: { every_minutes: 1, prey: [\"corn\"] }, wander: {";
+    let corn = "things: { corn: { name: \"corn\", description: \"-\" }, one: { prototype: \"corn\", in: \"yard\" },";
+    let file = SMALL_WORLD.replace("wander: {", prey).replace("things: {", corn);
+    let mut world = worldfile::read(file, 1).unwrap();
+    (0..20_000).for_each(|_| drop(world.tick()));
+    assert_eq!(world.counts().of(aqevia_engine::world::Kind::Thing), 1);
+    assert_eq!(worldfile::warnings(&world), [""; 0]);
 }

@@ -99,6 +99,7 @@ fn a_number_beyond_its_range_is_refused_with_words() {
             "next_id is 4611686018427387904, and 1 to 46116860184273879",
         ),
         ("UPDATE world SET next_id = 1", "the next id, 1, is not above all ids in use"),
+        ("UPDATE world SET next_id = (SELECT max(id) FROM entity)", "is not above all ids in use"),
         ("UPDATE entity SET id = 4611686018427387903 WHERE id = 5", "id is 4611686018427387903, and 1 to"),
         ("UPDATE entity SET home = 0 WHERE tag = 'it'", "home is 0, and 1 to"),
         ("UPDATE entity SET step = 256 WHERE tag = 'it'", "step is 256, and 0 to 255"),

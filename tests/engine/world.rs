@@ -60,7 +60,7 @@ fn the_same_seed_gives_the_same_world_and_another_seed_another() {
 }
 
 /// Everything in it moves, is carried, eaten, sleeps and comes back, prey and eaters being the same kind.
-const RESTLESS: &str = r#"{
+pub const RESTLESS: &str = r#"{
   id: "p", name: "P",
   rooms: {
     a: { name: "A", description: "x", exits: { e: "b", f: "c" } },
