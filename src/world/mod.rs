@@ -474,6 +474,7 @@ mod tests {
         let rat = |id| Entity { location: EntityId::new(1), ..Entity::new(id, Kind::Creature) };
         let made = (0..100).filter_map(|_| world.create(rat)).count();
         assert_eq!((made, world.entities.len(), world.bounds_reached()[0]), (10, 30, 90));
+        assert_eq!(world.excesses(), [""; 0]);
         world.most = [29, 28, 0];
         assert_eq!(world.entities_in_the_end(), 30);
         assert_eq!(world.excesses(), ["30 entities, and 29 are the most", "1 spawn rules, and 0 are the most"]);
