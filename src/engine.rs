@@ -359,6 +359,8 @@ impl Engine {
             self.serve(&descriptors[1..], now);
             self.server.write(now, clock::monotonic());
         }
+        // Storage may need their descriptors.
+        self.server.hang_up();
     }
 
     /// The end: nobody new is accepted, who has asked is answered, everything pending is flushed, the write-ahead log

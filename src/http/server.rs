@@ -120,6 +120,11 @@ impl<L: Listener> Server<L> {
         self.listener.is_none() && self.clients.is_empty()
     }
 
+    /// Ends every connection that is left, at once.
+    pub fn hang_up(&mut self) {
+        self.clients.clear();
+    }
+
     /// Appends what is to be waited for: every client, then the listener, in the order that `read` expects.
     pub fn wait_for(&self, descriptors: &mut Vec<PollFd>) {
         for client in &self.clients {

@@ -26,7 +26,9 @@ impl Rescue {
     pub fn command(&self, database: &Path) -> String {
         let quoted = |path: &Path| shell_quoted(&path.display());
         let [old, new] = [database, &self.path].map(quoted);
-        let [wal, shm, aside] = ["-wal", "-shm", ".replaced"].map(|suffix| quoted(&beside(database, suffix)));
+        // Named after what takes its place, so that no earlier one is lost.
+        let aside = format!(".replaced-{}", self.stamp.tick.0);
+        let [wal, shm, aside] = ["-wal", "-shm", &aside].map(|suffix| quoted(&beside(database, suffix)));
         format!("rm -f {wal} {shm} && mv {old} {aside}; mv {new} {old}")
     }
 }

@@ -122,7 +122,7 @@ fn what_a_stop_has_rescued_is_told_of_at_each_start_until_it_is_put_in_place() {
     }
     put_in_place(&folder, &log, tick);
     assert!(rescues(&folder).is_empty());
-    assert!(folder.join("storage.sqlite.replaced").exists());
+    assert!(folder.join(&format!("storage.sqlite.replaced-{tick}")).exists());
 }
 
 #[test]
