@@ -225,7 +225,7 @@ impl Reader {
 
     fn log_level(&mut self) -> Level {
         let value = self.value(LOG_LEVEL);
-        let Some((level, _)) = Level::ALL.iter().find(|(_, name)| value.eq_ignore_ascii_case(name)) else {
+        let Some(level) = Level::ALL.iter().find(|level| value.eq_ignore_ascii_case(level.label())) else {
             self.mistake(LOG_LEVEL, "one of error, warn, info, debug, in any case");
             return Level::Info;
         };
@@ -304,9 +304,10 @@ mod tests {
 
     #[test]
     fn levels_are_known_in_any_case() {
-        for (level, name) in Level::ALL {
+        for level in Level::ALL {
+            let name = level.label();
             for value in [name.to_owned(), name.to_uppercase(), format!("{}{}", name[..1].to_uppercase(), &name[1..])] {
-                assert_eq!(read(&[(LOG_LEVEL, &value)]).unwrap().0.log_level, level, "{value}");
+                assert_eq!(read(&[(LOG_LEVEL, &value)]).unwrap().0.log_level, *level, "{value}");
             }
         }
         assert!(read(&[(LOG_LEVEL, "information")]).is_err());

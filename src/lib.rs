@@ -4,12 +4,12 @@
 //! this order, or begin with `engine` to see the loop that everything else serves.
 
 pub mod limits;
+pub mod text;
 pub mod sys;
 pub mod clock;
 pub mod schedule;
 pub mod log;
 pub mod json;
-pub mod text;
 pub mod config;
 pub mod metrics;
 pub mod world;

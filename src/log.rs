@@ -13,27 +13,19 @@ use std::time::Duration;
 use crate::clock;
 use crate::limits::LOG_LINE_BYTES_MAX;
 use crate::sys::{self, PollFd};
+use crate::text::keys;
 
-/// How much a line matters; a log shows the lines of its level and of those before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// Something failed and somebody should look.
-    Error,
-    /// Something is not as it should be, and the engine goes on.
-    Warn,
-    /// What an operator wants to have read afterwards.
-    Info,
-    /// The life of the world, line by line.
-    Debug,
-}
-
-impl Level {
-    /// The levels with the names by which configuration and log lines call them.
-    pub const ALL: [(Level, &str); 4] =
-        [(Level::Error, "error"), (Level::Warn, "warn"), (Level::Info, "info"), (Level::Debug, "debug")];
-
-    fn name(self) -> &'static str {
-        Level::ALL[self as usize].1
+keys! {
+    /// How much a line matters; a log shows the lines of its level and of those before it.
+    Level {
+        /// Something failed and somebody should look.
+        Error = "error",
+        /// Something is not as it should be, and the engine goes on.
+        Warn = "warn",
+        /// What an operator wants to have read afterwards.
+        Info = "info",
+        /// The life of the world, line by line.
+        Debug = "debug",
     }
 }
 
@@ -145,7 +137,7 @@ impl Log {
 }
 
 fn format_line(line: &mut String, time: &str, level: Level, message: &str, fields: Fields) {
-    let _ = write!(line, "ts={time} level={} msg=", level.name());
+    let _ = write!(line, "ts={time} level={} msg=", level.label());
     write_value(line, &message);
     for (name, value) in fields {
         let start = line.len();

@@ -7,6 +7,7 @@ use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
 use crate::schedule::Trigger;
+use crate::text::keys;
 
 /// Everything the engine counts.
 #[derive(Debug, Default)]
@@ -35,77 +36,39 @@ pub struct Metrics {
     pub wakeups: u64,
 }
 
-/// How something ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// As it should.
-    Success,
-    /// With an error.
-    Failure,
+keys! {
+    /// How something ended.
+    Outcome {
+        /// As it should.
+        Success = "success",
+        /// With an error.
+        Failure = "failure",
+    }
 }
-
-impl Outcome {
-    /// Both, with their names.
-    pub const ALL: [(Outcome, &str); 2] = [(Outcome::Success, "success"), (Outcome::Failure, "failure")];
-}
-
-/// Declares what a family of counters is counted by: an enum with a label for each value. What counts it is an array in
-/// the order of `ALL`, so no key can be misspelt or left out.
-macro_rules! keys {
-    ($(#[$about:meta])* $name:ident { $($(#[$of:meta])* $key:ident = $label:literal,)* }) => {
-        $(#[$about])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        pub enum $name { $($(#[$of])* $key,)* }
-
-        impl $name {
-            /// All of them.
-            pub const ALL: &[$name] = &[$($name::$key,)*];
-
-            /// How metrics show it.
-            pub const fn label(self) -> &'static str {
-                match self { $($name::$key => $label,)* }
-            }
-        }
-    };
-}
-pub(crate) use keys;
 
 /// Durations in buckets from 10 microseconds to 10 seconds.
 #[derive(Debug, Default)]
 pub struct Histogram {
-    buckets: [u64; BOUNDS.len()],
-    count: u64,
+    /// The last one has no bound.
+    buckets: [u64; BOUNDS_MICROSECONDS.len() + 1],
     sum: Duration,
 }
 
-/// Upper bounds of the buckets, in microseconds, with the label that shows each in seconds.
-const BOUNDS: [(u128, &str); 13] = [
-    (10, "0.00001"),
-    (30, "0.00003"),
-    (100, "0.0001"),
-    (300, "0.0003"),
-    (1_000, "0.001"),
-    (3_000, "0.003"),
-    (10_000, "0.01"),
-    (30_000, "0.03"),
-    (100_000, "0.1"),
-    (300_000, "0.3"),
-    (1_000_000, "1"),
-    (3_000_000, "3"),
-    (10_000_000, "10"),
-];
+/// Upper bounds of the buckets.
+const BOUNDS_MICROSECONDS: [u32; 13] =
+    [10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000, 10_000_000];
 
 impl Histogram {
     /// Takes one duration.
     pub fn observe(&mut self, duration: Duration) {
-        let micros = duration.as_nanos().div_ceil(1_000);
-        if let Some(bucket) = BOUNDS.iter().position(|(bound, _)| micros <= *bound) {
-            self.buckets[bucket] += 1;
-        }
-        self.count += 1;
+        let microseconds = duration.as_nanos().div_ceil(1_000);
+        self.buckets[BOUNDS_MICROSECONDS.partition_point(|bound| u128::from(*bound) < microseconds)] += 1;
         self.sum = self.sum.saturating_add(duration);
     }
 }
+
+/// Labels by name, and the value that has them.
+pub type Labelled<const N: usize> = ([(&'static str, &'static str); N], u64);
 
 /// Writes metrics in the text format, each family with its help and type.
 #[derive(Default)]
@@ -119,21 +82,21 @@ impl Exposition {
     }
 
     /// A family of counters, each with its labels.
-    pub fn counters(&mut self, name: &str, help: &str, values: impl IntoIterator<Item = (String, u64)>) {
+    pub fn counters<const N: usize>(&mut self, name: &str, help: &str, values: impl Iterator<Item = Labelled<N>>) {
         self.family(name, help, "counter");
         self.labelled(name, values);
     }
 
     /// A gauge without labels; one that is not known is left out.
-    pub fn gauge(&mut self, name: &str, help: &str, value: impl Into<Option<f64>>) {
-        if let Some(value) = value.into() {
+    pub fn gauge(&mut self, name: &str, help: &str, value: Option<impl Display>) {
+        if let Some(value) = value {
             self.family(name, help, "gauge");
             let _ = writeln!(self.0, "{name} {value}");
         }
     }
 
     /// A family of gauges, each with its labels.
-    pub fn gauges(&mut self, name: &str, help: &str, values: impl IntoIterator<Item = (String, u64)>) {
+    pub fn gauges<const N: usize>(&mut self, name: &str, help: &str, values: impl Iterator<Item = Labelled<N>>) {
         self.family(name, help, "gauge");
         self.labelled(name, values);
     }
@@ -141,14 +104,13 @@ impl Exposition {
     /// A histogram of seconds.
     pub fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram) {
         self.family(name, help, "histogram");
-        let mut below = 0;
-        for ((_, bound), count) in BOUNDS.iter().zip(histogram.buckets) {
-            below += count;
-            let _ = writeln!(self.0, "{name}_bucket{{le=\"{bound}\"}} {below}");
+        let bounds = BOUNDS_MICROSECONDS.iter().map(|bound| (f64::from(*bound) / 1e6).to_string());
+        let mut count = 0;
+        for (bound, within) in bounds.chain(["+Inf".to_owned()]).zip(histogram.buckets) {
+            count += within;
+            let _ = writeln!(self.0, "{name}_bucket{{le=\"{bound}\"}} {count}");
         }
-        let _ = writeln!(self.0, "{name}_bucket{{le=\"+Inf\"}} {}", histogram.count);
-        let _ = writeln!(self.0, "{name}_sum {}", histogram.sum.as_secs_f64());
-        let _ = writeln!(self.0, "{name}_count {}", histogram.count);
+        let _ = writeln!(self.0, "{name}_sum {}\n{name}_count {count}", histogram.sum.as_secs_f64());
     }
 
     /// The whole text.
@@ -160,17 +122,17 @@ impl Exposition {
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }
 
-    fn labelled(&mut self, name: &str, values: impl IntoIterator<Item = (String, u64)>) {
-        for (labels, value) in values {
-            let _ = writeln!(self.0, "{name}{{{labels}}} {value}");
+    fn labelled<const N: usize>(&mut self, name: &str, values: impl Iterator<Item = Labelled<N>>) {
+        for (pairs, value) in values {
+            let _ = writeln!(self.0, "{name}{{{}}} {value}", labels(&pairs));
         }
     }
 }
 
 /// Writes labels: names with values, the values escaped.
-pub fn labels(pairs: &[(&str, &dyn Display)]) -> String {
-    let label = |(name, value): &(&str, &dyn Display)| {
-        let value = value.to_string().replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+fn labels(pairs: &[(&str, &str)]) -> String {
+    let label = |(name, value): &(&str, &str)| {
+        let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
         format!("{name}=\"{value}\"")
     };
     pairs.iter().map(label).collect::<Vec<_>>().join(",")
@@ -201,11 +163,14 @@ mod tests {
         ] {
             assert!(text.lines().any(|other| other == line), "{line} in\n{text}");
         }
-        assert!(BOUNDS.iter().all(|(micros, label)| label.parse::<f64>().unwrap() * 1e6 == *micros as f64));
+        let bounds = text.split("le=\"").skip(1).map(|rest| rest.split('"').next().unwrap());
+        let shown =
+            ["0.00001", "0.00003", "0.0001", "0.0003", "0.001", "0.003", "0.01", "0.03", "0.1", "0.3", "1", "3"];
+        assert!(bounds.eq(shown.into_iter().chain(["10", "+Inf"])), "{text}");
     }
 
     #[test]
     fn label_values_are_escaped() {
-        assert_eq!(labels(&[("a", &"x\"y\\z\n"), ("b", &1)]), r#"a="x\"y\\z\n",b="1""#);
+        assert_eq!(labels(&[("a", "x\"y\\z\n"), ("b", "1")]), r#"a="x\"y\\z\n",b="1""#);
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::clock::Monotonic;
 use crate::limits::{FLUSH_RETRY_MS_MAX, FLUSH_RETRY_MS_MIN, TICK_LATENESS_MS_MAX};
+use crate::text::keys;
 
 /// The pace of the world.
 #[derive(Debug)]
@@ -52,21 +53,16 @@ impl Ticker {
     }
 }
 
-/// Why a flush is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trigger {
-    /// Something has been pending for the flush interval.
-    Interval,
-    /// So much is pending as the batch capacity says.
-    Capacity,
-    /// The engine stops.
-    Shutdown,
-}
-
-impl Trigger {
-    /// All of them, with their names.
-    pub const ALL: [(Trigger, &str); 3] =
-        [(Trigger::Interval, "interval"), (Trigger::Capacity, "capacity"), (Trigger::Shutdown, "shutdown")];
+keys! {
+    /// Why a flush is made.
+    Trigger {
+        /// Something has been pending for the flush interval.
+        Interval = "interval",
+        /// So much is pending as the batch capacity says.
+        Capacity = "capacity",
+        /// The engine stops.
+        Shutdown = "shutdown",
+    }
 }
 
 /// When to flush, and after a failure when to try again.

@@ -1,8 +1,29 @@
-//! Small things about strings that more than one layer needs.
+//! Small things about strings and names that more than one layer needs.
 
 use std::fmt::Display;
 
 use crate::limits::TAG_BYTES_MAX;
+
+/// Declares an enum with a label for each value. What is counted by it is an array in the order of `ALL`, so no key can
+/// be misspelt or left out.
+macro_rules! keys {
+    ($(#[$about:meta])* $name:ident { $($(#[$of:meta])* $key:ident = $label:literal,)* }) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum $name { $($(#[$of])* $key,)* }
+
+        impl $name {
+            /// All of them.
+            pub const ALL: &[$name] = &[$($name::$key,)*];
+
+            /// How it is shown and called.
+            pub const fn label(self) -> &'static str {
+                match self { $($name::$key => $label,)* }
+            }
+        }
+    };
+}
+pub(crate) use keys;
 
 /// The candidate that `word` most probably meant: the one with the fewest letters to change, if a third of them (of a
 /// short one: half) or fewer would have to.

@@ -6,9 +6,10 @@ use std::io::Write as _;
 use super::request::{Method, Path, Reject, Request};
 use super::{Snapshot, StorageView};
 use crate::json::Json;
-use crate::metrics::{Exposition, Outcome, keys, labels};
+use crate::metrics::{Exposition, Outcome};
 use crate::schedule::Trigger;
 use crate::sys;
+use crate::text::keys;
 use crate::world::{Bound, Kind};
 
 /// What the HTTP server itself counts.
@@ -116,27 +117,20 @@ pub fn answer(request: &Request, snapshot: &Snapshot, counters: &Counters) -> An
         (_, Path::Other) => error(Status::NotFound, &format!("there are {} here", list(str::to_owned))),
         (Method::Options, _) | (_, Path::Asterisk) => Answer { status: Status::NoContent, content: None },
         (_, Path::Root) => page(snapshot),
-        (_, Path::Health) => json(Status::Ok, Json::object(|json| json.key("status").string("ok"))),
+        (_, Path::Health) => json(Status::Ok, |json| json.key("status").string("ok")),
         (_, Path::Ready) => ready(&snapshot.storage),
-        (_, Path::Status) => json(Status::Ok, status(snapshot, counters)),
-        (_, Path::Metrics) => {
-            let content = ("text/plain; version=0.0.4; charset=utf-8", metrics(snapshot, counters));
-            Answer { status: Status::Ok, content: Some(content) }
-        }
+        (_, Path::Status) => status(snapshot, counters),
+        (_, Path::Metrics) => metrics(snapshot, counters),
     }
 }
 
-/// What bytes get that are no request, or not in time.
-pub fn rejection(reject: Reject) -> Answer {
-    error(reject.status(), reject.message())
+/// What is not as asked for.
+pub fn error(status: Status, message: &str) -> Answer {
+    json(status, |json| json.key("error").string(message))
 }
 
-fn json(status: Status, body: String) -> Answer {
-    Answer { status, content: Some(("application/json", body)) }
-}
-
-fn error(status: Status, message: &str) -> Answer {
-    json(status, Json::object(|json| json.key("error").string(message)))
+fn json(status: Status, fields: impl FnOnce(&mut Json)) -> Answer {
+    Answer { status, content: Some(("application/json", Json::object(fields))) }
 }
 
 /// What is here, each shown in a way.
@@ -149,11 +143,7 @@ impl Answer {
     /// everything but the body is as it would be with it (RFC 9110 section 9.3.2).
     pub fn write(&self, output: &mut Vec<u8>, date: &str, connection: Connection, with_body: bool) {
         let allow = if matches!(self.status, Status::NoContent | Status::MethodNotAllowed) { ALLOW } else { "" };
-        let connection = match connection {
-            Connection::Open => "",
-            Connection::KeepAlive => "Connection: keep-alive\r\n",
-            Connection::Close => "Connection: close\r\n",
-        };
+        let connection = connection.label();
         // Writing to a vector cannot fail.
         let _ = write!(output, "HTTP/1.1 {}\r\nDate: {date}\r\n", self.status.label());
         if let Some((content_type, body)) = &self.content {
@@ -166,34 +156,32 @@ impl Answer {
     }
 }
 
-/// What an answer says about its connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Connection {
-    /// It stays open, as HTTP/1.1 expects.
-    Open,
-    /// It stays open, which HTTP/1.0 wants to be told.
-    KeepAlive,
-    /// This is the last answer.
-    Close,
-}
-
-fn ready(storage: &StorageView) -> Answer {
-    match storage.last_error {
-        None => json(Status::Ok, Json::object(|json| json.key("status").string("ready"))),
-        Some(reason) => {
-            let body = Json::object(|json| {
-                json.key("status").string("unready");
-                json.key("reason").string(reason);
-            });
-            json(Status::ServiceUnavailable, body)
-        }
+keys! {
+    /// What an answer says about its connection.
+    Connection {
+        /// It stays open, as HTTP/1.1 expects.
+        Open = "",
+        /// It stays open, which HTTP/1.0 wants to be told.
+        KeepAlive = "Connection: keep-alive\r\n",
+        /// This is the last answer.
+        Close = "Connection: close\r\n",
     }
 }
 
-fn status(snapshot: &Snapshot, counters: &Counters) -> String {
+fn ready(storage: &StorageView) -> Answer {
+    let Some(reason) = storage.last_error else {
+        return json(Status::Ok, |json| json.key("status").string("ready"));
+    };
+    json(Status::ServiceUnavailable, |json| {
+        json.key("status").string("unready");
+        json.key("reason").string(reason);
+    })
+}
+
+fn status(snapshot: &Snapshot, counters: &Counters) -> Answer {
     let Snapshot { world, storage, metrics, .. } = snapshot;
     let ready = storage.last_error.is_none();
-    Json::object(|json| {
+    json(Status::Ok, |json| {
         json.key("version").string(env!("CARGO_PKG_VERSION"));
         json.key("uptime_seconds").plain(snapshot.uptime.as_secs());
         json.key("ready").plain(ready);
@@ -203,8 +191,8 @@ fn status(snapshot: &Snapshot, counters: &Counters) -> String {
             json.key("tick").plain(world.now().0);
             json.key("time").string(world.time().to_string().as_str());
             json.key("weather").string(world.weather().name());
-            for (kind, name) in KINDS {
-                json.key(name).plain(world.counts().of(kind));
+            for (kind, name) in Kind::ALL {
+                json.key(&format!("{name}s")).plain(world.counts().of(kind));
             }
             json.key("players_online").plain(0);
         });
@@ -238,25 +226,17 @@ fn status(snapshot: &Snapshot, counters: &Counters) -> String {
     })
 }
 
-const KINDS: [(Kind, &str); 5] = [
-    (Kind::Room, "rooms"),
-    (Kind::Exit, "exits"),
-    (Kind::Thing, "things"),
-    (Kind::Creature, "creatures"),
-    (Kind::Player, "players"),
-];
-
-fn metrics(snapshot: &Snapshot, counters: &Counters) -> String {
+fn metrics(snapshot: &Snapshot, counters: &Counters) -> Answer {
     let mut text = Exposition::default();
-    let build = labels(&[("version", &env!("CARGO_PKG_VERSION"))]);
-    text.gauges("aqevia_build_info", "The version of the engine.", [(build, 1)]);
+    let build = [([("version", env!("CARGO_PKG_VERSION"))], 1)];
+    text.gauges("aqevia_build_info", "The version of the engine.", build.into_iter());
     world_metrics(&mut text, snapshot);
     storage_metrics(&mut text, snapshot);
     http_metrics(&mut text, counters);
     let dropped = snapshot.log_lines_dropped;
     text.counter("aqevia_log_lines_dropped_total", "Log lines that could not be written.", dropped);
     process_metrics(&mut text, snapshot);
-    text.finish()
+    Answer { status: Status::Ok, content: Some(("text/plain; version=0.0.4; charset=utf-8", text.finish())) }
 }
 
 fn world_metrics(text: &mut Exposition, Snapshot { world, metrics, .. }: &Snapshot) {
@@ -265,29 +245,25 @@ fn world_metrics(text: &mut Exposition, Snapshot { world, metrics, .. }: &Snapsh
     text.histogram("aqevia_tick_duration_seconds", "How long ticks took.", &metrics.tick_duration);
     text.histogram("aqevia_tick_lateness_seconds", "How late ticks began.", &metrics.tick_lateness);
     text.counter("aqevia_loop_wakeups_total", "Turns of the loop.", metrics.wakeups);
-    text.gauge("aqevia_world_tick", "The tick of the world.", world.now().0 as f64);
-    let counts = Kind::ALL.map(|(kind, name)| (labels(&[("kind", &name)]), world.counts().of(kind)));
+    text.gauge("aqevia_world_tick", "The tick of the world.", Some(world.now().0));
+    let counts = Kind::ALL.iter().map(|(kind, name)| ([("kind", *name)], world.counts().of(*kind)));
     text.gauges("aqevia_world_entities", "Entities in the world by kind.", counts);
-    let reached = Bound::ALL.map(|(bound, name)| (labels(&[("limit", &name)]), world.bounds_reached()[bound as usize]));
+    let reached = Bound::ALL.iter().zip(world.bounds_reached()).map(|((_, name), count)| ([("limit", *name)], count));
     text.counters("aqevia_world_limits_total", "How often a limit of the world was reached.", reached);
 }
 
 fn storage_metrics(text: &mut Exposition, Snapshot { storage, metrics, .. }: &Snapshot) {
-    let ready = f64::from(u8::from(storage.last_error.is_none()));
-    text.gauge("aqevia_ready", "1 if the engine is ready, 0 if flushes fail.", ready);
-    text.gauge("aqevia_pending_records", "Records that wait for a flush.", storage.pending as f64);
-    text.gauge(
-        "aqevia_persisted_tick",
-        "The tick that a crash now would fall back to; not there while that is not known.",
-        storage.persisted_tick.map(|tick| tick.0 as f64),
-    );
+    let ready = u8::from(storage.last_error.is_none());
+    text.gauge("aqevia_ready", "1 if the engine is ready, 0 if flushes fail.", Some(ready));
+    text.gauge("aqevia_pending_records", "Records that wait for a flush.", Some(storage.pending));
+    let persisted = storage.persisted_tick.map(|tick| tick.0);
+    let help = "The tick that a crash now would fall back to; not there while that is not known.";
+    text.gauge("aqevia_persisted_tick", help, persisted);
     let last = storage.last_flush_at.map(|wall| wall.seconds());
     text.gauge("aqevia_last_flush_timestamp_seconds", "When a flush last succeeded.", last);
-    let flushes = Trigger::ALL.iter().flat_map(|(trigger, trigger_name)| {
-        Outcome::ALL.iter().map(move |(outcome, outcome_name)| {
-            let labels = labels(&[("trigger", trigger_name), ("outcome", outcome_name)]);
-            (labels, metrics.flushes[*trigger as usize][*outcome as usize])
-        })
+    let flushes = Trigger::ALL.iter().zip(metrics.flushes).flat_map(|(trigger, outcomes)| {
+        let labels = |outcome: &Outcome| [("trigger", trigger.label()), ("outcome", outcome.label())];
+        Outcome::ALL.iter().map(labels).zip(outcomes)
     });
     text.counters("aqevia_flushes_total", "Flushes by trigger and outcome.", flushes);
     text.histogram("aqevia_flush_duration_seconds", "How long flushes took.", &metrics.flush_duration);
@@ -296,37 +272,33 @@ fn storage_metrics(text: &mut Exposition, Snapshot { storage, metrics, .. }: &Sn
     text.counter("aqevia_checkpoint_failures_total", "Checkpoints that failed.", metrics.checkpoint_failures);
     let held_up = metrics.checkpoints_held_up;
     text.counter("aqevia_checkpoints_held_up_total", "Checkpoints that readers kept from emptying the log.", held_up);
-    text.gauge("aqevia_wal_bytes", "Bytes of the write-ahead log.", storage.wal_bytes as f64);
+    text.gauge("aqevia_wal_bytes", "Bytes of the write-ahead log.", Some(storage.wal_bytes));
 }
 
 fn http_metrics(text: &mut Exposition, counters: &Counters) {
-    text.gauge("aqevia_http_connections", "Open HTTP connections.", counters.connections as f64);
+    text.gauge("aqevia_http_connections", "Open HTTP connections.", Some(counters.connections));
     text.counter("aqevia_http_accepted_total", "HTTP connections accepted.", counters.accepted);
     let requests = counters.requests.iter();
-    let requests =
-        requests.map(|((path, status), count)| (labels(&[("path", &path.label()), ("code", &status.code())]), *count));
+    let requests = requests.map(|((path, status), count)| ([("path", path.label()), ("code", status.code())], *count));
     text.counters("aqevia_http_requests_total", "HTTP answers by path and status code.", requests);
     // Every series from the start: a counter that appears with its first event hides that event from `increase()`.
-    let rejects = Reject::ALL.iter().zip(counters.rejects);
-    let rejects = rejects.map(|(reject, count)| (labels(&[("reason", &reject.label())]), count));
+    let rejects = Reject::ALL.iter().map(|reject| [("reason", reject.label())]).zip(counters.rejects);
     text.counters("aqevia_http_rejects_total", "HTTP requests refused as malformed, too large or late.", rejects);
     let evictions = counters.evictions;
     text.counter("aqevia_http_evictions_total", "HTTP connections that made way for a new one.", evictions);
-    let limits = Limit::ALL.iter().zip(counters.limits);
-    let limits = limits.map(|(limit, count)| (labels(&[("limit", &limit.label())]), count));
+    let limits = Limit::ALL.iter().map(|limit| [("limit", limit.label())]).zip(counters.limits);
     text.counters("aqevia_http_limits_total", "How often a limit of an HTTP connection was reached.", limits);
 }
 
 fn process_metrics(text: &mut Exposition, snapshot: &Snapshot) {
     let usage = snapshot.usage.get_or_init(sys::usage);
-    let number = |number: Option<u64>| number.map(|number| number as f64);
     let cpu = usage.cpu.map_or(0.0, |cpu| cpu.as_secs_f64());
     text.counter("process_cpu_seconds_total", "User and system time on the processor.", cpu);
-    text.gauge("process_resident_memory_bytes", "Memory held in RAM.", number(usage.resident_bytes));
-    text.gauge("process_virtual_memory_bytes", "Address space.", number(usage.virtual_bytes));
-    text.gauge("process_open_fds", "Open file descriptors.", number(usage.descriptors));
-    text.gauge("process_max_fds", "How many file descriptors may be open.", number(usage.descriptors_max));
-    text.gauge("process_start_time_seconds", "When the process started.", snapshot.started.seconds());
+    text.gauge("process_resident_memory_bytes", "Memory held in RAM.", usage.resident_bytes);
+    text.gauge("process_virtual_memory_bytes", "Address space.", usage.virtual_bytes);
+    text.gauge("process_open_fds", "Open file descriptors.", usage.descriptors);
+    text.gauge("process_max_fds", "How many file descriptors may be open.", usage.descriptors_max);
+    text.gauge("process_start_time_seconds", "When the process started.", Some(snapshot.started.seconds()));
 }
 
 fn page(snapshot: &Snapshot) -> Answer {

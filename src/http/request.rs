@@ -9,7 +9,7 @@ use std::net::Ipv6Addr;
 
 use super::answer::Status;
 use crate::limits::{HTTP_HEAD_BYTES_MAX, HTTP_HEADERS_MAX, HTTP_REQUEST_LINE_BYTES_MAX};
-use crate::metrics::keys;
+use crate::text::keys;
 
 /// What the bytes so far amount to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -379,7 +379,7 @@ impl<S: Stream> Client<S> {
     /// Gives the last answer, to a request that begins in the input at `used` and may not be whole. Where that can be
     /// one for HEAD, the answer has no body.
     fn reject(&mut self, reject: Reject, used: usize, turn: &mut Turn) {
-        let answer = answer::rejection(reject);
+        let answer = answer::error(reject.status(), reject.message());
         turn.counters.rejects[reject as usize] += 1;
         *turn.counters.requests.entry((Path::Other, answer.status)).or_default() += 1;
         let head = self.parser.head(&self.connection.input()[used..]);
