@@ -10,7 +10,6 @@ use crate::text::keys;
 #[derive(Debug)]
 pub struct Ticker {
     interval: Duration,
-    lateness_max: Duration,
     next: Monotonic,
 }
 
@@ -26,8 +25,7 @@ pub struct Due {
 impl Ticker {
     /// The first tick is due one `interval` after `now`.
     pub fn new(interval: Duration, now: Monotonic) -> Ticker {
-        let lateness_max = Duration::from_millis(TICK_LATENESS_MS_MAX).max(interval);
-        Ticker { interval, lateness_max, next: now.after(interval) }
+        Ticker { interval, next: now.after(interval) }
     }
 
     /// When the next tick is due.
@@ -42,13 +40,10 @@ impl Ticker {
             return None;
         }
         let lateness = now.since(self.next);
-        let mut skipped = 0;
-        if lateness > self.lateness_max {
-            skipped = (lateness.as_nanos() / self.interval.as_nanos()) as u64;
-            let missed = lateness.as_nanos() - lateness.as_nanos() % self.interval.as_nanos();
-            self.next = self.next.after(Duration::from_nanos(missed as u64));
-        }
-        self.next = self.next.after(self.interval);
+        let interval = self.interval.as_nanos() as u64;
+        let too_late = lateness > self.interval.max(Duration::from_millis(TICK_LATENESS_MS_MAX));
+        let skipped = if too_late { lateness.as_nanos() as u64 / interval } else { 0 };
+        self.next = self.next.after(Duration::from_nanos((skipped + 1) * interval));
         Some(Due { lateness, skipped })
     }
 }
@@ -83,13 +78,9 @@ impl Flusher {
 
     /// Whether a flush is due with so many records pending, and why.
     pub fn due(&self, now: Monotonic, pending: usize) -> Option<Trigger> {
-        let full = pending >= self.capacity;
-        let ripe = self.next(pending).is_some_and(|next| next <= now);
-        match (full, ripe) {
-            (true, true) => Some(Trigger::Capacity),
-            (false, true) => Some(Trigger::Interval),
-            (_, false) => None,
-        }
+        let trigger = if pending >= self.capacity { Trigger::Capacity } else { Trigger::Interval };
+        let is_ripe = self.next(pending).is_some_and(|next| next <= now);
+        is_ripe.then_some(trigger)
     }
 
     /// When a flush will be due if no more becomes pending.
@@ -110,11 +101,8 @@ impl Flusher {
 
     /// A flush failed: the next attempt waits, twice as long as the last time. Returns the pause.
     pub fn failed(&mut self, now: Monotonic) -> Duration {
-        let most = Duration::from_millis(FLUSH_RETRY_MS_MAX);
-        let pause = match self.retry {
-            Some((pause, _)) => (pause * 2).min(most),
-            None => Duration::from_millis(FLUSH_RETRY_MS_MIN),
-        };
+        let doubled = self.retry.map(|(pause, _)| (pause * 2).min(Duration::from_millis(FLUSH_RETRY_MS_MAX)));
+        let pause = doubled.unwrap_or(Duration::from_millis(FLUSH_RETRY_MS_MIN));
         self.retry = Some((pause, now.after(pause)));
         pause
     }
