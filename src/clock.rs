@@ -1,7 +1,6 @@
 //! Monotonic and wall time: the only file that reads a clock. Everywhere else time is an argument, so that tests can
 //! move it by hand.
 
-use std::fmt;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -59,38 +58,29 @@ impl Wall {
 
     /// As RFC 3339 with seconds: `2026-11-23T08:00:00Z`.
     pub fn rfc3339(self) -> String {
-        format!("{}Z", Date::of(self.whole_seconds()))
+        let [year, month, day, hour, minute, second] = self.date();
+        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
     }
 
     /// As RFC 3339 with milliseconds, for the log: `2026-11-23T08:00:00.250Z`.
     pub fn rfc3339_millis(self) -> String {
-        format!("{}.{:03}Z", Date::of(self.whole_seconds()), self.0.subsec_millis())
+        format!("{}.{:03}Z", self.rfc3339().trim_end_matches('Z'), self.0.subsec_millis())
     }
 
     /// As an HTTP date, the IMF-fixdate of RFC 9110 section 5.6.7: `Mon, 23 Nov 2026 08:00:00 GMT`.
     pub fn imf_fixdate(self) -> String {
         const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
         const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-        let Date { year, month, day, hour, minute, second } = Date::of(self.whole_seconds());
+        let [year, month, day, hour, minute, second] = self.date();
         // The epoch was a Thursday.
         let weekday = WEEKDAYS[(self.whole_seconds() / 86_400 % 7) as usize];
         let month = MONTHS[(month - 1) as usize];
         format!("{weekday}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
     }
-}
 
-/// A date and time of day in UTC, in the proleptic Gregorian calendar.
-struct Date {
-    year: u64,
-    month: u64,
-    day: u64,
-    hour: u64,
-    minute: u64,
-    second: u64,
-}
-
-impl Date {
-    fn of(seconds: u64) -> Date {
+    /// Year, month, day, hour, minute and second in UTC, in the proleptic Gregorian calendar.
+    fn date(self) -> [u64; 6] {
+        let seconds = self.whole_seconds();
         // Years are counted from 1 March, so that a leap day ends one; 719,468 days lie between 0000-03-01 and the
         // epoch, and 146,097 in each 400 years.
         let days = seconds / 86_400 + 719_468;
@@ -99,21 +89,9 @@ impl Date {
         let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
         let month_from_march = (5 * day_of_year + 2) / 153;
         let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-        Date {
-            year: days / 146_097 * 400 + year_of_era + u64::from(month <= 2),
-            month,
-            day: day_of_year - (153 * month_from_march + 2) / 5 + 1,
-            hour: seconds / 3_600 % 24,
-            minute: seconds / 60 % 60,
-            second: seconds % 60,
-        }
-    }
-}
-
-impl fmt::Display for Date {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Date { year, month, day, hour, minute, second } = self;
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")
+        let year = days / 146_097 * 400 + year_of_era + u64::from(month <= 2);
+        let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+        [year, month, day, seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60]
     }
 }
 
