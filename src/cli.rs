@@ -136,11 +136,8 @@ fn help() -> String {
 
 /// Runs the World. All that it has to say, to its last word, is log.
 fn run() -> u8 {
-    let mut log = Log::new(Level::Info);
     let (config, unknown) = read_config();
-    if let Ok(config) = &config {
-        log.set_level(config.log_level);
-    }
+    let mut log = Log::new(config.as_ref().map_or(Level::Info, |config| config.log_level));
     for unknown in unknown {
         let nearest = unknown.nearest.unwrap_or_default();
         log.warn("an unknown variable is ignored", &[("variable", &unknown.variable), ("nearest", &nearest)]);

@@ -3,7 +3,7 @@
 //! A line that cannot be written at once (a pipe nobody reads, a full disk, a stopped terminal) is dropped and
 //! counted. The log never blocks, stops or panics the loop. `LOG_LINE_BYTES_MAX` says why a line in a pipe is never torn.
 
-use std::fmt::{self, Display, Write as _};
+use std::fmt::{Display, Write as _};
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -91,11 +91,6 @@ impl Log {
         Log { level, output: Output::stdout(), dropped: 0, line: String::new() }
     }
 
-    /// Changes which lines are shown.
-    pub fn set_level(&mut self, level: Level) {
-        self.level = level;
-    }
-
     /// True if lines of `level` are shown: lets a caller skip preparing one that is not.
     pub fn shows(&self, level: Level) -> bool {
         level <= self.level
@@ -162,35 +157,26 @@ fn write_value(line: &mut String, value: &dyn Display) -> bool {
     let plain = |byte: u8| byte > b' ' && byte != b'"' && byte != b'=' && byte != b'\\' && byte < 0x7f;
     if !line[start..].bytes().all(plain) {
         let text = line.split_off(start);
-        let _ = write!(line, "\"{}\"", Escaped(&text));
+        line.push('"');
+        text.chars().for_each(|character| write_escaped(line, character));
+        line.push('"');
     }
     line.len() > start
 }
 
-/// Text with quotes, backslashes and control characters escaped, as JSON does it, so that whatever a stranger sent
-/// stays on one line and cannot act on a terminal.
-struct Escaped<'a>(&'a str);
-
-impl Display for Escaped<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for character in self.0.chars() {
-            match character {
-                '"' => f.write_str("\\\"")?,
-                '\\' => f.write_str("\\\\")?,
-                '\n' => f.write_str("\\n")?,
-                '\r' => f.write_str("\\r")?,
-                '\t' => f.write_str("\\t")?,
-                // Control characters of C0 and C1, the separators that some viewers break lines at, and what changes
-                // the direction of writing.
-                c if c.is_control()
-                    || matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>
-                {
-                    write!(f, "\\u{:04x}", c as u32)?;
-                }
-                c => f.write_char(c)?,
-            }
-        }
-        Ok(())
+/// Escapes quotes, backslashes and control characters, as JSON does it, so that whatever a stranger sent stays on one
+/// line and cannot act on a terminal.
+fn write_escaped(line: &mut String, character: char) {
+    // The separators that some viewers break lines at, and what changes the direction of writing.
+    let is_unseen = matches!(character, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    match character {
+        '"' | '\\' => line.extend(['\\', character]),
+        '\n' => line.push_str("\\n"),
+        '\r' => line.push_str("\\r"),
+        '\t' => line.push_str("\\t"),
+        // Those of C0 and C1.
+        _ if is_unseen || character.is_control() => _ = write!(line, "\\u{:04x}", u32::from(character)),
+        _ => line.push(character),
     }
 }
 
