@@ -59,7 +59,6 @@ pub struct Connection<S> {
     stream: S,
     input: Vec<u8>,
     output: Vec<u8>,
-    sent: usize,
     unsent_since: Option<Monotonic>,
 }
 
@@ -79,7 +78,7 @@ pub enum Received {
 impl<S: Stream> Connection<S> {
     /// Takes a new connection.
     pub fn new(stream: S) -> Connection<S> {
-        Connection { stream, input: Vec::new(), output: Vec::new(), sent: 0, unsent_since: None }
+        Connection { stream, input: Vec::new(), output: Vec::new(), unsent_since: None }
     }
 
     /// Reads once, by way of `scratch`, until as much as fits there is held.
@@ -118,7 +117,7 @@ impl<S: Stream> Connection<S> {
 
     /// How many bytes wait to be sent.
     pub fn unsent(&self) -> usize {
-        self.output.len() - self.sent
+        self.output.len()
     }
 
     /// Since when the kernel has not taken all of them.
@@ -129,14 +128,12 @@ impl<S: Stream> Connection<S> {
     /// Writes once, as much as the peer takes; false if the connection is broken.
     pub fn send(&mut self, now: Monotonic) -> bool {
         self.unsent_since.get_or_insert(now);
-        match self.stream.write(&self.output[self.sent..]) {
-            Ok(count) => self.sent += count,
+        match self.stream.write(&self.output) {
+            Ok(count) => drop(self.output.drain(..count)),
             Err(error) => return matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
         }
-        if self.sent == self.output.len() {
-            self.output.clear();
+        if self.output.is_empty() {
             self.output.shrink_to(BUFFER_BYTES_KEPT);
-            self.sent = 0;
             self.unsent_since = None;
         }
         true
