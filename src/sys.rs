@@ -178,7 +178,7 @@ pub fn open_nonblocking(path: &str) -> io::Result<File> {
 /// Renames a file to a name that nothing has (renameat2(2), RENAME_NOREPLACE): `AlreadyExists` if something has it,
 /// `InvalidInput` or `Unsupported` where the file system or the kernel cannot.
 pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
-    let name = |path: &Path| CString::new(path.as_os_str().as_bytes()).map_err(io::Error::from);
+    let name = |path: &Path| CString::new(path.as_os_str().as_bytes());
     let (from, to) = (name(from)?, name(to)?);
     let (here, flags) = (libc::AT_FDCWD, libc::RENAME_NOREPLACE);
     // SAFETY: both names are live C strings, which the call only reads.
@@ -194,7 +194,7 @@ pub fn effective_user() -> u32 {
 /// Asks whether this process may write what is at `path`, without opening it: to close a file that SQLite has open too
 /// would give up SQLite's locks on it (fcntl(2)).
 pub fn may_write(path: &Path) -> io::Result<()> {
-    let name = CString::new(path.as_os_str().as_bytes()).map_err(io::Error::from)?;
+    let name = CString::new(path.as_os_str().as_bytes())?;
     // SAFETY: `name` is a live C string, which the call only reads.
     check(unsafe { libc::faccessat(libc::AT_FDCWD, name.as_ptr(), libc::W_OK, libc::AT_EACCESS) }).map(drop)
 }
@@ -232,11 +232,6 @@ fn set_option<T>(socket: &impl AsRawFd, option: libc::c_int, value: &T) -> io::R
     check(unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, option, value.cast(), length) }).map(drop)
 }
 
-/// The soft limit on open descriptors.
-pub fn descriptors_max() -> io::Result<u64> {
-    Ok(descriptor_limits()?.rlim_cur)
-}
-
 /// Raises the soft limit on open descriptors to `wanted`, or as far as the hard limit allows. Never lowers it.
 /// Returns the limit now in force.
 pub fn raise_descriptors_max(wanted: u64) -> io::Result<u64> {
@@ -265,11 +260,8 @@ fn descriptor_limits() -> io::Result<libc::rlimit> {
 pub fn random_u64() -> io::Result<u64> {
     let mut bytes = [0_u8; 8];
     // SAFETY: pointer and length describe a live local; getrandom(2) gives up to 256 bytes whole or not at all.
-    let count = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
-    match count {
-        8 => Ok(u64::from_le_bytes(bytes)),
-        _ => Err(io::Error::last_os_error()),
-    }
+    check(unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) } as libc::c_int)?;
+    Ok(u64::from_le_bytes(bytes))
 }
 
 /// What this process uses, as the usual `process_*` metrics show it. What cannot be learnt is `None`.
@@ -299,21 +291,15 @@ pub fn usage() -> Usage {
         virtual_bytes: kilobytes("VmSize:"),
         // The listing itself holds one descriptor while it is read.
         descriptors: fs::read_dir("/proc/self/fd").ok().map(|entries| (entries.count() as u64).saturating_sub(1)),
-        descriptors_max: descriptors_max().ok(),
+        descriptors_max: descriptor_limits().ok().map(|limits| limits.rlim_cur),
     }
 }
 
 fn cpu_time() -> io::Result<Duration> {
-    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
-    // SAFETY: `usage` is live, writable memory of the right type.
-    check(unsafe { libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr()) })?;
-    // SAFETY: the call succeeded and so filled it; zero bytes would be valid too.
-    let usage = unsafe { usage.assume_init() };
-    let duration = |time: libc::timeval| {
-        Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or(0))
-            + Duration::from_micros(u64::try_from(time.tv_usec).unwrap_or(0))
-    };
-    Ok(duration(usage.ru_utime) + duration(usage.ru_stime))
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a live `timespec` for the call to fill.
+    check(unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) })?;
+    Ok(Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
 }
 
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
