@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::limits::{
-    BATCH_CAPACITY_DEFAULT, BATCH_CAPACITY_MAX, BATCH_CAPACITY_MIN, FLUSH_INTERVAL_MS_DEFAULT, FLUSH_INTERVAL_MS_MAX,
-    FLUSH_INTERVAL_MS_MIN, TICK_INTERVAL_MS_DEFAULT, TICK_INTERVAL_MS_MAX, TICK_INTERVAL_MS_MIN,
+    BATCH_CAPACITY_MAX, BATCH_CAPACITY_MIN, FLUSH_INTERVAL_MS_MAX, FLUSH_INTERVAL_MS_MIN, TICK_INTERVAL_MS_MAX,
+    TICK_INTERVAL_MS_MIN,
 };
 use crate::log::Level;
 use crate::text::{is_tag, nearest};
@@ -113,24 +113,9 @@ impl Config {
         let config = Config {
             sqlite_path: reader.database(),
             observability_addr: reader.address(),
-            flush_interval: Duration::from_millis(reader.number(
-                FLUSH_INTERVAL,
-                FLUSH_INTERVAL_MS_DEFAULT,
-                FLUSH_INTERVAL_MS_MIN..=FLUSH_INTERVAL_MS_MAX,
-                " (milliseconds)",
-            )),
-            batch_capacity: reader.number(
-                BATCH_CAPACITY,
-                BATCH_CAPACITY_DEFAULT,
-                BATCH_CAPACITY_MIN..=BATCH_CAPACITY_MAX,
-                " (records)",
-            ) as usize,
-            tick_interval: Duration::from_millis(reader.number(
-                TICK_INTERVAL,
-                TICK_INTERVAL_MS_DEFAULT,
-                TICK_INTERVAL_MS_MIN..=TICK_INTERVAL_MS_MAX,
-                " (milliseconds)",
-            )),
+            flush_interval: reader.interval(FLUSH_INTERVAL, FLUSH_INTERVAL_MS_MIN..=FLUSH_INTERVAL_MS_MAX),
+            batch_capacity: reader.number(BATCH_CAPACITY, BATCH_CAPACITY_MIN..=BATCH_CAPACITY_MAX, "records") as usize,
+            tick_interval: reader.interval(TICK_INTERVAL, TICK_INTERVAL_MS_MIN..=TICK_INTERVAL_MS_MAX),
             world_path: reader.world_file(),
             world_id: reader.world_id(),
             log_level: reader.log_level(),
@@ -148,7 +133,7 @@ pub fn observability_addr(environment: impl IntoIterator<Item = (OsString, OsStr
     reader.mistakes.pop().map_or(Ok(address), Err)
 }
 
-/// Reads one variable after the other, notes each mistake and goes on with the default.
+/// Reads one variable after the other, notes each mistake and goes on with something in place of the value.
 struct Reader {
     environment: Vec<(String, OsString)>,
     mistakes: Vec<Mistake>,
@@ -169,26 +154,27 @@ impl Reader {
         self.mistakes.push(Mistake { variable, value, accepted: accepted.into() });
     }
 
-    fn number(&mut self, variable: &'static str, default: u64, range: RangeInclusive<u64>, unit: &str) -> u64 {
-        let Some(raw) = self.raw(variable) else { return default };
+    fn number(&mut self, variable: &'static str, range: RangeInclusive<u64>, unit: &str) -> u64 {
+        let value = self.value(variable);
         // Digits only: Rust's own parser would also take a leading plus sign.
-        let digits = raw.to_str().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-        match digits.and_then(|text| text.parse().ok()).filter(|number| range.contains(number)) {
-            Some(number) => number,
-            None => {
-                self.mistake(variable, format!("a whole number from {} to {}{unit}", range.start(), range.end()));
-                default
-            }
-        }
+        let digits = value.to_str().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+        let number = digits.and_then(|text| text.parse().ok()).filter(|number| range.contains(number));
+        number.unwrap_or_else(|| {
+            self.mistake(variable, format!("a whole number from {} to {} ({unit})", range.start(), range.end()));
+            *range.start()
+        })
+    }
+
+    fn interval(&mut self, variable: &'static str, range: RangeInclusive<u64>) -> Duration {
+        Duration::from_millis(self.number(variable, range, "milliseconds"))
     }
 
     fn address(&mut self) -> SocketAddr {
-        const UNUSED: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
         let value = self.value(OBSERVABILITY_ADDR);
         let resolved = value.to_str().and_then(|text| text.to_socket_addrs().ok()?.next());
         resolved.unwrap_or_else(|| {
             self.mistake(OBSERVABILITY_ADDR, "host:port, with a host that resolves and a port from 0 to 65535");
-            UNUSED
+            SocketAddr::from(([0, 0, 0, 0], 0))
         })
     }
 
@@ -250,7 +236,8 @@ mod tests {
         let explicit: Vec<_> = VARIABLES.iter().map(|(name, default, _)| (*name, *default)).collect();
         assert_eq!(read(&explicit).unwrap().0, config);
         assert_eq!(config.sqlite_path, Path::new("storage.sqlite"));
-        assert_eq!(config.flush_interval, Duration::from_secs(1));
+        assert_eq!((config.flush_interval, config.batch_capacity), (Duration::from_secs(1), 10));
+        assert_eq!(config.tick_interval, Duration::from_millis(100));
         assert!(unknown.is_empty());
     }
 

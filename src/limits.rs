@@ -10,22 +10,16 @@
 pub const FLUSH_INTERVAL_MS_MIN: u64 = 10;
 /// Longest accepted time that changes may wait for a flush.
 pub const FLUSH_INTERVAL_MS_MAX: u64 = 3_600_000;
-/// How long changes wait for a flush if nothing else is said.
-pub const FLUSH_INTERVAL_MS_DEFAULT: u64 = 1_000;
 
 /// Least accepted number of pending records that makes a flush due at once.
 pub const BATCH_CAPACITY_MIN: u64 = 1;
 /// Greatest accepted number of pending records that makes a flush due at once.
 pub const BATCH_CAPACITY_MAX: u64 = 1_000_000;
-/// How many pending records make a flush due at once if nothing else is said.
-pub const BATCH_CAPACITY_DEFAULT: u64 = 10;
 
 /// Shortest accepted time between two ticks.
 pub const TICK_INTERVAL_MS_MIN: u64 = 10;
 /// Longest accepted time between two ticks.
 pub const TICK_INTERVAL_MS_MAX: u64 = 60_000;
-/// Time between two ticks if nothing else is said.
-pub const TICK_INTERVAL_MS_DEFAULT: u64 = 100;
 
 // The loop.
 
@@ -162,10 +156,6 @@ pub const READER_ATTEMPTS_MAX: usize = 3;
 pub const LOG_LINE_BYTES_MAX: usize = 4_096;
 
 const _: () = {
-    assert!(FLUSH_INTERVAL_MS_MIN <= FLUSH_INTERVAL_MS_DEFAULT);
-    assert!(FLUSH_INTERVAL_MS_DEFAULT <= FLUSH_INTERVAL_MS_MAX);
-    assert!(BATCH_CAPACITY_MIN <= BATCH_CAPACITY_DEFAULT && BATCH_CAPACITY_DEFAULT <= BATCH_CAPACITY_MAX);
-    assert!(TICK_INTERVAL_MS_MIN <= TICK_INTERVAL_MS_DEFAULT && TICK_INTERVAL_MS_DEFAULT <= TICK_INTERVAL_MS_MAX);
     assert!(FLUSH_RETRY_MS_MIN < FLUSH_RETRY_MS_MAX);
     // A connection for each descriptor must fit beside what the engine needs for itself.
     assert!(HTTP_CONNECTIONS_MAX as u64 + DESCRIPTORS_RESERVED <= DESCRIPTORS_WANTED);

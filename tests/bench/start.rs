@@ -9,7 +9,7 @@ use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use aqevia_engine::limits::{EVERY_MINUTES_MAX, TICK_INTERVAL_MS_DEFAULT};
+use aqevia_engine::limits::EVERY_MINUTES_MAX;
 use aqevia_engine::world::{Entity, EntityId, Kind, Verb};
 use rusqlite::{Connection, OpenFlags, Row};
 
@@ -22,6 +22,8 @@ use crate::worlds::{parts, store};
 
 /// Entities, and how often the two alternate.
 const SIZES: [(u64, usize); 3] = [(20, 21), (10_000, 11), (1_000_000, 5)];
+/// That of an engine that is told nothing else.
+const TICK_MS: u64 = 100;
 const READY_SECONDS_MAX: f64 = 0.050;
 const BINARY_BYTES_MAX: f64 = 2_500_000.0;
 const IDLE_BYTES_MAX: f64 = 8.0 * 1_048_576.0;
@@ -123,7 +125,7 @@ fn measure_idle() {
     progress("idle");
     let folder = Folder::new();
     let engine = Engine::spawn(&mut support::command(&folder, &[]));
-    let bare = Bare::start(&folder.write("answer", ""), TICK_INTERVAL_MS_DEFAULT);
+    let bare = Bare::start(&folder.write("answer", ""), TICK_MS);
     let processes = [engine.child.id(), bare.helper.id()];
     let (mut wakes, mut cpu, mut memory) = (Pairs::default(), Pairs::default(), Pairs::default());
     for _ in 0..IDLE_ROUNDS {
