@@ -11,16 +11,9 @@ use super::answer::Status;
 use crate::limits::{HTTP_HEAD_BYTES_MAX, HTTP_HEADERS_MAX, HTTP_REQUEST_LINE_BYTES_MAX};
 use crate::text::keys;
 
-/// What the bytes so far amount to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Parsed {
-    /// More bytes are needed to tell.
-    Partial,
-    /// A request, and how many bytes it took.
-    Complete(Request, usize),
-    /// No request that could be answered otherwise than with an error and the end of the connection.
-    Rejected(Reject),
-}
+/// What the bytes so far amount to: a request, and how many bytes it took; `None` while more are needed to tell; or no
+/// request that could be answered otherwise than with an error and the end of the connection.
+pub type Parsed = Result<Option<(Request, usize)>, Reject>;
 
 /// A request without a body, reduced to what an answer depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,7 +127,8 @@ pub struct Parser {
     at: usize,
     /// How far the end of that line has been looked for.
     searched: usize,
-    line: Option<RequestLine>,
+    /// The request as far as its first line tells.
+    line: Option<Request>,
     fields: Fields,
 }
 
@@ -144,15 +138,11 @@ impl Parser {
     pub fn read_on(&mut self, bytes: &[u8]) -> Parsed {
         // RFC 9112 section 2.2: one empty line before the request line is to be ignored.
         match bytes {
-            [b'\r'] => return Parsed::Partial,
+            [b'\r'] => return Ok(None),
             [b'\r', b'\n', ..] if self.skipped == 0 => (self.skipped, self.at, self.searched) = (2, 2, 2),
             _ => (),
         }
-        match self.read_head(&bytes[..bytes.len().min(self.skipped + HTTP_HEAD_BYTES_MAX)]) {
-            Ok(Some((request, length))) => Parsed::Complete(request, length),
-            Ok(None) => Parsed::Partial,
-            Err(reject) => Parsed::Rejected(reject),
-        }
+        self.read_head(&bytes[..bytes.len().min(self.skipped + HTTP_HEAD_BYTES_MAX)])
     }
 
     /// The bytes of the head itself; none, if all that has come may be an empty line. Old clients send one after a
@@ -162,11 +152,11 @@ impl Parser {
         if head == b"\r" { &[] } else { head }
     }
 
-    fn read_head(&mut self, bytes: &[u8]) -> Result<Option<(Request, usize)>, Reject> {
+    fn read_head(&mut self, bytes: &[u8]) -> Parsed {
         while let Some((text, next)) = self.next_line(bytes)? {
             match self.line {
                 None => self.line = Some(parse_request_line(text)?),
-                Some(line) if text.is_empty() => return Ok(Some((conclude(&line, &self.fields)?, next))),
+                Some(line) if text.is_empty() => return Ok(Some((conclude(line, &self.fields)?, next))),
                 Some(_) => self.fields = self.fields.with(text)?,
             }
             (self.at, self.searched) = (next, next);
@@ -194,31 +184,20 @@ impl Parser {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-struct RequestLine {
-    method: Method,
-    path: Path,
-    is_http10: bool,
-}
-
 /// RFC 9112 section 3: three parts with exactly one space between them.
-fn parse_request_line(line: &[u8]) -> Result<RequestLine, Reject> {
+fn parse_request_line(line: &[u8]) -> Result<Request, Reject> {
     let mut parts = line.split(|byte| *byte == b' ');
     let (Some(method), Some(target), Some(version), None) = (parts.next(), parts.next(), parts.next(), parts.next())
     else {
         return Err(Reject::RequestLine);
     };
-    if method.is_empty() || !method.iter().all(|byte| is_token(*byte)) {
+    if !is_token(method) {
         return Err(Reject::RequestLine);
     }
-    let is_http10 = match version {
-        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit() => {
-            if *major != b'1' {
-                return Err(Reject::Version);
-            }
-            // RFC 9110 section 2.5: a higher minor version is read as the highest one known.
-            *minor == b'0'
-        }
+    let is_http10 = match version.strip_prefix(b"HTTP/") {
+        // RFC 9110 section 2.5: a higher minor version is read as the highest one known.
+        Some([b'1', b'.', minor @ b'0'..=b'9']) => *minor == b'0',
+        Some([b'0'..=b'9', b'.', b'0'..=b'9']) => return Err(Reject::Version),
         _ => return Err(Reject::RequestLine),
     };
     let path = parse_target(method, target)?;
@@ -230,12 +209,12 @@ fn parse_request_line(line: &[u8]) -> Result<RequestLine, Reject> {
         b"POST" | b"PUT" | b"DELETE" | b"CONNECT" | b"TRACE" | b"PATCH" => Method::NotAllowed,
         _ => Method::Unknown,
     };
-    Ok(RequestLine { method, path, is_http10 })
+    Ok(Request { method, path, keep_alive: !is_http10, is_http10 })
 }
 
 /// RFC 9112 section 3.2: the four forms of a request target.
 fn parse_target(method: &[u8], target: &[u8]) -> Result<Path, Reject> {
-    if !is_uri(target) {
+    if !is_made_of(target, b"-._~:/?[]@!$&'()*+,;=%") {
         return Err(Reject::Target);
     }
     let path = match target {
@@ -281,31 +260,29 @@ impl Fields {
         }
         let colon = line.iter().position(|byte| *byte == b':').ok_or(Reject::HeaderName)?;
         let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
-        if name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
+        if !is_token(name) {
             return Err(Reject::HeaderName);
         }
         // RFC 9110 section 5.5: visible characters, spaces and tabs. A bare CR is caught here too.
         if !line[colon + 1..].iter().all(|byte| *byte >= b' ' && *byte != 0x7f || *byte == b'\t') {
             return Err(Reject::HeaderValue);
         }
-        let taken = match name.len() {
-            4 if name.eq_ignore_ascii_case(b"host") => self.take_host(value),
+        match name.len() {
+            4 if name.eq_ignore_ascii_case(b"host") => self.take_host(value)?,
             10 if name.eq_ignore_ascii_case(b"connection") => {
                 for option in value.split(|byte| *byte == b',') {
                     self.close |= option.trim_ascii().eq_ignore_ascii_case(b"close");
                     self.keep_alive |= option.trim_ascii().eq_ignore_ascii_case(b"keep-alive");
                 }
-                Ok(())
             }
-            14 if name.eq_ignore_ascii_case(b"content-length") => self.take_length(value),
+            14 if name.eq_ignore_ascii_case(b"content-length") => self.take_length(value)?,
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
                 let last = value.rsplit(|byte| *byte == b',').map(<[u8]>::trim_ascii).find(|coding| !coding.is_empty());
                 self.transfer_encoding = Some(last.is_some_and(|coding| coding.eq_ignore_ascii_case(b"chunked")));
-                Ok(())
             }
-            _ => Ok(()),
-        };
-        taken.map(|()| self)
+            _ => (),
+        }
+        Ok(self)
     }
 
     fn take_host(&mut self, value: &[u8]) -> Result<(), Reject> {
@@ -327,7 +304,7 @@ impl Fields {
 }
 
 /// What can be said only when the whole head is known.
-fn conclude(line: &RequestLine, fields: &Fields) -> Result<Request, Reject> {
+fn conclude(line: Request, fields: &Fields) -> Result<Request, Reject> {
     // RFC 9112 section 6.1: both kinds of length, or a coding in HTTP/1.0, are signs of smuggling. Section 6.3: if
     // chunked is not the last coding, the answer must be 400.
     if let Some(is_chunked) = fields.transfer_encoding {
@@ -341,19 +318,21 @@ fn conclude(line: &RequestLine, fields: &Fields) -> Result<Request, Reject> {
     if has_content && matches!(line.method, Method::Get | Method::Head | Method::Options) {
         return Err(Reject::Body);
     }
-    let keep_alive = !fields.close && !has_content && (!line.is_http10 || fields.keep_alive);
-    Ok(Request { method: line.method, path: line.path, keep_alive, is_http10: line.is_http10 })
+    Ok(Request { keep_alive: !fields.close && !has_content && (line.keep_alive || fields.keep_alive), ..line })
 }
 
 /// RFC 9110 section 5.6.2.
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+fn is_token(text: &[u8]) -> bool {
+    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    !text.is_empty() && text.iter().all(allowed)
 }
 
-/// RFC 3986: the characters of a URI without a fragment, each percent sign with its two digits.
-fn is_uri(text: &[u8]) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:/?[]@!$&'()*+,;=%".contains(&byte);
-    !text.is_empty() && text.iter().all(|byte| allowed(*byte)) && percent_signs_are_whole(text)
+/// RFC 3986 section 2: letters, digits and these signs, each percent sign with its two digits.
+fn is_made_of(text: &[u8], signs: &[u8]) -> bool {
+    let is_digit = |at: usize| text.get(at).is_some_and(u8::is_ascii_hexdigit);
+    let is_whole = |at: usize| text[at] != b'%' || is_digit(at + 1) && is_digit(at + 2);
+    let allowed = |at: usize| text[at].is_ascii_alphanumeric() || signs.contains(&text[at]) && is_whole(at);
+    !text.is_empty() && (0..text.len()).all(allowed)
 }
 
 /// RFC 3986 section 3.2: host and port, without user information. The host is a name, an IPv4 address, or an IPv6
@@ -366,17 +345,9 @@ fn is_authority(text: &[u8]) -> bool {
     let (host, port) = text.split_at(end);
     let host_is_sound = match host {
         [b'[', inner @ .., b']'] => str::from_utf8(inner).is_ok_and(|inner| inner.parse::<Ipv6Addr>().is_ok()),
-        name => {
-            let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(byte);
-            !name.is_empty() && name.iter().all(allowed) && percent_signs_are_whole(name)
-        }
+        name => is_made_of(name, b"-._~!$&'()*+,;=%"),
     };
     host_is_sound && (port.is_empty() || port[0] == b':' && port[1..].iter().all(u8::is_ascii_digit))
-}
-
-fn percent_signs_are_whole(text: &[u8]) -> bool {
-    let is_digit = |at: usize| text.get(at).is_some_and(u8::is_ascii_hexdigit);
-    (0..text.len()).filter(|at| text[*at] == b'%').all(|at| is_digit(at + 1) && is_digit(at + 2))
 }
 
 #[cfg(test)]
@@ -385,9 +356,9 @@ mod tests {
 
     fn code(bytes: &[u8]) -> u16 {
         match parse(bytes) {
-            Parsed::Partial => 0,
-            Parsed::Complete(..) => 200,
-            Parsed::Rejected(reject) => reject.status().code().parse().unwrap(),
+            Ok(None) => 0,
+            Ok(Some(_)) => 200,
+            Err(reject) => reject.status().code().parse().unwrap(),
         }
     }
 
@@ -469,13 +440,13 @@ mod tests {
     #[test]
     fn the_answer_does_not_depend_on_how_the_bytes_arrive() {
         for (bytes, expected) in CASES {
-            let first = (0..=bytes.len()).map(|end| parse(&bytes[..end])).find(|parsed| *parsed != Parsed::Partial);
-            assert_eq!(first.unwrap_or(Parsed::Partial), parse(bytes), "{} {expected}", bytes.escape_ascii());
+            let first = (0..=bytes.len()).map(|end| parse(&bytes[..end])).find(|parsed| *parsed != Ok(None));
+            assert_eq!(first.unwrap_or(Ok(None)), parse(bytes), "{} {expected}", bytes.escape_ascii());
             // One that goes on where it stopped says the same, and says it again if asked again.
             let mut parser = Parser::default();
             let read = (0..=bytes.len()).map(|end| parser.read_on(&bytes[..end]));
-            let first = read.into_iter().find(|parsed| *parsed != Parsed::Partial);
-            assert_eq!(first.unwrap_or(Parsed::Partial), parse(bytes), "{} {expected}", bytes.escape_ascii());
+            let first = read.into_iter().find(|parsed| *parsed != Ok(None));
+            assert_eq!(first.unwrap_or(Ok(None)), parse(bytes), "{} {expected}", bytes.escape_ascii());
             assert_eq!(parser.read_on(bytes), parse(bytes), "{} {expected}", bytes.escape_ascii());
         }
     }
@@ -485,17 +456,17 @@ mod tests {
         let head = format!("\r\nGET / HTTP/1.1\r\nHost: a\r\nX: {}\r\nY: z\r\n\r\n", "x".repeat(20_000));
         let mut parser = Parser::default();
         for end in 3..head.len() {
-            assert_eq!(parser.read_on(&head.as_bytes()[..end]), Parsed::Partial);
+            assert_eq!(parser.read_on(&head.as_bytes()[..end]), Ok(None));
             assert_eq!(parser.searched, end);
         }
-        assert!(matches!(parser.read_on(head.as_bytes()), Parsed::Complete(_, length) if length == head.len()));
+        assert!(matches!(parser.read_on(head.as_bytes()), Ok(Some((_, length))) if length == head.len()));
     }
 
     #[test]
     fn a_head_has_begun_when_more_than_an_empty_line_has_come() {
         for (bytes, head) in [("", ""), ("\r", ""), ("\r\n", ""), ("\r\n\r", ""), ("\rG", "\rG"), ("\r\nG", "G")] {
             let mut parser = Parser::default();
-            assert_eq!(parser.read_on(bytes.as_bytes()), Parsed::Partial);
+            assert_eq!(parser.read_on(bytes.as_bytes()), Ok(None));
             assert_eq!(parser.head(bytes.as_bytes()), head.as_bytes(), "{bytes:?}");
         }
     }
@@ -525,10 +496,10 @@ mod tests {
     fn a_request_takes_its_own_bytes_and_no_more() {
         let one = b"GET /status HTTP/1.1\r\nHost: a\r\n\r\n";
         let two = [one.as_slice(), b"GET /nope HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n"].concat();
-        let Parsed::Complete(request, length) = parse(&two) else { panic!() };
+        let Ok(Some((request, length))) = parse(&two) else { panic!() };
         assert_eq!(length, one.len());
         assert_eq!((request.path, request.keep_alive, request.is_http10), (Path::Status, true, false));
-        let Parsed::Complete(request, _) = parse(&two[length..]) else { panic!() };
+        let Ok(Some((request, _))) = parse(&two[length..]) else { panic!() };
         assert_eq!((request.path, request.keep_alive, request.is_http10), (Path::Other, true, true));
     }
 
@@ -542,7 +513,7 @@ mod tests {
             ("1.0", "Connection: keep-alive\r\n", true),
         ] {
             let bytes = format!("GET / HTTP/{version}\r\nHost: a\r\n{connection}\r\n");
-            let Parsed::Complete(request, _) = parse(bytes.as_bytes()) else { panic!("{bytes}") };
+            let Ok(Some((request, _))) = parse(bytes.as_bytes()) else { panic!("{bytes}") };
             assert_eq!(request.keep_alive, stays, "{bytes}");
         }
     }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::Snapshot;
 use super::answer::{self, Counters, Limit};
-use super::request::{Method, Parsed, Parser, Path, Reject, Request, parse};
+use super::request::{Method, Parser, Path, Reject, Request, parse};
 use crate::clock::Monotonic;
 use crate::limits::{
     ACCEPT_PAUSE_MS, ACCEPTS_PER_TURN, BUFFERS_BYTES_MAX, HTTP_ANSWERS_PER_TURN, HTTP_CONNECTIONS_MAX,
@@ -332,13 +332,13 @@ impl<S: Stream> Client<S> {
         self.waiting = false;
         while self.phase == Phase::Open {
             match self.parser.read_on(&self.connection.input()[used..]) {
-                Parsed::Partial => break,
+                Ok(None) => break,
                 _ if left == 0 || self.connection.unsent() >= HTTP_OUTPUT_BYTES_HIGH => {
                     turn.counters.reach(if left == 0 { Limit::RequestsPerTurn } else { Limit::Output });
                     self.waiting = true;
                     break;
                 }
-                Parsed::Complete(request, length) => {
+                Ok(Some((request, length))) => {
                     used += length;
                     left -= 1;
                     turn.budget -= 1;
@@ -346,7 +346,7 @@ impl<S: Stream> Client<S> {
                     self.idle_since = now;
                     self.respond(&request, used, snapshot, turn);
                 }
-                Parsed::Rejected(reject) => self.reject(reject, used, turn),
+                Err(reject) => self.reject(reject, used, turn),
             }
         }
         if self.phase == Phase::Open {
@@ -364,7 +364,7 @@ impl<S: Stream> Client<S> {
         let answer = answer::answer(request, snapshot, &turn.counters);
         *turn.counters.requests.entry((request.path, answer.status)).or_default() += 1;
         // Who has sent more before the stop gets answers to that too.
-        let is_last = turn.stopping && parse(&self.connection.input()[used..]) == Parsed::Partial;
+        let is_last = turn.stopping && parse(&self.connection.input()[used..]) == Ok(None);
         let connection = match (request.keep_alive && !is_last, request.is_http10) {
             (true, false) => answer::Connection::Open,
             (true, true) => answer::Connection::KeepAlive,

@@ -12,15 +12,15 @@ fuzz_target!(|bytes: &[u8]| {
         let parsed = parse(rest);
         check_cuts(rest, parsed);
         match parsed {
-            Parsed::Complete(request, length) => {
+            Ok(Some((request, length))) => {
                 check_accepted(request, &rest[..length]);
                 rest = &rest[length..];
             }
-            Parsed::Rejected(_) => {
+            Err(_) => {
                 assert!(!is_plain(rest));
                 return;
             }
-            Parsed::Partial => {
+            Ok(None) => {
                 // Two bytes are those of an empty line before the head.
                 assert!(rest.len() < HTTP_HEAD_BYTES_MAX + 2 && !is_plain(rest));
                 return;
@@ -37,13 +37,13 @@ fn check_cuts(bytes: &[u8], whole: Parsed) {
     let (mut parser, mut decided) = (Parser::default(), false);
     for end in 0..=bytes.len() {
         let parsed = parser.read_on(&bytes[..end]);
-        assert!(parsed == whole || parsed == Parsed::Partial && !decided, "{end}: {parsed:?}, then {whole:?}");
+        assert!(parsed == whole || parsed == Ok(None) && !decided, "{end}: {parsed:?}, then {whole:?}");
         assert!(end % step > 0 || parse(&bytes[..end]) == parsed, "{end}");
-        decided = parsed != Parsed::Partial;
+        decided = parsed != Ok(None);
     }
     assert_eq!(parser.read_on(bytes), whole);
-    if let Parsed::Complete(_, length) = whole {
-        assert_eq!((parse(&bytes[..length - 1]), parse(&bytes[..length])), (Parsed::Partial, whole));
+    if let Ok(Some((_, length))) = whole {
+        assert_eq!((parse(&bytes[..length - 1]), parse(&bytes[..length])), (Ok(None), whole));
     }
 }
 
