@@ -84,14 +84,15 @@ impl<S: Stream> Connection<S> {
     /// Reads once, by way of `scratch`, until as much as fits there is held.
     pub fn receive(&mut self, scratch: &mut [u8]) -> Received {
         let room = scratch.len() - self.input.len();
-        let (received, count) = receive(&mut self.stream, &mut scratch[..room]);
-        self.input.extend_from_slice(&scratch[..count]);
-        received
-    }
-
-    /// Reads once and drops what comes.
-    pub fn discard(&mut self, scratch: &mut [u8]) -> Received {
-        receive(&mut self.stream, scratch).0
+        match self.stream.read(&mut scratch[..room]) {
+            Ok(0) => Received::End,
+            Ok(count) => {
+                self.input.extend_from_slice(&scratch[..count]);
+                Received::Bytes
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Received::Nothing,
+            Err(_) => Received::Broken,
+        }
     }
 
     /// The bytes received and not consumed.
@@ -148,14 +149,5 @@ impl<S: Stream> Connection<S> {
 impl<S: Stream> AsRawFd for Connection<S> {
     fn as_raw_fd(&self) -> RawFd {
         self.stream.as_raw_fd()
-    }
-}
-
-fn receive(stream: &mut impl Read, buffer: &mut [u8]) -> (Received, usize) {
-    match stream.read(buffer) {
-        Ok(0) => (Received::End, 0),
-        Ok(count) => (Received::Bytes, count),
-        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => (Received::Nothing, 0),
-        Err(_) => (Received::Broken, 0),
     }
 }

@@ -11,7 +11,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use super::Snapshot;
-use super::answer::{self, Counters, Limit};
+use super::answer::{self, Answer, Counters, Limit};
 use super::request::{Method, Parser, Path, Reject, Request, parse};
 use crate::clock::Monotonic;
 use crate::limits::{
@@ -40,8 +40,8 @@ pub struct Server<L: Listener = TcpListener> {
 #[derive(Default)]
 struct Turn {
     counters: Counters,
-    /// The Date of answers made in this second.
-    date: (u64, String),
+    /// The Date of answers made in this turn.
+    date: String,
     /// How many more requests may be answered in this turn.
     budget: usize,
     /// Where bytes are read to, before it is known how many there are.
@@ -72,7 +72,7 @@ enum Phase {
     Open,
     /// The last answer is being sent.
     Closing,
-    /// All is sent; what the peer still sends is dropped until then.
+    /// All is sent, since then; what the peer still sends is dropped.
     Lingering(Monotonic),
     /// To be taken out of the table.
     Done,
@@ -144,17 +144,14 @@ impl<L: Listener> Server<L> {
     pub fn next_deadline(&self) -> Option<Monotonic> {
         let is_accepting_last = self.turn.stopping && self.listener.is_some();
         let waiting = (is_accepting_last || self.clients.iter().any(Client::has_turn)).then(Monotonic::default);
-        let deadlines = self.clients.iter().map(|client| client.deadline(self.turn.stopping));
+        let deadlines = self.clients.iter().map(|client| client.deadline(self.turn.stopping).0);
         deadlines.chain(self.paused_until).chain(waiting).min()
     }
 
     /// Reads, answers and accepts, as `ready` (in the order of `wait_for`) says. Answers go out with `write`. Returns
     /// true if no descriptor was free for a new connection.
     pub fn read(&mut self, ready: &[PollFd], now: Monotonic, snapshot: &Snapshot) -> bool {
-        let second = snapshot.wall.whole_seconds();
-        if self.turn.date.0 != second || self.turn.date.1.is_empty() {
-            self.turn.date = (second, snapshot.wall.imf_fixdate());
-        }
+        self.turn.date = snapshot.wall.imf_fixdate();
         self.turn.budget = HTTP_ANSWERS_PER_TURN;
         let (first, clients) = (self.first, self.clients.len());
         let mut buffer_bytes = self.buffer_bytes();
@@ -174,7 +171,7 @@ impl<L: Listener> Server<L> {
                 buffer_bytes -= self.shed();
             }
         }
-        self.remove(Client::is_over);
+        self.remove();
         let rested = self.paused_until.is_some_and(|until| until <= now);
         if rested {
             self.paused_until = None;
@@ -255,12 +252,12 @@ impl<L: Listener> Server<L> {
             client.write(now);
             client.expire(begun, now, &mut self.turn);
         }
-        self.remove(|client| client.phase == Phase::Done);
+        self.remove();
     }
 
-    fn remove(&mut self, over: impl Fn(&Client<L::Stream>) -> bool) {
+    fn remove(&mut self) {
         let before = self.clients.len();
-        self.clients.retain(|client| !over(client));
+        self.clients.retain(|client| client.phase != Phase::Done);
         if self.clients.len() < before {
             // A descriptor is free again.
             self.paused_until = None;
@@ -289,30 +286,19 @@ impl<S: Stream> Client<S> {
         self.phase == Phase::Open && self.waiting && self.connection.unsent() == 0
     }
 
-    /// Whether nothing more can come of it.
-    fn is_over(&self) -> bool {
-        self.phase == Phase::Done || self.phase == Phase::Closing && self.ended && self.connection.unsent() == 0
-    }
-
-    fn deadline(&self, stopping: bool) -> Monotonic {
-        let after = |since: Monotonic, milliseconds| since.after(Duration::from_millis(milliseconds));
-        if let Phase::Lingering(until) = self.phase {
-            return until;
-        }
-        match (self.connection.unsent_since(), self.head_since) {
-            (Some(since), _) => after(since, HTTP_WRITE_MS_MAX),
-            (None, Some(since)) => after(since, HTTP_HEAD_MS_MAX),
-            (None, None) => after(self.idle_since, if stopping { HTTP_STOP_IDLE_MS_MAX } else { HTTP_IDLE_MS_MAX }),
-        }
+    /// Until when it may stay as it is, and the limit that this is.
+    fn deadline(&self, stopping: bool) -> (Monotonic, Limit) {
+        let idle_ms = if stopping { HTTP_STOP_IDLE_MS_MAX } else { HTTP_IDLE_MS_MAX };
+        let (since, milliseconds, limit) = match (self.phase, self.connection.unsent_since(), self.head_since) {
+            (Phase::Lingering(since), ..) => (since, HTTP_LINGER_MS_MAX, Limit::Linger),
+            (_, Some(since), _) => (since, HTTP_WRITE_MS_MAX, Limit::WriteDeadline),
+            (_, None, Some(since)) => (since, HTTP_HEAD_MS_MAX, Limit::HeadDeadline),
+            (_, None, None) => (self.idle_since, idle_ms, Limit::Idle),
+        };
+        (since.after(Duration::from_millis(milliseconds)), limit)
     }
 
     fn read(&mut self, now: Monotonic, snapshot: &Snapshot, turn: &mut Turn) {
-        if let Phase::Lingering(_) = self.phase {
-            if matches!(self.connection.discard(&mut turn.scratch), Received::End | Received::Broken) {
-                self.phase = Phase::Done;
-            }
-            return;
-        }
         if self.reads() && self.connection.input().len() < turn.scratch.len() {
             match self.connection.receive(&mut turn.scratch) {
                 Received::Bytes | Received::Nothing => (),
@@ -320,8 +306,11 @@ impl<S: Stream> Client<S> {
                 Received::Broken => self.phase = Phase::Done,
             }
         }
-        if self.phase == Phase::Open && self.connection.unsent() == 0 {
-            self.answer_all(now, snapshot, turn);
+        match self.phase {
+            Phase::Open if self.connection.unsent() == 0 => self.answer_all(now, snapshot, turn),
+            Phase::Lingering(_) if self.ended => self.phase = Phase::Done,
+            Phase::Lingering(_) => self.drop_input(),
+            Phase::Open | Phase::Closing | Phase::Done => (),
         }
     }
 
@@ -354,7 +343,7 @@ impl<S: Stream> Client<S> {
             let has_begun = !self.parser.head(self.connection.input()).is_empty();
             self.head_since = has_begun.then(|| self.head_since.filter(|_| used == 0).unwrap_or(now));
             if self.ended && !self.waiting {
-                self.phase = Phase::Closing;
+                self.phase = if self.connection.unsent() > 0 { Phase::Closing } else { Phase::Done };
             }
         }
     }
@@ -362,7 +351,6 @@ impl<S: Stream> Client<S> {
     /// Answers a request that ends in the input at `used`.
     fn respond(&mut self, request: &Request, used: usize, snapshot: &Snapshot, turn: &mut Turn) {
         let answer = answer::answer(request, snapshot, &turn.counters);
-        *turn.counters.requests.entry((request.path, answer.status)).or_default() += 1;
         // Who has sent more before the stop gets answers to that too.
         let is_last = turn.stopping && parse(&self.connection.input()[used..]) == Ok(None);
         let connection = match (request.keep_alive && !is_last, request.is_http10) {
@@ -370,10 +358,7 @@ impl<S: Stream> Client<S> {
             (true, true) => answer::Connection::KeepAlive,
             (false, _) => answer::Connection::Close,
         };
-        answer.write(self.connection.output(), &turn.date.1, connection, request.method != Method::Head);
-        if connection == answer::Connection::Close {
-            self.close();
-        }
+        self.give(&answer, request.path, connection, request.method != Method::Head, turn);
     }
 
     /// Gives the last answer, to a request that begins in the input at `used` and may not be whole. Where that can be
@@ -381,16 +366,21 @@ impl<S: Stream> Client<S> {
     fn reject(&mut self, reject: Reject, used: usize, turn: &mut Turn) {
         let answer = answer::error(reject.status(), reject.message());
         turn.counters.rejects[reject as usize] += 1;
-        *turn.counters.requests.entry((Path::Other, answer.status)).or_default() += 1;
         let head = self.parser.head(&self.connection.input()[used..]);
         let is_for_head = head.iter().zip(b"HEAD ").all(|(byte, expected)| byte == expected);
-        answer.write(self.connection.output(), &turn.date.1, answer::Connection::Close, !is_for_head);
-        self.close();
+        self.give(&answer, Path::Other, answer::Connection::Close, !is_for_head, turn);
     }
 
-    /// Nothing more is read of it.
-    fn close(&mut self) {
-        self.phase = Phase::Closing;
+    fn give(&mut self, answer: &Answer, path: Path, after: answer::Connection, with_body: bool, turn: &mut Turn) {
+        *turn.counters.requests.entry((path, answer.status)).or_default() += 1;
+        answer.write(self.connection.output(), &turn.date, after, with_body);
+        if after == answer::Connection::Close {
+            self.phase = Phase::Closing;
+            self.drop_input();
+        }
+    }
+
+    fn drop_input(&mut self) {
         self.connection.consume(self.connection.input().len());
     }
 
@@ -398,7 +388,7 @@ impl<S: Stream> Client<S> {
     /// last answer with it.
     fn linger(&mut self, now: Monotonic) {
         self.connection.finish();
-        self.phase = Phase::Lingering(now.after(Duration::from_millis(HTTP_LINGER_MS_MAX)));
+        self.phase = Phase::Lingering(now);
     }
 
     fn write(&mut self, now: Monotonic) {
@@ -422,27 +412,23 @@ impl<S: Stream> Client<S> {
 
     /// Ends a client whose deadline has passed. One that was sending a request is told.
     fn expire(&mut self, begun: Monotonic, now: Monotonic, turn: &mut Turn) {
-        if self.phase == Phase::Done || self.deadline(turn.stopping) > begun {
+        let (deadline, limit) = self.deadline(turn.stopping);
+        if self.phase == Phase::Done || deadline > begun {
             return;
         }
-        match (self.phase, self.connection.unsent_since(), self.head_since) {
-            (Phase::Lingering(_), ..) => turn.counters.reach(Limit::Linger),
-            (_, Some(_), _) => turn.counters.reach(Limit::WriteDeadline),
-            (_, None, Some(_)) => {
-                turn.counters.reach(Limit::HeadDeadline);
-                self.reject(Reject::Late, 0, turn);
-                return self.write(now);
-            }
-            (_, None, None) => match self.connection.receive(&mut turn.scratch) {
+        if limit == Limit::Idle {
+            match self.connection.receive(&mut turn.scratch) {
                 // A request that came this very moment is answered in the next turn.
                 Received::Bytes => return self.waiting = true,
-                Received::Nothing => {
-                    turn.counters.reach(Limit::Idle);
-                    return self.linger(now);
-                }
-                Received::End | Received::Broken => (),
-            },
+                Received::Nothing => self.linger(now),
+                Received::End | Received::Broken => return self.phase = Phase::Done,
+            }
+        } else if limit == Limit::HeadDeadline {
+            self.reject(Reject::Late, 0, turn);
+            self.write(now);
+        } else {
+            self.phase = Phase::Done;
         }
-        self.phase = Phase::Done;
+        turn.counters.reach(limit);
     }
 }
