@@ -151,6 +151,7 @@ impl<L: Listener> Server<L> {
     /// Reads, answers and accepts, as `ready` (in the order of `wait_for`) says. Answers go out with `write`. Returns
     /// true if no descriptor was free for a new connection.
     pub fn read(&mut self, ready: &[PollFd], now: Monotonic, snapshot: &Snapshot) -> bool {
+        self.turn.counters.connections = self.clients.len();
         self.turn.date = snapshot.wall.imf_fixdate();
         self.turn.budget = HTTP_ANSWERS_PER_TURN;
         let (first, clients) = (self.first, self.clients.len());
@@ -209,7 +210,6 @@ impl<L: Listener> Server<L> {
                 }
             }
         }
-        self.turn.counters.connections = self.clients.len();
         exhausted
     }
 
@@ -262,7 +262,6 @@ impl<L: Listener> Server<L> {
             // A descriptor is free again.
             self.paused_until = None;
         }
-        self.turn.counters.connections = self.clients.len();
     }
 }
 
