@@ -180,10 +180,7 @@ impl Reader {
 
     fn database(&mut self) -> PathBuf {
         let path = PathBuf::from(self.value(SQLITE_PATH));
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         if path.file_name().is_none() || path.is_dir() || path.as_os_str().to_string_lossy().ends_with('/') {
             self.mistake(SQLITE_PATH, "the path of a file, not of a folder");
         } else if !folder.is_dir() {

@@ -186,11 +186,8 @@ impl Parser {
 
 /// RFC 9112 section 3: three parts with exactly one space between them.
 fn parse_request_line(line: &[u8]) -> Result<Request, Reject> {
-    let mut parts = line.split(|byte| *byte == b' ');
-    let (Some(method), Some(target), Some(version), None) = (parts.next(), parts.next(), parts.next(), parts.next())
-    else {
-        return Err(Reject::RequestLine);
-    };
+    let parts: Vec<&[u8]> = line.splitn(4, |byte| *byte == b' ').collect();
+    let [method, target, version] = parts[..] else { return Err(Reject::RequestLine) };
     if !is_token(method) {
         return Err(Reject::RequestLine);
     }
