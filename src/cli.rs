@@ -174,11 +174,7 @@ fn end_on_panic() {
 
 fn read_config() -> (Result<Config, Exit>, Vec<Unknown>) {
     let (config, unknown) = Config::read(std::env::vars_os());
-    let config = config.map_err(|mistakes| {
-        let problems = mistakes.iter().map(ToString::to_string).collect();
-        Exit { code: USAGE, problems, advice: String::new() }
-    });
-    (config, unknown)
+    (config.map_err(|problems| Exit { code: USAGE, problems, advice: String::new() }), unknown)
 }
 
 fn backup(to: &OsStr) -> Result<(), Exit> {
@@ -242,7 +238,7 @@ fn warn(warnings: &[String]) {
 /// Whatever goes wrong is one failure: a health check has no other answer than yes or no.
 fn healthcheck() -> Result<(), Exit> {
     let address = config::observability_addr(std::env::vars_os());
-    let mut address = address.map_err(|mistake| Exit::new(FAILED, mistake.to_string()))?;
+    let mut address = address.map_err(|mistake| Exit::new(FAILED, mistake))?;
     match address.ip() {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => address.set_ip(Ipv4Addr::LOCALHOST.into()),
         IpAddr::V6(Ipv6Addr::UNSPECIFIED) => address.set_ip(Ipv6Addr::LOCALHOST.into()),

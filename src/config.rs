@@ -3,7 +3,6 @@
 //! `VARIABLES` is the one list of what exists, with each default and what is accepted; `--help` prints it.
 
 use std::ffi::{OsStr, OsString};
-use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -66,20 +65,6 @@ pub struct Config {
     pub log_level: Level,
 }
 
-/// A variable whose value cannot be used.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Mistake {
-    variable: &'static str,
-    value: String,
-    accepted: String,
-}
-
-impl fmt::Display for Mistake {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}={:?}: accepted is {}", self.variable, self.value, self.accepted)
-    }
-}
-
 /// A variable that looks like one of the engine's and is none.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Unknown {
@@ -91,10 +76,10 @@ pub struct Unknown {
 
 impl Config {
     /// Reads the engine's variables out of `environment`, and names those that only look like them. An empty value
-    /// counts as unset.
+    /// counts as unset. The error names each variable whose value cannot be used, the value, and what is accepted.
     pub fn read(
         environment: impl IntoIterator<Item = (OsString, OsString)>,
-    ) -> (Result<Config, Vec<Mistake>>, Vec<Unknown>) {
+    ) -> (Result<Config, Vec<String>>, Vec<Unknown>) {
         let ours = |name: &OsStr| name.to_str().is_some_and(|n| n.starts_with("AQEVIA_") || n.starts_with("PERSIST_"));
         let environment: Vec<(String, OsString)> = environment
             .into_iter()
@@ -125,7 +110,7 @@ impl Config {
 }
 
 /// Reads where HTTP listens and nothing else, for a health check that must not depend on the rest.
-pub fn observability_addr(environment: impl IntoIterator<Item = (OsString, OsString)>) -> Result<SocketAddr, Mistake> {
+pub fn observability_addr(environment: impl IntoIterator<Item = (OsString, OsString)>) -> Result<SocketAddr, String> {
     let named = environment.into_iter().find(|(name, value)| name == OBSERVABILITY_ADDR && !value.is_empty());
     let environment = named.map(|(_, value)| (OBSERVABILITY_ADDR.to_owned(), value)).into_iter().collect();
     let mut reader = Reader { environment, mistakes: Vec::new() };
@@ -136,7 +121,7 @@ pub fn observability_addr(environment: impl IntoIterator<Item = (OsString, OsStr
 /// Reads one variable after the other, notes each mistake and goes on with something in place of the value.
 struct Reader {
     environment: Vec<(String, OsString)>,
-    mistakes: Vec<Mistake>,
+    mistakes: Vec<String>,
 }
 
 impl Reader {
@@ -149,23 +134,23 @@ impl Reader {
         self.raw(variable).unwrap_or_else(|| default.into())
     }
 
-    fn mistake(&mut self, variable: &'static str, accepted: impl Into<String>) {
-        let value = self.value(variable).to_string_lossy().into_owned();
-        self.mistakes.push(Mistake { variable, value, accepted: accepted.into() });
+    fn mistake(&mut self, variable: &str, accepted: &str) {
+        let value = self.value(variable);
+        self.mistakes.push(format!("{variable}={:?}: accepted is {accepted}", value.to_string_lossy()));
     }
 
-    fn number(&mut self, variable: &'static str, range: RangeInclusive<u64>, unit: &str) -> u64 {
+    fn number(&mut self, variable: &str, range: RangeInclusive<u64>, unit: &str) -> u64 {
         let value = self.value(variable);
         // Digits only: Rust's own parser would also take a leading plus sign.
         let digits = value.to_str().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
         let number = digits.and_then(|text| text.parse().ok()).filter(|number| range.contains(number));
         number.unwrap_or_else(|| {
-            self.mistake(variable, format!("a whole number from {} to {} ({unit})", range.start(), range.end()));
+            self.mistake(variable, &format!("a whole number from {} to {} ({unit})", range.start(), range.end()));
             *range.start()
         })
     }
 
-    fn interval(&mut self, variable: &'static str, range: RangeInclusive<u64>) -> Duration {
+    fn interval(&mut self, variable: &str, range: RangeInclusive<u64>) -> Duration {
         Duration::from_millis(self.number(variable, range, "milliseconds"))
     }
 
@@ -184,7 +169,7 @@ impl Reader {
         if path.file_name().is_none() || path.is_dir() || path.as_os_str().to_string_lossy().ends_with('/') {
             self.mistake(SQLITE_PATH, "the path of a file, not of a folder");
         } else if !folder.is_dir() {
-            self.mistake(SQLITE_PATH, format!("a path whose folder exists, and {folder:?} is no folder"));
+            self.mistake(SQLITE_PATH, &format!("a path whose folder exists, and {folder:?} is no folder"));
         }
         path
     }
@@ -223,7 +208,6 @@ mod tests {
     fn read(variables: &[(&str, &str)]) -> Result<(Config, Vec<Unknown>), Vec<String>> {
         let environment = variables.iter().map(|(name, value)| (name.into(), value.into()));
         let (config, unknown) = Config::read(environment);
-        let config = config.map_err(|mistakes| mistakes.iter().map(Mistake::to_string).collect());
         config.map(|config| (config, unknown))
     }
 
