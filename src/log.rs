@@ -38,7 +38,6 @@ pub struct Log {
     level: Level,
     output: Output,
     dropped: u64,
-    line: String,
 }
 
 /// A standard stream to which lines are written without waiting.
@@ -73,10 +72,8 @@ impl Output {
     pub fn write(&mut self, line: &str) -> bool {
         let Some(file) = &mut self.file else { return false };
         let mut ready = [PollFd::new(file, false, true)];
-        if sys::poll(&mut ready, Some(Duration::ZERO)).is_err() || !ready[0].writable() {
-            return false;
-        }
-        if self.torn && file.write(b"\n").is_err() {
+        let has_room = sys::poll(&mut ready, Some(Duration::ZERO)).is_ok() && ready[0].writable();
+        if !has_room || self.torn && file.write(b"\n").is_err() {
             return false;
         }
         let written = file.write(line.as_bytes()).unwrap_or(0);
@@ -88,7 +85,7 @@ impl Output {
 impl Log {
     /// A log that shows lines up to `level`.
     pub fn new(level: Level) -> Log {
-        Log { level, output: Output::stdout(), dropped: 0, line: String::new() }
+        Log { level, output: Output::stdout(), dropped: 0 }
     }
 
     /// True if lines of `level` are shown: lets a caller skip preparing one that is not.
@@ -122,22 +119,20 @@ impl Log {
     }
 
     fn write(&mut self, level: Level, message: &str, fields: Fields) {
-        if !self.shows(level) {
-            return;
+        if self.shows(level) {
+            let line = format_line(&clock::wall().rfc3339_millis(), level, message, fields);
+            self.dropped += u64::from(!self.output.write(&line));
         }
-        self.line.clear();
-        format_line(&mut self.line, &clock::wall().rfc3339_millis(), level, message, fields);
-        self.dropped += u64::from(!self.output.write(&self.line));
     }
 }
 
-fn format_line(line: &mut String, time: &str, level: Level, message: &str, fields: Fields) {
-    let _ = write!(line, "ts={time} level={} msg=", level.label());
-    write_value(line, &message);
+fn format_line(time: &str, level: Level, message: &str, fields: Fields) -> String {
+    let mut line = format!("ts={time} level={} msg=", level.label());
+    write_value(&mut line, &message);
     for (name, value) in fields {
         let start = line.len();
         let _ = write!(line, " {name}=");
-        if !write_value(line, value) {
+        if !write_value(&mut line, value) {
             line.truncate(start);
         }
     }
@@ -148,6 +143,7 @@ fn format_line(line: &mut String, time: &str, level: Level, message: &str, field
         line.push_str(MARK);
     }
     line.push('\n');
+    line
 }
 
 /// Writes a value as logfmt reads it: bare if it is plain, otherwise in double quotes with escapes. False if it is empty.
@@ -189,9 +185,7 @@ mod tests {
     use super::*;
 
     fn line(message: &str, fields: Fields) -> String {
-        let mut line = String::new();
-        format_line(&mut line, "T", Level::Info, message, fields);
-        line
+        format_line("T", Level::Info, message, fields)
     }
 
     #[test]
