@@ -53,12 +53,11 @@ pub fn poll(descriptors: &mut [PollFd], timeout: Option<Duration>) -> io::Result
     // is null or a live one; without a mask the signals stay as they are.
     let ready = unsafe { libc::ppoll(descriptors.as_mut_ptr().cast(), count, timeout, ptr::null()) };
     match check(ready) {
-        Ok(ready) => Ok(ready as usize),
         Err(error) if error.kind() == io::ErrorKind::Interrupted => {
             descriptors.iter_mut().for_each(|descriptor| descriptor.0.revents = 0);
             Ok(0)
         }
-        Err(error) => Err(error),
+        ready => ready.map(|ready| ready as usize),
     }
 }
 
