@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::clock;
 use crate::config::{self, Config, Unknown, VARIABLES};
-use crate::engine::{End, Engine, StartError, read_world_file};
+use crate::engine::{Engine, Exit, FAILED, USAGE, read_world_file, refused};
 use crate::limits::HEALTHCHECK_MS_MAX;
 use crate::log::{Level, Log, Output};
 use crate::storage::schema::is_database;
@@ -18,54 +18,6 @@ use crate::storage::{self, Loaded, StorageError, export, worldfile};
 use crate::sys;
 use crate::text::nearest;
 use crate::world::{Kind, World};
-
-/// Why a command failed.
-struct Exit {
-    code: u8,
-    /// What is wrong, one thing each.
-    problems: Vec<String>,
-    /// What to do about it; may be empty.
-    advice: String,
-}
-
-impl Exit {
-    fn new(code: u8, problem: String) -> Exit {
-        Exit { code, problems: vec![problem], advice: String::new() }
-    }
-}
-
-const FAILED: u8 = 1;
-const USAGE: u8 = 2;
-const STORAGE: u8 = 3;
-const LISTEN: u8 = 4;
-
-impl From<StorageError> for Exit {
-    fn from(error: StorageError) -> Exit {
-        Exit { code: STORAGE, problems: vec![error.to_string()], advice: error.advice() }
-    }
-}
-
-impl From<StartError> for Exit {
-    fn from(error: StartError) -> Exit {
-        let (code, advice) = match &error {
-            StartError::System(..) => (FAILED, String::new()),
-            StartError::WorldFile(..) => (USAGE, String::new()),
-            StartError::Storage(error) => (STORAGE, error.advice()),
-            StartError::Listen(..) => (
-                LISTEN,
-                "AQEVIA_OBSERVABILITY_ADDR sets where HTTP listens: choose an address of this machine and a port that \
-                 nobody else has, such as 127.0.0.1:7879, or port 0 for any that is free."
-                    .to_owned(),
-            ),
-        };
-        let text = error.to_string();
-        let problems = match error {
-            StartError::WorldFile(..) => text.lines().map(str::to_owned).collect(),
-            _ => vec![text],
-        };
-        Exit { code, problems, advice }
-    }
-}
 
 /// How each command is called, and what it does.
 const COMMANDS: [(&str, &str); 7] = [
@@ -85,7 +37,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     if words.is_empty() {
         return run();
     }
-    let ready = sys::prepare_signals().map_err(|error| StartError::System("handle signals", error).into());
+    let ready = sys::prepare_signals().map_err(refused("handle signals"));
     let done = ready.and_then(|()| match words.as_slice() {
         ["healthcheck"] => healthcheck(),
         ["backup", _] => backup(&arguments[1]),
@@ -143,11 +95,8 @@ fn run() -> u8 {
         log.warn("an unknown variable is ignored", &[("variable", &unknown.variable), ("nearest", &nearest)]);
     }
     end_on_panic();
-    match config.and_then(|config| Ok(Engine::start(config, log)?)) {
-        Ok(engine) => match engine.run() {
-            End::Saved => 0,
-            End::Unsaved => FAILED,
-        },
+    match config.and_then(|config| Engine::start(config, log)) {
+        Ok(engine) => engine.run(),
         Err(exit) => {
             let mut log = Log::new(Level::Error);
             for problem in &exit.problems {
@@ -186,13 +135,13 @@ fn backup(to: &OsStr) -> Result<(), Exit> {
 
 fn check(path: &OsStr) -> Result<(), Exit> {
     let path = &std::path::absolute(path).unwrap_or_else(|_| path.into());
-    let (kind, world, warnings) = if is_database(path)? {
+    let (what, world, warnings) = if is_database(path)? {
         let world = open(path)?;
         let excesses = world.excesses();
         ("database", world, excesses)
     } else {
-        let world = worldfile::read(read_world_file(path)?, 0);
-        let world = world.map_err(|problems| StartError::WorldFile(path.to_owned(), problems))?;
+        let read = worldfile::read(read_world_file(path)?, 0);
+        let world = read.map_err(|problems| Exit::world_file(path, problems))?;
         let warnings = worldfile::warnings(&world);
         ("world file", world, warnings)
     };
@@ -201,20 +150,9 @@ fn check(path: &OsStr) -> Result<(), Exit> {
         0 => String::new(),
         rules => format!("its {rules} spawn rules let it grow to {} entities\n", world.entities_in_the_end()),
     };
-    let count = |kind: Kind| world.counts().of(kind);
-    print(&format!(
-        "{kind} of {} ({}): tick {}, {} rooms, {} exits, {} things, {} creatures, {} players; digest {:016x}\n\
-         {growth}ok\n",
-        world.name(),
-        world.id(),
-        world.now().0,
-        count(Kind::Room),
-        count(Kind::Exit),
-        count(Kind::Thing),
-        count(Kind::Creature),
-        count(Kind::Player),
-        world.digest(),
-    ))
+    let (name, id, tick) = (world.name(), world.id(), world.now().0);
+    let counts = Kind::ALL.map(|(kind, name)| format!("{} {name}s", world.counts().of(kind))).join(", ");
+    print(&format!("{what} of {name} ({id}): tick {tick}, {counts}; digest {:016x}\n{growth}ok\n", world.digest()))
 }
 
 fn open(path: &Path) -> Result<World, StorageError> {
@@ -238,22 +176,21 @@ fn warn(warnings: &[String]) {
 /// Whatever goes wrong is one failure: a health check has no other answer than yes or no.
 fn healthcheck() -> Result<(), Exit> {
     let address = config::observability_addr(std::env::vars_os());
-    let mut address = address.map_err(|mistake| Exit::new(FAILED, mistake))?;
+    let mut address = address.map_err(Exit::failed)?;
     match address.ip() {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => address.set_ip(Ipv4Addr::LOCALHOST.into()),
         IpAddr::V6(Ipv6Addr::UNSPECIFIED) => address.set_ip(Ipv6Addr::LOCALHOST.into()),
         _ => (),
     }
-    match ask_health(address) {
-        Ok(answer) if answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\n{\"status\":\"ok\"}") => Ok(()),
-        Ok(answer) => {
-            Err(Exit::new(FAILED, format!("{address}/health answered {:?}", answer.lines().next().unwrap_or_default())))
+    let fault = match ask_health(address) {
+        Ok(answer) if answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\n{\"status\":\"ok\"}") => {
+            return Ok(());
         }
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            Err(Exit::new(FAILED, format!("{address}/health does not answer in time")))
-        }
-        Err(error) => Err(Exit::new(FAILED, format!("{address}/health does not answer: {error}"))),
-    }
+        Ok(answer) => format!("answered {:?}", answer.lines().next().unwrap_or_default()),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => "does not answer in time".to_owned(),
+        Err(error) => format!("does not answer: {error}"),
+    };
+    Err(Exit::failed(format!("{address}/health {fault}")))
 }
 
 /// Asks for /health and reads the answer to its end, all within one deadline.
@@ -280,5 +217,5 @@ fn ask_health(address: SocketAddr) -> io::Result<String> {
 fn print(text: &str) -> Result<(), Exit> {
     let mut output = io::stdout().lock();
     let written = output.write_all(text.as_bytes()).and_then(|()| output.flush());
-    written.map_err(|error| Exit::new(FAILED, format!("cannot write to standard output: {error}")))
+    written.map_err(refused("write to standard output"))
 }

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -53,63 +52,68 @@ pub struct Engine {
     rescue: Option<(PathBuf, Tick, String)>,
 }
 
-/// Why an engine did not start.
-#[derive(Debug)]
-pub enum StartError {
-    /// The operating system refused something.
-    System(&'static str, io::Error),
-    /// The world file cannot be used: which, and all that is wrong with it.
-    WorldFile(PathBuf, Vec<String>),
-    /// The database cannot be used.
-    Storage(StorageError),
-    /// The address cannot be listened on.
-    Listen(SocketAddr, io::Error),
+/// Why the process ends otherwise than it should.
+pub struct Exit {
+    /// Its exit code: one of those below.
+    pub code: u8,
+    /// What is wrong, one thing each.
+    pub problems: Vec<String>,
+    /// What to do about it; may be empty.
+    pub advice: String,
 }
 
-impl From<StorageError> for StartError {
-    fn from(error: StorageError) -> StartError {
-        StartError::Storage(error)
+/// The exit code of what has failed.
+pub const FAILED: u8 = 1;
+/// The exit code of a usage, a configuration or a world file that is wrong.
+pub const USAGE: u8 = 2;
+/// The exit code of a database that cannot be used.
+pub const STORAGE: u8 = 3;
+/// The exit code of an address that cannot be listened on.
+pub const LISTEN: u8 = 4;
+
+impl Exit {
+    /// Something that the system refused, or that came to nothing.
+    pub fn failed(problem: String) -> Exit {
+        Exit { code: FAILED, problems: vec![problem], advice: String::new() }
+    }
+
+    /// What is wrong with a world file.
+    pub fn world_file(path: &Path, problems: Vec<String>) -> Exit {
+        let problems = problems.iter().map(|problem| format!("{}: {problem}", path.display())).collect();
+        Exit { code: USAGE, problems, advice: String::new() }
     }
 }
 
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            StartError::System(doing, error) => write!(f, "cannot {doing}: {error}"),
-            StartError::WorldFile(path, problems) => {
-                let separator = format!("\n{}: ", path.display());
-                write!(f, "{}: {}", path.display(), problems.join(&separator))
-            }
-            StartError::Storage(error) => error.fmt(f),
-            StartError::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
-        }
+impl From<StorageError> for Exit {
+    fn from(error: StorageError) -> Exit {
+        Exit { code: STORAGE, problems: vec![error.to_string()], advice: error.advice() }
     }
-}
-
-/// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// Everything is saved.
-    Saved,
-    /// The final flush failed, and the log says what was not saved.
-    Unsaved,
 }
 
 impl Engine {
     /// Gets everything ready, in the order in which mistakes are best reported.
-    pub fn start(config: Config, mut log: Log) -> Result<Engine, StartError> {
+    pub fn start(config: Config, mut log: Log) -> Result<Engine, Exit> {
         let started = (clock::monotonic(), clock::wall());
-        let signals_error = |error| StartError::System("handle signals", error);
-        sys::prepare_signals().map_err(signals_error)?;
-        let descriptors = sys::raise_descriptors_max(DESCRIPTORS_WANTED)
-            .map_err(|error| StartError::System("learn the limit on descriptors", error))?;
+        sys::prepare_signals().map_err(refused("handle signals"))?;
+        let descriptors =
+            sys::raise_descriptors_max(DESCRIPTORS_WANTED).map_err(refused("learn the limit on descriptors"))?;
         let (mut storage, found) = Storage::open(&config.sqlite_path, started.1)?;
-        let (world, last_error) = open_world(&config, &mut storage, found, &mut log)?;
+        let (world, last_error) = match found {
+            Found::Empty => (found_world(&config, &mut storage, &mut log)?, None),
+            Found::Ours => load_world(&config, &mut storage, &mut log)?,
+        };
         let rescue = warn_of_rescue(&storage, &world, &config.sqlite_path, &mut log);
         // Until here a signal has ended the process at once: there was nothing to save.
-        let signals = Signals::install().map_err(signals_error)?;
+        let signals = Signals::install().map_err(refused("handle signals"))?;
         let clients_max = usize::try_from(descriptors.saturating_sub(DESCRIPTORS_RESERVED)).unwrap_or(usize::MAX);
-        let listen_error = |error| StartError::Listen(config.observability_addr, error);
+        let listen_error = |error: io::Error| Exit {
+            code: LISTEN,
+            problems: vec![format!("cannot listen on {}: {error}", config.observability_addr)],
+            advice:
+                "AQEVIA_OBSERVABILITY_ADDR sets where HTTP listens: choose an address of this machine and a port that \
+                     nobody else has, such as 127.0.0.1:7879, or port 0 for any that is free."
+                    .to_owned(),
+        };
         let server = Server::bind(config.observability_addr, clients_max).map_err(listen_error)?;
         let address = server.address().map_err(listen_error)?;
 
@@ -148,8 +152,8 @@ impl Engine {
         })
     }
 
-    /// Runs until a signal comes.
-    pub fn run(mut self) -> End {
+    /// Runs until a signal comes. Returns the exit code: `FAILED` if not everything is saved, and the log says what.
+    pub fn run(mut self) -> u8 {
         let mut descriptors = Vec::new();
         loop {
             self.wait(&mut descriptors, None);
@@ -232,18 +236,15 @@ impl Engine {
         self.metrics.tick_lateness.observe(due.lateness);
         self.metrics.ticks += 1;
         if self.log.shows(Level::Debug) {
-            effects.iter().for_each(|effect| self.tell(effect));
+            let tick = self.world.now().0;
+            for Effect { audience, text, .. } in &effects {
+                let place = match audience {
+                    Audience::Room(room) => self.world.name_of(*room),
+                    Audience::Outdoors => "outdoors",
+                };
+                self.log.debug(text, &[("at", &place), ("tick", &tick)]);
+            }
         }
-    }
-
-    /// Lets a reader of the log see what happens in the world.
-    fn tell(&mut self, effect: &Effect) {
-        let place = match effect.audience {
-            Audience::Room(room) => self.world.name_of(room),
-            Audience::Outdoors => "outdoors",
-        };
-        let tick = self.world.now().0;
-        self.log.debug(&effect.text, &[("at", &place), ("tick", &tick)]);
     }
 
     /// Looks whether the database is still in its place and still ours, however long no flush is due.
@@ -365,16 +366,15 @@ impl Engine {
 
     /// The end: nobody new is accepted, who has asked is answered, everything pending is flushed, the write-ahead log
     /// emptied.
-    fn stop(mut self, mut descriptors: Vec<PollFd>) -> End {
+    fn stop(mut self, mut descriptors: Vec<PollFd>) -> u8 {
         self.serve_last(&mut descriptors);
         // More attempts, on fresh connections, in case whatever is in the way is gone in a moment.
-        let mut saved = self.flush(Trigger::Shutdown);
-        for pause_ms in SHUTDOWN_RETRIES_MS {
-            if !saved {
-                let _ = sys::poll(&mut [], Some(Duration::from_millis(pause_ms)));
-                saved = self.flush(Trigger::Shutdown);
-            }
-        }
+        let mut retries = SHUTDOWN_RETRIES_MS.into_iter().map(Duration::from_millis);
+        let mut saved = self.flush(Trigger::Shutdown)
+            || retries.any(|pause| {
+                let _ = sys::poll(&mut [], Some(pause));
+                self.flush(Trigger::Shutdown)
+            });
         if saved {
             self.checkpoint(Checkpoint::Truncate);
             if let Err(error) = self.storage.close(&self.world) {
@@ -385,10 +385,10 @@ impl Engine {
         }
         if saved {
             self.log.info("stopped", &[("tick", &self.world.now().0)]);
-            return End::Saved;
+            return 0;
         }
         self.rescue();
-        End::Unsaved
+        FAILED
     }
 
     /// Saves the whole world beside the database that it cannot be saved into, and says how to go on from there.
@@ -434,79 +434,68 @@ fn warn_of_rescue(storage: &Storage, world: &World, database: &Path, log: &mut L
     Some((rescue.path, rescued, command))
 }
 
-/// The world that the database holds, or in an empty one the world that the configuration names.
-/// Says why nothing can be flushed yet, if that is so.
-fn open_world(
-    config: &Config,
-    storage: &mut Storage,
-    found: Found,
-    log: &mut Log,
-) -> Result<(World, Option<String>), StartError> {
-    let (path, shown) = (config.world_path.as_deref(), config.sqlite_path.display());
-    let is_wanted = |world: &World, place: &Path| match &config.world_id {
-        Some(id) if id != world.id() => {
-            let failure =
-                Failure::OtherWorld { held: world.id().to_owned(), wanted: format!("AQEVIA_WORLD_ID is {id:?}") };
-            Err(StorageError::new(place, failure))
-        }
-        _ => Ok(()),
-    };
-    match found {
-        Found::Empty => {
-            let text = path.map_or_else(|| Ok(worldfile::BUILTIN.to_owned()), read_world_file)?;
-            let seed = sys::random_u64().map_err(|error| StartError::System("get random bytes", error))?;
-            let shown = path.unwrap_or(Path::new("the built-in world"));
-            let source = worldfile::source_digest(&text);
-            let mut world = worldfile::read(text, seed).map_err(|problems| world_file_error(shown, problems))?;
-            is_wanted(&world, shown)?;
-            let traces = storage.traces().join("; ");
-            storage.found(&mut world, &source, clock::wall())?;
-            for warning in worldfile::warnings(&world) {
-                log.warn(&warning, &[("file", &shown.display())]);
-            }
-            let (id, from) = (world.id(), shown.display());
-            if traces.is_empty() {
-                log.info("founded a new world", &[("world", &id), ("from", &from)]);
-            } else {
-                let message = "founded a new world where there may have been one: is this the right place?";
-                log.warn(message, &[("world", &id), ("from", &from), ("traces", &traces)]);
-            }
-            Ok((world, None))
-        }
-        Found::Ours => {
-            let Loaded { world, source, warnings } = storage.load()?;
-            for warning in warnings {
-                log.warn("the database is not quite as it should be", &[("database", &shown), ("found", &warning)]);
-            }
-            is_wanted(&world, &config.sqlite_path)?;
-            for excess in world.excesses() {
-                log.warn("the world is larger than any founded today may become", &[("excess", &excess)]);
-            }
-            if let Some(path) = path {
-                compare_with_file(&world, &source, path, config, log)?;
-            }
-            // Only now that everything is accepted may anything be written.
-            match storage.attach(&world) {
-                Err(error) if error.is_for_want_of_room() => {
-                    let error = error.to_string();
-                    log.error("flush failed: there is no room yet, and it is tried again", &[("error", &error)]);
-                    Ok((world, Some(error)))
-                }
-                attached => attached.map(|()| (world, None)).map_err(StartError::from),
-            }
-        }
+/// The world that the configuration names, in an empty database.
+fn found_world(config: &Config, storage: &mut Storage, log: &mut Log) -> Result<World, Exit> {
+    let path = config.world_path.as_deref();
+    let text = path.map_or_else(|| Ok(worldfile::BUILTIN.to_owned()), read_world_file)?;
+    let seed = sys::random_u64().map_err(refused("get random bytes"))?;
+    let path = path.unwrap_or(Path::new("the built-in world"));
+    let source = worldfile::source_digest(&text);
+    let mut world = worldfile::read(text, seed).map_err(|problems| Exit::world_file(path, problems))?;
+    require_wanted(config, &world, path)?;
+    let traces = storage.traces().join("; ");
+    storage.found(&mut world, &source, clock::wall())?;
+    for warning in worldfile::warnings(&world) {
+        log.warn(&warning, &[("file", &path.display())]);
     }
+    let fields: Fields = &[("world", &world.id()), ("from", &path.display()), ("traces", &traces)];
+    if traces.is_empty() {
+        log.info("founded a new world", fields);
+    } else {
+        log.warn("founded a new world where there may have been one: is this the right place?", fields);
+    }
+    Ok(world)
+}
+
+/// The world that the database holds, and why nothing can be flushed yet, if that is so.
+fn load_world(config: &Config, storage: &mut Storage, log: &mut Log) -> Result<(World, Option<String>), Exit> {
+    let Loaded { world, source, warnings } = storage.load()?;
+    for warning in warnings {
+        let database = config.sqlite_path.display();
+        log.warn("the database is not quite as it should be", &[("database", &database), ("found", &warning)]);
+    }
+    require_wanted(config, &world, &config.sqlite_path)?;
+    for excess in world.excesses() {
+        log.warn("the world is larger than any founded today may become", &[("excess", &excess)]);
+    }
+    compare_with_file(config, &world, &source, log)?;
+    // Only now that everything is accepted may anything be written.
+    match storage.attach(&world) {
+        Err(error) if error.is_for_want_of_room() => {
+            let error = error.to_string();
+            log.error("flush failed: there is no room yet, and it is tried again", &[("error", &error)]);
+            Ok((world, Some(error)))
+        }
+        attached => Ok(attached.map(|()| (world, None))?),
+    }
+}
+
+/// Refuses the world at `place` if the configuration names another.
+fn require_wanted(config: &Config, world: &World, place: &Path) -> Result<(), StorageError> {
+    match &config.world_id {
+        Some(id) if id != world.id() => Err(other_world(place, world, format!("AQEVIA_WORLD_ID is {id:?}"))),
+        _ => Ok(()),
+    }
+}
+
+fn other_world(place: &Path, held: &World, wanted: String) -> StorageError {
+    StorageError::new(place, Failure::OtherWorld { held: held.id().to_owned(), wanted })
 }
 
 /// A file is of no use to a database that holds a world; but the wrong file is a mistake, and a changed one is likely
 /// to be another.
-fn compare_with_file(
-    world: &World,
-    source: &str,
-    path: &Path,
-    config: &Config,
-    log: &mut Log,
-) -> Result<(), StartError> {
+fn compare_with_file(config: &Config, world: &World, source: &str, log: &mut Log) -> Result<(), Exit> {
+    let Some(path) = &config.world_path else { return Ok(()) };
     let text = read_world_file(path)?;
     if worldfile::source_digest(&text) == source {
         return Ok(());
@@ -514,8 +503,7 @@ fn compare_with_file(
     let problem = match worldfile::read(text, 0) {
         Ok(file) if file.id() != world.id() => {
             let wanted = format!("the world file is of {:?}", file.id());
-            let failure = Failure::OtherWorld { held: world.id().to_owned(), wanted };
-            return Err(StorageError::new(&config.sqlite_path, failure).into());
+            return Err(other_world(&config.sqlite_path, world, wanted).into());
         }
         Ok(_) => String::new(),
         Err(problems) => problems.into_iter().next().unwrap_or_default(),
@@ -526,25 +514,25 @@ fn compare_with_file(
 }
 
 /// Reads a world file.
-pub fn read_world_file(path: &Path) -> Result<String, StartError> {
-    let problem = |problem: String| world_file_error(path, vec![problem]);
+pub fn read_world_file(path: &Path) -> Result<String, Exit> {
+    let refused = |problem: String| Exit::world_file(path, vec![problem]);
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(|error| problem(format!("cannot read it: {error}")))?;
-    let read = file.take(WORLD_FILE_BYTES_MAX + 1).read_to_end(&mut bytes);
-    read.map_err(|error| problem(format!("cannot read it: {error}")))?;
+    let read = File::open(path).and_then(|file| file.take(WORLD_FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
+    read.map_err(|error| refused(format!("cannot read it: {error}")))?;
     if bytes.len() as u64 > WORLD_FILE_BYTES_MAX {
-        return Err(problem(format!("it is larger than {WORLD_FILE_BYTES_MAX} bytes")));
+        return Err(refused(format!("it is larger than {WORLD_FILE_BYTES_MAX} bytes")));
     }
     if bytes.contains(&0) {
-        return Err(problem("it holds a NUL byte".to_owned()));
+        return Err(refused("it holds a NUL byte".to_owned()));
     }
     String::from_utf8(bytes).map_err(|error| {
-        let line =
-            error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
-        problem(format!("line {line}: it is not UTF-8"))
+        let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
+        refused(format!("line {line}: it is not UTF-8"))
     })
 }
 
-fn world_file_error(path: &Path, problems: Vec<String>) -> StartError {
-    StartError::WorldFile(path.to_owned(), problems)
+/// Turns an error of the system into the end of a start.
+pub fn refused(doing: &'static str) -> impl Fn(io::Error) -> Exit {
+    move |error| Exit::failed(format!("cannot {doing}: {error}"))
 }
