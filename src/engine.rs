@@ -318,23 +318,23 @@ impl Engine {
 
     fn checkpoint(&mut self, how: Checkpoint) {
         let begun = clock::monotonic();
-        if let Err(error) = self.storage.checkpoint(how) {
-            // Nothing is lost: the log keeps what could not be moved.
-            self.metrics.checkpoint_failures += 1;
-            self.log.warn("checkpoint failed", &[("error", &error)]);
-        }
+        let checkpointed = self.storage.checkpoint(how);
         self.checkpointed_at = clock::monotonic();
         self.records_since_checkpoint = 0;
         self.metrics.checkpoint_duration.observe(self.checkpointed_at.since(begun));
-        self.note_readers();
+        match checkpointed {
+            Ok(true) => self.held_up = None,
+            Ok(false) => self.note_readers(),
+            Err(error) => {
+                // Nothing is lost: the log keeps what could not be moved.
+                self.metrics.checkpoint_failures += 1;
+                self.log.warn("checkpoint failed", &[("error", &error)]);
+            }
+        }
     }
 
     /// Counts checkpoints that readers have held up, and warns while the log grows for that.
     fn note_readers(&mut self) {
-        if !self.storage.is_held_up() {
-            self.held_up = None;
-            return;
-        }
         self.metrics.checkpoints_held_up += 1;
         let (since, warn_bytes) = self.held_up.unwrap_or((self.checkpointed_at, WAL_BYTES_KEPT));
         let wal_bytes = self.storage.wal_bytes();

@@ -127,6 +127,11 @@ pub fn id_of(metadata: &fs::Metadata) -> FileId {
     (metadata.dev(), metadata.ino())
 }
 
+/// Whether a name leads to an open file.
+pub fn leads_to(path: &Path, file: &File) -> bool {
+    file.metadata().is_ok_and(|metadata| file_id(path) == Some(id_of(&metadata)))
+}
+
 /// A file under a name of its own, until it is whole. What is dropped before is removed.
 pub struct Partial(PathBuf);
 

@@ -8,7 +8,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-use super::files::{beside, file_id, id_of};
+use super::files::{beside, leads_to};
 use super::{Failure, StorageError};
 use crate::clock::Wall;
 use crate::limits::LOCK_ATTEMPTS_MAX;
@@ -86,9 +86,4 @@ impl Lock {
             None => Ok(()),
         }
     }
-}
-
-/// Whether a name leads to an open file.
-fn leads_to(path: &Path, file: &File) -> bool {
-    file.metadata().is_ok_and(|metadata| file_id(path) == Some(id_of(&metadata)))
 }

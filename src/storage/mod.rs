@@ -32,22 +32,23 @@ use crate::clock::Wall;
 use crate::limits::{READER_BUSY_MS_MAX, WAL_BYTES_KEPT};
 use crate::world::{Tick, World};
 pub use error::{Failure, StorageError};
-use files::{FileId, Partial, beside, bytes_beside, file_id, id_of, sync_folder};
+use files::{FileId, Partial, beside, bytes_beside, file_id, leads_to, sync_folder};
 use lock::Lock;
 use records::{Stamp, Stored};
 pub use rescue::Rescue;
 use schema::{APPLICATION_ID, Found, SCHEMA_VERSION, TABLES};
+
+/// How our own file is disturbed that has no content any more.
+const EMPTIED: &str = "it has been emptied";
 
 /// The database of a running engine. Nobody else writes it while this lives.
 pub struct Storage {
     path: PathBuf,
     lock: Lock,
     /// The database that the world was loaded from. Another file at the same path is not ours, and opening it would mix
-    /// it with the write-ahead log of this one.
-    file: Option<FileId>,
+    /// it with the write-ahead log of this one. It stays open as long as a connection to it is.
+    file: Option<File>,
     state: State,
-    /// That file, open as long as a connection to it is.
-    watched: Option<File>,
     /// The digest of the world file that the world was founded from.
     source: String,
     /// What was seen in the database that is no obstacle, until it is told.
@@ -58,8 +59,6 @@ pub struct Storage {
     attempted: Tick,
     /// Whether what stands at our path is, as far as can be seen, what was put there.
     sound: bool,
-    /// Whether the last checkpoint left something in the log because somebody reads.
-    held_up: bool,
 }
 
 /// How far the connection can be trusted. Only `Open` is written to; every other state leads to `Closed`, and from there
@@ -109,13 +108,11 @@ impl Storage {
             lock,
             file: None,
             state: State::Closed,
-            watched: None,
             source: String::new(),
             warnings,
             persisted: Tick(0),
             attempted: Tick(0),
             sound: false,
-            held_up: false,
         };
         Ok((storage, found))
     }
@@ -178,7 +175,9 @@ impl Storage {
     /// Returns the number of records written, the world's own included.
     pub fn flush(&mut self, world: &World, wall: Wall) -> Result<u64, StorageError> {
         match self.look() {
-            Err(error) if self.is_emptied(&error) => return self.renew(world, wall),
+            Err(StorageError { failure: Failure::Disturbed(what), .. }) if what == EMPTIED => {
+                return self.renew(world, wall);
+            }
             looked => looked?,
         }
         let mut open = self.connect(world)?;
@@ -204,13 +203,14 @@ impl Storage {
     /// to be called before each flush and often enough between them.
     pub fn look(&mut self) -> Result<(), StorageError> {
         let looked = self.lock.hold().and_then(|()| {
-            if file_id(&self.path) == self.file && !self.is_overwritten() {
+            let is_ours = self.leads_to_ours();
+            if is_ours && !self.is_overwritten() {
                 return Ok(());
             }
             Err(self.disturbed(match fs::metadata(&self.path) {
                 Err(_) => "it has gone: put it back",
-                Ok(metadata) if Some(id_of(&metadata)) != self.file => "another file has taken its place",
-                Ok(metadata) if metadata.len() == 0 => "it has been emptied",
+                Ok(_) if !is_ours => "another file has taken its place",
+                Ok(metadata) if metadata.len() == 0 => EMPTIED,
                 Ok(_) => "it has been overwritten",
             }))
         });
@@ -226,26 +226,23 @@ impl Storage {
     /// gives up the locks of fcntl(2) that SQLite has by any other.
     fn is_overwritten(&self) -> bool {
         let mut header = [0; 100];
-        let read = self.watched.as_ref().and_then(|file| file.read_at(&mut header, 0).ok());
+        let read = self.file.as_ref().and_then(|file| file.read_at(&mut header, 0).ok());
         read.is_some_and(|bytes| schema::is_surely_not_ours(&header[..bytes]))
+    }
+
+    fn leads_to_ours(&self) -> bool {
+        self.file.as_ref().is_some_and(|file| leads_to(&self.path, file))
     }
 
     /// Takes what stands at our path for ours.
     fn watch(&mut self) -> Result<(), StorageError> {
-        let file = File::open(&self.path).map_err(StorageError::io("open", &self.path))?;
-        self.file = Some(id_of(&file.metadata().map_err(StorageError::io("open", &self.path))?));
-        self.watched = Some(file);
+        self.file = Some(File::open(&self.path).map_err(StorageError::io("open", &self.path))?);
         Ok(())
     }
 
     /// The tick at which the world comes back after a crash, or a later one; `None` while that cannot be promised.
     pub fn persisted(&self) -> Option<Tick> {
         self.sound.then_some(self.persisted)
-    }
-
-    /// Whether the last checkpoint could not empty the log because somebody reads.
-    pub fn is_held_up(&self) -> bool {
-        self.held_up
     }
 
     /// The connection that is at hand, or after a failure a fresh one.
@@ -297,10 +294,10 @@ impl Storage {
     fn reopen(&mut self, world: &World, busy: Duration) -> Result<Open, StorageError> {
         let connection = open_writer(&self.path, busy)?;
         if schema::identify(&connection, &self.path)? == Found::Empty {
-            return Err(self.disturbed("it has been emptied"));
+            return Err(self.disturbed(EMPTIED));
         }
         self.sound = false;
-        self.persisted = self.stored_tick(&connection, world)?;
+        self.persisted = self.own_tick(read_stamp(&connection, &self.path)?, world)?;
         self.sound = true;
         let schema_version = schema::version(&connection, &self.path)?;
         Ok(Open { connection, log: self.log_names(), schema_version })
@@ -311,29 +308,17 @@ impl Storage {
         Some([id("-wal")?, id("-shm")?])
     }
 
-    /// The tick of the stored world, if that is one that this engine has put there.
-    fn stored_tick(&self, connection: &Connection, world: &World) -> Result<Tick, StorageError> {
-        let Stamp { world: id, tick, .. } = self.read_stamp(connection)?;
+    /// The tick of what is stored, if this engine has put it there.
+    fn own_tick(&self, stamp: Stamp, world: &World) -> Result<Tick, StorageError> {
+        let Stamp { world: id, tick, .. } = stamp;
         if id == world.id() && (self.persisted..=self.attempted).contains(&tick) {
             return Ok(tick);
         }
         Err(self.disturbed(&format!("it holds tick {} of {id:?}, which this engine did not put there", tick.0)))
     }
 
-    fn read_stamp(&self, connection: &Connection) -> Result<Stamp, StorageError> {
-        records::read_stamp(connection).map_err(StorageError::sqlite("read the tick of", &self.path))
-    }
-
     fn disturbed(&self, what: &str) -> StorageError {
         StorageError::new(&self.path, Failure::Disturbed(what.to_owned()))
-    }
-
-    /// Whether `look` has failed for no other reason than that our own file has no content any more.
-    fn is_emptied(&self, error: &StorageError) -> bool {
-        let ours = |metadata: &fs::Metadata| Some(id_of(metadata)) == self.file && metadata.len() == 0;
-        error.path == self.path
-            && matches!(error.failure, Failure::Disturbed(_))
-            && fs::metadata(&self.path).is_ok_and(|metadata| ours(&metadata))
     }
 
     /// Puts the whole world into the place of a database that somebody has emptied.
@@ -352,7 +337,8 @@ impl Storage {
         if let State::Open(open) = &self.state
             && open.log.is_some()
             && open.log == self.log_names()
-            && file_id(&self.path).is_some_and(|id| Some(id) != self.file)
+            && self.path.exists()
+            && !self.leads_to_ours()
         {
             // Our log beside another's database: the next to open that would read the one into the other.
             self.remove_log();
@@ -374,24 +360,26 @@ impl Storage {
 
     /// The tick that a start would find here, as far as that is known.
     pub fn tick_at_a_start(&self, world: &World) -> Option<Tick> {
-        let stamp = reader::read(&self.path, |connection| self.read_stamp(connection)).ok();
+        let stamp = stamp_at(&self.path);
         stamp.map_or(self.persisted(), |stamp| (stamp.world == world.id()).then_some(stamp.tick))
     }
 
-    /// Moves what flushes left in the write-ahead log into the database itself. Without a connection there is
-    /// nothing to do.
-    pub fn checkpoint(&mut self, how: Checkpoint) -> Result<(), StorageError> {
-        let State::Open(Open { connection, .. }) = &self.state else { return Ok(()) };
+    /// Moves what flushes left in the write-ahead log into the database itself; false if somebody reads what could not be
+    /// moved. Without a connection there is nothing to do.
+    pub fn checkpoint(&mut self, how: Checkpoint) -> Result<bool, StorageError> {
+        let State::Open(Open { connection, .. }) = &self.state else { return Ok(true) };
         let mode = if how == Checkpoint::Passive { "PASSIVE" } else { "TRUNCATE" };
-        let moved = moved_all(connection, mode).map_err(StorageError::sqlite("checkpoint", &self.path))?;
-        self.held_up = !moved;
-        Ok(())
+        // SQLite, "PRAGMA wal_checkpoint": whether it was blocked, frames in the log, frames of it that were moved.
+        let moved = connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| {
+            Ok(!row.get::<_, bool>(0)? && row.get::<_, i64>(1)? == row.get(2)?)
+        });
+        moved.map_err(StorageError::sqlite("checkpoint", &self.path))
     }
 
     /// Ends writing, and reads back by another connection that the file at our path holds the last flush.
     pub fn close(&mut self, world: &World) -> Result<(), StorageError> {
         // The reader goes first, because only a writer removes the empty log when it is the last to close.
-        let tick = reader::read(&self.path, |connection| self.stored_tick(connection, world))?;
+        let tick = self.own_tick(stamp_at(&self.path)?, world)?;
         self.state = State::Closed;
         if tick == self.persisted { Ok(()) } else { Err(self.disturbed("the last flush is not in it")) }
     }
@@ -400,15 +388,6 @@ impl Storage {
     pub fn wal_bytes(&self) -> u64 {
         bytes_beside(&self.path, "-wal")
     }
-}
-
-/// Checkpoints; false if somebody reads what could not be moved.
-fn moved_all(connection: &Connection, mode: &str) -> rusqlite::Result<bool> {
-    // SQLite, "PRAGMA wal_checkpoint": whether it was blocked, frames in the log, frames of it that were moved.
-    connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| {
-        let (blocked, frames, moved): (bool, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        Ok(!blocked && frames == moved)
-    })
 }
 
 /// How far a checkpoint goes.
@@ -428,6 +407,15 @@ pub fn examine(path: &Path) -> Result<Loaded, StorageError> {
     found.require_ours(path)?;
     let loaded = reader::read(path, |connection| load_from(connection, path))?;
     Ok(Loaded { warnings, ..loaded })
+}
+
+/// Which world the database at `path` holds, and as of when.
+fn stamp_at(path: &Path) -> Result<Stamp, StorageError> {
+    reader::read(path, |connection| read_stamp(connection, path))
+}
+
+fn read_stamp(connection: &Connection, path: &Path) -> Result<Stamp, StorageError> {
+    records::read_stamp(connection).map_err(StorageError::sqlite("read the tick of", path))
 }
 
 fn load_from(connection: &mut Connection, path: &Path) -> Result<Loaded, StorageError> {

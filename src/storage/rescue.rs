@@ -7,8 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::files::{Partial, beside};
-use super::records::{self, Stamp, hexadecimal};
-use super::{Failure, StorageError, reader, write_new};
+use super::records::{Stamp, hexadecimal};
+use super::{Failure, StorageError, stamp_at, write_new};
 use crate::clock::Wall;
 use crate::text::shell_quoted;
 use crate::world::World;
@@ -41,13 +41,7 @@ pub fn all(database: &Path) -> Vec<Rescue> {
         let tick = path.as_os_str().as_encoded_bytes().strip_prefix(beginning.as_os_str().as_encoded_bytes());
         tick.is_some_and(|tick| !tick.is_empty() && tick.iter().all(u8::is_ascii_digit))
     });
-    let read = |path: PathBuf| {
-        let stamp =
-            reader::read(&path, |reader| records::read_stamp(reader).map_err(StorageError::sqlite("read", &path)))
-                .ok()?;
-        Some(Rescue { path, stamp })
-    };
-    named.filter_map(read).collect()
+    named.filter_map(|path| Some(Rescue { stamp: stamp_at(&path).ok()?, path })).collect()
 }
 
 /// Writes all of `world`, if that has not been done. Earlier rescues of it make way; a later one does not.

@@ -103,7 +103,7 @@ impl Life {
         for checkpoint in [None, Some(Checkpoint::Passive), Some(Checkpoint::Truncate)] {
             self.pass(7);
             self.flush()?;
-            checkpoint.map_or(Ok(()), |how| self.storage.checkpoint(how))?;
+            checkpoint.map_or(Ok(true), |how| self.storage.checkpoint(how))?;
         }
         self.storage.close(&self.world)
     }

@@ -107,7 +107,7 @@ fn live(file: &str, record: &Shared, then: Then) {
             let _ = storage.checkpoint(Checkpoint::Passive);
         }
     }
-    let _ = storage.checkpoint(Checkpoint::Truncate).and_then(|()| storage.close(&world));
+    let _ = storage.checkpoint(Checkpoint::Truncate).and_then(|_| storage.close(&world));
     record.borrow_mut().moment();
 }
 
