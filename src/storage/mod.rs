@@ -36,7 +36,7 @@ use files::{FileId, Partial, beside, bytes_beside, file_id, leads_to, sync_folde
 use lock::Lock;
 use records::{Stamp, Stored};
 pub use rescue::Rescue;
-use schema::{APPLICATION_ID, Found, SCHEMA_VERSION, TABLES};
+use schema::{APPLICATION_ID, Found, SCHEMA, SCHEMA_VERSION};
 
 /// How our own file is disturbed that has no content any more.
 const EMPTIED: &str = "it has been emptied";
@@ -462,9 +462,7 @@ fn write_new(path: &Path, world: &World, source: &str, wall: Wall, journal_mode:
     // Nobody looks at it before it is whole and synced, so it needs no journal.
     connection.query_row("PRAGMA journal_mode = OFF", [], |_| Ok(())).map_err(&failed)?;
     let transaction = connection.transaction().map_err(&failed)?;
-    for (_, table) in TABLES {
-        transaction.execute_batch(table).map_err(&failed)?;
-    }
+    transaction.execute_batch(SCHEMA).map_err(&failed)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(&failed)?;
     transaction.pragma_update(None, "user_version", SCHEMA_VERSION).map_err(&failed)?;
     records::insert_world(&transaction, world, source, wall).map_err(&failed)?;

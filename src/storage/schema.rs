@@ -23,11 +23,9 @@ pub const APPLICATION_ID: i32 = 0x4171_6576;
 /// `PRAGMA user_version`: the version of the tables below.
 pub const SCHEMA_VERSION: i32 = 1;
 
-/// The tables. Every column has a type that SQLite enforces; references are checked by the world itself at load.
-pub const TABLES: [(&str, &str); 5] = [
-    (
-        "entity",
-        "CREATE TABLE entity (
+/// The statements that make the tables. Every column has a type that SQLite enforces; references are checked by the world
+/// itself at load.
+pub const SCHEMA: &str = "CREATE TABLE entity (
   id INTEGER PRIMARY KEY,
   kind TEXT NOT NULL,
   tag TEXT,
@@ -45,42 +43,30 @@ pub const TABLES: [(&str, &str); 5] = [
   locked INTEGER NOT NULL,
   fixed INTEGER NOT NULL,
   asleep INTEGER NOT NULL
-) STRICT",
-    ),
-    (
-        "habit",
-        "CREATE TABLE habit (
+) STRICT;
+CREATE TABLE habit (
   creature INTEGER NOT NULL,
   verb TEXT NOT NULL,
   every_minutes INTEGER NOT NULL,
   PRIMARY KEY (creature, verb)
-) STRICT, WITHOUT ROWID",
-    ),
-    (
-        "habit_item",
-        "CREATE TABLE habit_item (
+) STRICT, WITHOUT ROWID;
+CREATE TABLE habit_item (
   creature INTEGER NOT NULL,
   verb TEXT NOT NULL,
   position INTEGER NOT NULL,
   target INTEGER,
   line TEXT,
   PRIMARY KEY (creature, verb, position)
-) STRICT, WITHOUT ROWID",
-    ),
-    (
-        "spawn",
-        "CREATE TABLE spawn (
+) STRICT, WITHOUT ROWID;
+CREATE TABLE spawn (
   position INTEGER PRIMARY KEY,
   prototype INTEGER NOT NULL,
   room INTEGER NOT NULL,
   at_most INTEGER NOT NULL,
   every_minutes INTEGER NOT NULL,
   text TEXT
-) STRICT",
-    ),
-    (
-        "world",
-        "CREATE TABLE world (
+) STRICT;
+CREATE TABLE world (
   one INTEGER PRIMARY KEY CHECK (one = 1),
   id TEXT NOT NULL,
   name TEXT NOT NULL,
@@ -91,9 +77,12 @@ pub const TABLES: [(&str, &str); 5] = [
   source TEXT NOT NULL,
   digest TEXT,
   flushed_at TEXT NOT NULL
-) STRICT",
-    ),
-];
+) STRICT";
+
+/// The name of each table, with its statement.
+fn tables() -> impl Iterator<Item = (&'static str, &'static str)> {
+    SCHEMA.split(";\n").map(|sql| (sql.split(' ').nth(2).unwrap_or_default(), sql))
+}
 
 /// What lies at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -225,7 +214,7 @@ pub fn identify(connection: &Connection, path: &Path) -> Result<Found, StorageEr
                 "its schema is version {newer}, made by a newer engine; this one knows {SCHEMA_VERSION}"
             ));
         }
-        (0, 0) | (APPLICATION_ID, 0) if TABLES.iter().all(|(table, _)| made(table)) => {
+        (0, 0) | (APPLICATION_ID, 0) if tables().all(|(table, _)| made(table)) => {
             let what = "it has our tables, but not the two numbers that mark a database as ours: .dump leaves them out";
             let pragmas = format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}");
             return Err(StorageError::unfit(
@@ -241,7 +230,7 @@ pub fn identify(connection: &Connection, path: &Path) -> Result<Found, StorageEr
         let is_added = kind == "index" || kind == "trigger";
         // SQLite writes the table of a trigger as its statement spells it.
         let is_on = |ours: &str| ours.eq_ignore_ascii_case(table) || !is_added && ours == name;
-        let Some((ours, made)) = TABLES.iter().find(|(ours, _)| is_on(ours)) else { continue };
+        let Some((ours, made)) = tables().find(|(ours, _)| is_on(ours)) else { continue };
         if is_added {
             let what = format!("others have put the {kind} `{name}` on the engine's table `{ours}`");
             // Whoever chose the name may have meant it for the shell of whoever follows this.
@@ -253,7 +242,7 @@ pub fn identify(connection: &Connection, path: &Path) -> Result<Found, StorageEr
             return foreign(format!("its {kind} {name:?} is not as this engine makes it"));
         }
     }
-    match TABLES.iter().find(|(table, _)| !made(table)) {
+    match tables().find(|(table, _)| !made(table)) {
         Some((table, _)) => foreign(format!("its table {table:?} is missing")),
         None => Ok(Found::Ours),
     }
@@ -289,7 +278,7 @@ fn check_integrity(connection: &Connection, path: &Path) -> Result<Option<String
     let shared = |problem: &&String| problem.contains("reelist") || problem.contains("2nd reference");
     let mut ours: Vec<String> = all.iter().filter(shared).cloned().collect();
     // With the schema goes the list of free pages, which an early end leaves out.
-    for table in TABLES.map(|(table, _)| table).into_iter().chain(["sqlite_schema"]) {
+    for table in tables().map(|(table, _)| table).chain(["sqlite_schema"]) {
         ours.extend(problems(connection, &format!("'{table}'")).map_err(&failed)?);
     }
     ours.truncate(PROBLEMS_LISTED_MAX);
