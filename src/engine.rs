@@ -260,11 +260,14 @@ impl Engine {
     }
 
     fn flush_if_due(&mut self, now: Monotonic) {
-        if let Some(trigger) = self.flusher.due(now, self.world.pending()) {
-            self.flush(trigger);
-            self.checkpoint_if_due();
-            self.wal_bytes = self.storage.wal_bytes();
+        let Some(trigger) = self.flusher.due(now, self.world.pending()) else { return };
+        let saved = self.flush(trigger);
+        // The write-ahead log is kept short: by records, and by the time since it was last emptied.
+        let aged = now.since(self.checkpointed_at) >= Duration::from_millis(CHECKPOINT_INTERVAL_MS);
+        if saved && (aged || self.records_since_checkpoint >= CHECKPOINT_RECORDS) {
+            self.checkpoint(Checkpoint::Passive);
         }
+        self.wal_bytes = self.storage.wal_bytes();
     }
 
     /// Makes everything that is pending durable, or notes why that failed and when to try again.
@@ -305,15 +308,6 @@ impl Engine {
             self.log.error("flush failed: everything stays pending and is tried again", fields);
         }
         self.last_error = Some(error);
-    }
-
-    /// Keeps the write-ahead log short: after so many records, or so much time, since it was last emptied.
-    fn checkpoint_if_due(&mut self) {
-        let now = clock::monotonic();
-        let aged = now.since(self.checkpointed_at) >= Duration::from_millis(CHECKPOINT_INTERVAL_MS);
-        if self.last_error.is_none() && (aged || self.records_since_checkpoint >= CHECKPOINT_RECORDS) {
-            self.checkpoint(Checkpoint::Passive);
-        }
     }
 
     fn checkpoint(&mut self, how: Checkpoint) {
@@ -420,18 +414,12 @@ impl Engine {
 /// Tells of a rescued world that is later than the one that was loaded.
 fn warn_of_rescue(storage: &Storage, world: &World, database: &Path, log: &mut Log) -> Option<(PathBuf, Tick, String)> {
     let rescue = storage.later_rescue(world)?;
-    let command = rescue.command(database);
-    let (rescued, tick) = (rescue.stamp.tick, world.now());
-    log.warn(
-        "a later state of this world was rescued and never put in place; with the engine stopped, the command does it",
-        &[
-            ("tick", &tick.0),
-            ("rescued_tick", &rescued.0),
-            ("rescued", &rescue.path.display()),
-            ("put_in_place", &command),
-        ],
-    );
-    Some((rescue.path, rescued, command))
+    let (command, path) = (rescue.command(database), rescue.path.display());
+    let (now, then) = (world.now().0, rescue.stamp.tick.0);
+    let message =
+        "a later state of this world was rescued and never put in place; with the engine stopped, the command does it";
+    log.warn(message, &[("tick", &now), ("rescued_tick", &then), ("rescued", &path), ("put_in_place", &command)]);
+    Some((rescue.path, rescue.stamp.tick, command))
 }
 
 /// The world that the configuration names, in an empty database.
@@ -489,7 +477,7 @@ fn require_wanted(config: &Config, world: &World, place: &Path) -> Result<(), St
 }
 
 fn other_world(place: &Path, held: &World, wanted: String) -> StorageError {
-    StorageError::new(place, Failure::OtherWorld { held: held.id().to_owned(), wanted })
+    StorageError::new(place, Failure::OtherWorld(format!("{:?}, and {wanted}", held.id())))
 }
 
 /// A file is of no use to a database that holds a world; but the wrong file is a mistake, and a changed one is likely

@@ -49,7 +49,7 @@ pub fn copy_pages(from: &Connection, to: &Path) -> Result<(), StorageError> {
     // All pages in one step, so that no writer can come between.
     let step = Backup::new(from, &mut copy).and_then(|backup| backup.step(-1)).map_err(&failed)?;
     if step != StepResult::Done {
-        return Err(StorageError::new(to, Failure::Disturbed(format!("the database cannot be read now: {step:?}"))));
+        return Err(StorageError::disturbed(to, format!("the database cannot be read now: {step:?}")));
     }
     // It came with the mark of write-ahead logging, for which every reader would make files beside it.
     copy.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(())).map_err(&failed)

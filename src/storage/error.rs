@@ -37,13 +37,8 @@ pub enum Failure {
     },
     /// It is this engine's, and broken: in which ways.
     Damaged(Vec<String>),
-    /// It holds another world than the one asked for.
-    OtherWorld {
-        /// The world that the path holds.
-        held: String,
-        /// Who asks for which.
-        wanted: String,
-    },
+    /// It holds another world than the one asked for: which, and who asks for which.
+    OtherWorld(String),
     /// While the engine ran, the file was removed, replaced or written by somebody else: how.
     Disturbed(String),
     /// The target of a backup exists.
@@ -59,6 +54,11 @@ impl StorageError {
     /// An error about what cannot be used as it is: what is in the way, and what to do about just that.
     pub fn unfit(path: &Path, what: impl Into<String>, remedy: impl Into<String>) -> StorageError {
         StorageError::new(path, Failure::Unfit { what: what.into(), remedy: remedy.into() })
+    }
+
+    /// An error about what somebody else has done to a file while the engine ran.
+    pub(super) fn disturbed(path: &Path, what: impl Into<String>) -> StorageError {
+        StorageError::new(path, Failure::Disturbed(what.into()))
     }
 
     /// Turns an `io::Error` into ours.
@@ -87,14 +87,7 @@ impl StorageError {
 
     /// Whether there is no room on the disk, for the files that SQLite needs beside the database above all.
     pub fn is_for_want_of_room(&self) -> bool {
-        match &self.failure {
-            Failure::Sqlite(_, source) => source.sqlite_error().is_some_and(|error| {
-                error.code == rusqlite::ErrorCode::DiskFull
-                    || error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE
-            }),
-            Failure::Io(_, source) => matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded),
-            _ => false,
-        }
+        matches!(self.cause(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
     }
 
     /// What an operator can do about it, if this was met at the start or by a command.
@@ -106,7 +99,7 @@ impl StorageError {
                 "One database serves one engine: stop the other one, or give this one a path of its own."
             }
             Failure::Exists => "Nothing is written over: choose another path.",
-            Failure::OtherWorld { .. } => {
+            Failure::OtherWorld(_) => {
                 "Nothing was changed. Unset AQEVIA_WORLD_PATH and AQEVIA_WORLD_ID to go on with the stored world, or give \
                  the other world a database of its own."
             }
@@ -116,11 +109,11 @@ impl StorageError {
                  -shm and put it in place again. To restore a backup, or to begin a new world, see 'Restore' and 'Reset' \
                  in the README."
             }
-            _ if self.is_for_want_of_room() => {
-                "There is no room on the disk, or in this user's share of it: make some."
-            }
             Failure::Io(..) | Failure::Sqlite(..) | Failure::Disturbed(_) => match self.cause() {
-                ErrorKind::ResourceBusy => {
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                    "There is no room on the disk, or in this user's share of it: make some."
+                }
+                ErrorKind::ResourceBusy | ErrorKind::CrossesDevices => {
                     "Another program is using it: fuser or lsof names it. If the path is a single file that is mounted, \
                      mount its folder instead."
                 }
@@ -134,13 +127,13 @@ impl StorageError {
 
     /// The kind of error of the system that is behind it, as far as it is told.
     fn cause(&self) -> ErrorKind {
-        use rusqlite::ErrorCode::{CannotOpen, DatabaseBusy, DatabaseLocked, PermissionDenied, ReadOnly};
+        use rusqlite::ErrorCode::{CannotOpen, DatabaseBusy, DatabaseLocked, DiskFull, PermissionDenied, ReadOnly};
         match &self.failure {
-            Failure::Io(_, source) if source.kind() == ErrorKind::CrossesDevices => ErrorKind::ResourceBusy,
             Failure::Io(_, source) => source.kind(),
-            Failure::Sqlite(_, source) => match source.sqlite_error_code() {
-                Some(DatabaseBusy | DatabaseLocked) => ErrorKind::ResourceBusy,
-                Some(CannotOpen | PermissionDenied | ReadOnly) => ErrorKind::PermissionDenied,
+            Failure::Sqlite(_, source) => match source.sqlite_error().map(|error| (error.code, error.extended_code)) {
+                Some((DiskFull, _) | (_, rusqlite::ffi::SQLITE_IOERR_SHMSIZE)) => ErrorKind::StorageFull,
+                Some((DatabaseBusy | DatabaseLocked, _)) => ErrorKind::ResourceBusy,
+                Some((CannotOpen | PermissionDenied | ReadOnly, _)) => ErrorKind::PermissionDenied,
                 _ => ErrorKind::Other,
             },
             _ => ErrorKind::Other,
@@ -165,17 +158,14 @@ impl fmt::Display for StorageError {
         match &self.failure {
             Failure::Io(doing, source) => write!(f, "cannot {doing} {path:?}: {source}"),
             Failure::Sqlite(doing, source) => {
-                write!(f, "cannot {doing} {path:?}: {source}")?;
-                match source.sqlite_error() {
-                    Some(error) => write!(f, " (SQLite code {})", error.extended_code),
-                    None => Ok(()),
-                }
+                let code = source.sqlite_error().map(|error| format!(" (SQLite code {})", error.extended_code));
+                write!(f, "cannot {doing} {path:?}: {source}{}", code.unwrap_or_default())
             }
             Failure::Held(holder) => write!(f, "{path:?} is in use by another engine: {holder}"),
             Failure::Foreign(what) => write!(f, "{path:?} is not a database of this engine: {what}"),
             Failure::Unfit { what, .. } => write!(f, "{path:?} cannot be used: {what}"),
             Failure::Damaged(problems) => write!(f, "{path:?} is damaged: {}", problems.join("; ")),
-            Failure::OtherWorld { held, wanted } => write!(f, "{path:?} holds the world {held:?}, and {wanted}"),
+            Failure::OtherWorld(what) => write!(f, "{path:?} holds the world {what}"),
             Failure::Disturbed(what) => write!(f, "{path:?} was disturbed: {what}"),
             Failure::Exists => write!(f, "{path:?} exists already"),
         }

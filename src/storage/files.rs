@@ -82,12 +82,8 @@ pub fn require_writable(database: &Path) -> Result<(), StorageError> {
     if leftovers(database).is_none() {
         paths.extend(["-wal", "-shm"].map(|suffix| beside(database, suffix)));
     }
-    for path in paths {
-        if let Some(error) = refusal(&path) {
-            return Err(StorageError::io("write", &path)(error));
-        }
-    }
-    Ok(())
+    let refused = paths.iter().find_map(|path| refusal(path).map(StorageError::io("write", path)));
+    refused.map_or(Ok(()), Err)
 }
 
 /// Whoever looks at a database at rest can leave an empty log, and an index of it, that are theirs. They hold nothing, but

@@ -4,7 +4,7 @@
 //! guards a file, and others look for a name: whoever removes the name lets a second engine in. So the two are
 //! compared, after locking and then again and again.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
@@ -39,8 +39,7 @@ impl Lock {
             if fs::symlink_metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
                 return Err(unfit("it is no file"));
             }
-            let mut options = OpenOptions::new();
-            let opened = options.read(true).write(true).create(true).truncate(false).open(&path);
+            let opened = File::options().read(true).write(true).create(true).truncate(false).open(&path);
             let mut file = opened.map_err(failed("open"))?;
             let locked = file.try_lock();
             let mut content = Vec::new();
@@ -58,17 +57,16 @@ impl Lock {
                 return Err(unfit("the lock file holds something else"));
             }
             // Whoever had it may have removed its name between the opening and the locking.
-            if !leads_to(&path, &file) {
-                continue;
+            if leads_to(&path, &file) {
+                let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+                let line = format!("{HOLDER}{} on {}, since {}\n", std::process::id(), host.trim(), started.rfc3339());
+                // It locks just as well without: a full disk must not keep a World from being loaded.
+                let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(line.as_bytes()));
+                let before = Some(holder).filter(|holder| !holder.is_empty());
+                return Ok(Lock { database: database.to_owned(), file, started, lost_to: None, before });
             }
-            let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-            let line = format!("{HOLDER}{} on {}, since {}\n", std::process::id(), host.trim(), started.rfc3339());
-            // It locks just as well without: a full disk must not keep a World from being loaded.
-            let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(line.as_bytes()));
-            let before = Some(holder).filter(|holder| !holder.is_empty());
-            return Ok(Lock { database: database.to_owned(), file, started, lost_to: None, before });
         }
-        Err(StorageError::new(&path, Failure::Disturbed("somebody removes it again and again".to_owned())))
+        Err(StorageError::disturbed(&path, "somebody removes it again and again"))
     }
 
     /// Makes sure that the lock is still the one that others would find, and takes it again if its name was removed and

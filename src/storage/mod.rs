@@ -123,9 +123,7 @@ impl Storage {
         if self.path.exists() {
             traces.push(format!("{:?} is there, with 0 bytes", self.path));
         }
-        if let Some(holder) = &self.lock.before {
-            traces.push(format!("its .lock tells of an engine before: {holder}"));
-        }
+        traces.extend(self.lock.before.iter().map(|holder| format!("its .lock tells of an engine before: {holder}")));
         traces.extend(rescue::all(&self.path).into_iter().map(|rescue| format!("{:?} lies beside it", rescue.path)));
         // In a container, what is no mount goes with it.
         let device = |path: &Path| fs::metadata(path).map(|metadata| metadata.dev()).ok();
@@ -141,9 +139,7 @@ impl Storage {
         let partial = Partial::create(&self.path)?;
         write_new(partial.path(), world, source, wall, "WAL")?;
         if self.path.exists() {
-            // An empty log of what is empty itself: SQLite would not touch it, but it may be somebody else's.
-            let _ = fs::remove_file(beside(&self.path, "-wal"));
-            partial.replace(&self.path)?;
+            self.replace_with(partial)?;
         } else {
             partial.publish(&self.path)?;
         }
@@ -191,10 +187,11 @@ impl Storage {
             }
             Err(error) if error.is_of_the_disk() => self.state = State::Doubtful(ManuallyDrop::new(open)),
             // What is stored is as before.
-            Err(StorageError { failure: Failure::Foreign(_) | Failure::Unfit { .. }, .. }) => {
-                self.state = State::Open(open)
-            }
-            Err(error) => self.sound &= !matches!(error.failure, Failure::Disturbed(_) | Failure::Damaged(_)),
+            Err(error) => match error.failure {
+                Failure::Foreign(_) | Failure::Unfit { .. } => self.state = State::Open(open),
+                Failure::Disturbed(_) | Failure::Damaged(_) => self.sound = false,
+                _ => (),
+            },
         }
         written
     }
@@ -207,12 +204,13 @@ impl Storage {
             if is_ours && !self.is_overwritten() {
                 return Ok(());
             }
-            Err(self.disturbed(match fs::metadata(&self.path) {
+            let what = match fs::metadata(&self.path) {
                 Err(_) => "it has gone: put it back",
                 Ok(_) if !is_ours => "another file has taken its place",
                 Ok(metadata) if metadata.len() == 0 => EMPTIED,
                 Ok(_) => "it has been overwritten",
-            }))
+            };
+            Err(StorageError::disturbed(&self.path, what))
         });
         self.state = match std::mem::replace(&mut self.state, State::Closed) {
             State::Open(open) if open.log.is_some() && open.log != self.log_names() => State::Severed(open),
@@ -294,7 +292,7 @@ impl Storage {
     fn reopen(&mut self, world: &World, busy: Duration) -> Result<Open, StorageError> {
         let connection = open_writer(&self.path, busy)?;
         if schema::identify(&connection, &self.path)? == Found::Empty {
-            return Err(self.disturbed(EMPTIED));
+            return Err(StorageError::disturbed(&self.path, EMPTIED));
         }
         self.sound = false;
         self.persisted = self.own_tick(read_stamp(&connection, &self.path)?, world)?;
@@ -314,11 +312,8 @@ impl Storage {
         if id == world.id() && (self.persisted..=self.attempted).contains(&tick) {
             return Ok(tick);
         }
-        Err(self.disturbed(&format!("it holds tick {} of {id:?}, which this engine did not put there", tick.0)))
-    }
-
-    fn disturbed(&self, what: &str) -> StorageError {
-        StorageError::new(&self.path, Failure::Disturbed(what.to_owned()))
+        let what = format!("it holds tick {} of {id:?}, which this engine did not put there", tick.0);
+        Err(StorageError::disturbed(&self.path, what))
     }
 
     /// Puts the whole world into the place of a database that somebody has emptied.
@@ -354,8 +349,8 @@ impl Storage {
 
     /// What an earlier stop rescued of this very world and was never put in place, if it is later than `world`.
     pub fn later_rescue(&self, world: &World) -> Option<Rescue> {
-        let of_it = rescue::all(&self.path).into_iter().filter(|rescue| rescue.stamp.world == world.id());
-        of_it.filter(|rescue| rescue.stamp.tick > world.now()).max_by_key(|rescue| rescue.stamp.tick)
+        let later = |rescue: &Rescue| rescue.stamp.world == world.id() && rescue.stamp.tick > world.now();
+        rescue::all(&self.path).into_iter().filter(later).max_by_key(|rescue| rescue.stamp.tick)
     }
 
     /// The tick that a start would find here, as far as that is known.
@@ -381,7 +376,8 @@ impl Storage {
         // The reader goes first, because only a writer removes the empty log when it is the last to close.
         let tick = self.own_tick(stamp_at(&self.path)?, world)?;
         self.state = State::Closed;
-        if tick == self.persisted { Ok(()) } else { Err(self.disturbed("the last flush is not in it")) }
+        let lost = || StorageError::disturbed(&self.path, "the last flush is not in it");
+        if tick == self.persisted { Ok(()) } else { Err(lost()) }
     }
 
     /// Bytes of the write-ahead log; none if there is no such file.
@@ -447,8 +443,7 @@ fn write(open: &mut Open, path: &Path, world: &World, persisted: Tick, wall: Wal
     }
     let count = records::write_changes(&transaction, world).map_err(&failed)?;
     if !records::update_world(&transaction, world, persisted, wall).map_err(&failed)? {
-        let what = "somebody else has written to it".to_owned();
-        return Err(StorageError::new(path, Failure::Disturbed(what)));
+        return Err(StorageError::disturbed(path, "somebody else has written to it"));
     }
     transaction.commit().map_err(&failed)?;
     Ok(count + 1)
@@ -503,15 +498,15 @@ fn open_writer(path: &Path, busy: Duration) -> Result<Connection, StorageError> 
     // Others' tables may refer to ours: what leaves the world leaves it all the same.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, false).map_err(&failed)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false).map_err(&failed)?;
-    let refused = |what: String| Err(StorageError::new(path, Failure::Disturbed(what)));
     // SQLite falls back to reading alone, without a word; one reason stands in the file, so it must be read first.
     connection.execute_batch("SELECT 1 FROM sqlite_schema").map_err(&failed)?;
     if connection.is_readonly("main").map_err(&failed)? {
-        return refused("it may not be written by the user this engine runs as".to_owned());
+        return Err(StorageError::disturbed(path, "it may not be written by the user this engine runs as"));
     }
     let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(&failed)?;
     if mode != "wal" {
-        return refused(format!("SQLite refuses write-ahead logging here and uses {mode:?}"));
+        let what = format!("SQLite refuses write-ahead logging here and uses {mode:?}");
+        return Err(StorageError::disturbed(path, what));
     }
     // After a reader has held up checkpoints the log is large; it is cut when it begins anew.
     let pragmas = format!(

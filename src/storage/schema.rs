@@ -201,27 +201,22 @@ pub fn identify(connection: &Connection, path: &Path) -> Result<Found, StorageEr
     // Indexes without a statement come with a primary key.
     let sql = "SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE sql IS NOT NULL";
     let mut statement = connection.prepare(sql).map_err(&failed)?;
-    let objects = statement
-        .query_map([], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get::<_, String>(3)?]))
-        .map_err(&failed)?;
-    let objects: Vec<[String; 4]> = objects.collect::<Result<_, _>>().map_err(&failed)?;
+    let objects = statement.query_map([], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?]));
+    let objects: Vec<[String; 4]> = objects.and_then(Iterator::collect).map_err(&failed)?;
     let made = |table: &str| objects.iter().any(|[kind, name, ..]| kind == "table" && name == table);
     match (application, version) {
         (0, 0) if objects.is_empty() => return Ok(Found::Empty),
         (APPLICATION_ID, SCHEMA_VERSION) => (),
         (APPLICATION_ID, newer) if newer > SCHEMA_VERSION => {
-            return foreign(format!(
-                "its schema is version {newer}, made by a newer engine; this one knows {SCHEMA_VERSION}"
-            ));
+            let what =
+                format!("its schema is version {newer}, made by a newer engine; this one knows {SCHEMA_VERSION}");
+            return foreign(what);
         }
         (0, 0) | (APPLICATION_ID, 0) if tables().all(|(table, _)| made(table)) => {
             let what = "it has our tables, but not the two numbers that mark a database as ours: .dump leaves them out";
             let pragmas = format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}");
-            return Err(StorageError::unfit(
-                path,
-                what,
-                format!("Nothing was changed. Set them: sqlite3 {} '{pragmas}'", shell_quoted(&path.display())),
-            ));
+            let set = format!("sqlite3 {} '{pragmas}'", shell_quoted(&path.display()));
+            return Err(StorageError::unfit(path, what, format!("Nothing was changed. Set them: {set}")));
         }
         (APPLICATION_ID, other) => return foreign(format!("its schema is version {other}, which no engine has made")),
         _ => return foreign(format!("it holds {} tables or other objects of another program", objects.len())),
