@@ -113,9 +113,7 @@ fn run() -> u8 {
 fn end_on_panic() {
     panic::set_hook(Box::new(|panic| {
         let place = panic.location().map_or_else(String::new, ToString::to_string);
-        let payload = panic.payload();
-        let text = payload.downcast_ref::<&str>().copied();
-        let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or_default();
+        let text = panic.payload_as_str().unwrap_or_default();
         Log::new(Level::Error).error("panic: this is a fault of the engine", &[("place", &place), ("text", &text)]);
         process::exit(FAILED.into());
     }));
