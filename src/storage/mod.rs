@@ -133,18 +133,25 @@ impl Storage {
         traces
     }
 
-    /// Writes a new world where no database is. It is made under another name and gets its own when it is whole and
-    /// synced, so a founding that is cut short leaves nothing behind that counts.
+    /// Writes a new world where no database is.
     pub fn found(&mut self, world: &mut World, source: &str, wall: Wall) -> Result<(), StorageError> {
+        source.clone_into(&mut self.source);
+        self.put(world, wall)?;
+        world.flushed();
+        Ok(())
+    }
+
+    /// Puts the whole world where nothing is, or a file without content. It is made under another name and gets its own
+    /// when it is whole and synced, so what is cut short leaves nothing behind that counts.
+    fn put(&mut self, world: &World, wall: Wall) -> Result<(), StorageError> {
         let partial = Partial::create(&self.path)?;
-        write_new(partial.path(), world, source, wall, "WAL")?;
+        write_new(partial.path(), world, &self.source, wall, "WAL")?;
+        self.state = State::Closed;
         if self.path.exists() {
             self.replace_with(partial)?;
         } else {
             partial.publish(&self.path)?;
         }
-        world.flushed();
-        source.clone_into(&mut self.source);
         self.attach(world)
     }
 
@@ -172,7 +179,7 @@ impl Storage {
     pub fn flush(&mut self, world: &World, wall: Wall) -> Result<u64, StorageError> {
         match self.look() {
             Err(StorageError { failure: Failure::Disturbed(what), .. }) if what == EMPTIED => {
-                return self.renew(world, wall);
+                return self.put(world, wall).map(|()| world.entities().count() as u64 + 1);
             }
             looked => looked?,
         }
@@ -186,8 +193,8 @@ impl Storage {
                 self.state = State::Open(open);
             }
             Err(error) if error.is_of_the_disk() => self.state = State::Doubtful(ManuallyDrop::new(open)),
-            // What is stored is as before.
             Err(error) => match error.failure {
+                // What is stored is as before.
                 Failure::Foreign(_) | Failure::Unfit { .. } => self.state = State::Open(open),
                 Failure::Disturbed(_) | Failure::Damaged(_) => self.sound = false,
                 _ => (),
@@ -295,7 +302,8 @@ impl Storage {
             return Err(StorageError::disturbed(&self.path, EMPTIED));
         }
         self.sound = false;
-        self.persisted = self.own_tick(read_stamp(&connection, &self.path)?, world)?;
+        let stamp = records::read_stamp(&connection).map_err(StorageError::sqlite("read the tick of", &self.path))?;
+        self.persisted = self.own_tick(stamp, world)?;
         self.sound = true;
         let schema_version = schema::version(&connection, &self.path)?;
         Ok(Open { connection, log: self.log_names(), schema_version })
@@ -316,22 +324,11 @@ impl Storage {
         Err(StorageError::disturbed(&self.path, what))
     }
 
-    /// Puts the whole world into the place of a database that somebody has emptied.
-    fn renew(&mut self, world: &World, wall: Wall) -> Result<u64, StorageError> {
-        let partial = Partial::create(&self.path)?;
-        write_new(partial.path(), world, &self.source, wall, "WAL")?;
-        self.state = State::Closed;
-        self.replace_with(partial)?;
-        self.attach(world)?;
-        Ok(world.entities().count() as u64 + 1)
-    }
-
     /// Writes the whole world into a database of its own beside this one, for a stop that cannot save.
     pub fn rescue(&mut self, world: &World, wall: Wall) -> Result<Rescue, StorageError> {
         let rescue = rescue::write(&self.path, world, &self.source, wall)?;
-        if let State::Open(open) = &self.state
-            && open.log.is_some()
-            && open.log == self.log_names()
+        if let State::Open(Open { log: Some(log), .. }) = &self.state
+            && self.log_names() == Some(*log)
             && self.path.exists()
             && !self.leads_to_ours()
         {
@@ -355,8 +352,8 @@ impl Storage {
 
     /// The tick that a start would find here, as far as that is known.
     pub fn tick_at_a_start(&self, world: &World) -> Option<Tick> {
-        let stamp = stamp_at(&self.path);
-        stamp.map_or(self.persisted(), |stamp| (stamp.world == world.id()).then_some(stamp.tick))
+        let found = stamp_at(&self.path);
+        found.map_or(self.persisted(), |stamp| (stamp.world == world.id()).then_some(stamp.tick))
     }
 
     /// Moves what flushes left in the write-ahead log into the database itself; false if somebody reads what could not be
@@ -407,11 +404,7 @@ pub fn examine(path: &Path) -> Result<Loaded, StorageError> {
 
 /// Which world the database at `path` holds, and as of when.
 fn stamp_at(path: &Path) -> Result<Stamp, StorageError> {
-    reader::read(path, |connection| read_stamp(connection, path))
-}
-
-fn read_stamp(connection: &Connection, path: &Path) -> Result<Stamp, StorageError> {
-    records::read_stamp(connection).map_err(StorageError::sqlite("read the tick of", path))
+    reader::read(path, |connection| records::read_stamp(connection).map_err(StorageError::sqlite("read", path)))
 }
 
 fn load_from(connection: &mut Connection, path: &Path) -> Result<Loaded, StorageError> {
