@@ -364,22 +364,19 @@ impl Engine {
         self.serve_last(&mut descriptors);
         // More attempts, on fresh connections, in case whatever is in the way is gone in a moment.
         let mut retries = SHUTDOWN_RETRIES_MS.into_iter().map(Duration::from_millis);
-        let mut saved = self.flush(Trigger::Shutdown)
+        let saved = self.flush(Trigger::Shutdown)
             || retries.any(|pause| {
                 let _ = sys::poll(&mut [], Some(pause));
                 self.flush(Trigger::Shutdown)
             });
         if saved {
             self.checkpoint(Checkpoint::Truncate);
-            if let Err(error) = self.storage.close(&self.world) {
-                self.log.error("what was saved cannot be read back", &[("error", &error)]);
-                self.last_error = Some(error.to_string());
-                saved = false;
-            }
-        }
-        if saved {
-            self.log.info("stopped", &[("tick", &self.world.now().0)]);
-            return 0;
+            let Err(error) = self.storage.close(&self.world) else {
+                self.log.info("stopped", &[("tick", &self.world.now().0)]);
+                return 0;
+            };
+            self.log.error("what was saved cannot be read back", &[("error", &error)]);
+            self.last_error = Some(error.to_string());
         }
         self.rescue();
         FAILED
@@ -394,20 +391,20 @@ impl Engine {
         let rescued = self.storage.rescue(&self.world, clock::wall());
         let mut fields: Vec<(&str, &dyn fmt::Display)> =
             vec![("tick", &tick.0), ("pending_records", &pending), ("persisted_tick", &persisted), ("error", &error)];
-        match &rescued {
+        let (path, command);
+        let message = match &rescued {
             Ok(rescue) => {
-                let (path, command) = (rescue.path.display(), rescue.command(&self.config.sqlite_path));
+                (path, command) = (rescue.path.display(), rescue.command(&self.config.sqlite_path));
                 fields.extend([("rescued", &path as &dyn fmt::Display), ("put_in_place", &command)]);
-                let message = "stopped without saving into the database: the whole world is in a file of its own, without \
-                               what others may have stored in the database";
-                self.log.error(message, &fields);
+                "stopped without saving into the database: the whole world is in a file of its own, without what others \
+                 may have stored in the database"
             }
             Err(why) => {
                 fields.push(("rescue_error", why));
-                let message = "stopped without saving: the world comes back as the database has it";
-                self.log.error(message, &fields);
+                "stopped without saving: the world comes back as the database has it"
             }
-        }
+        };
+        self.log.error(message, &fields);
     }
 }
 

@@ -26,6 +26,11 @@ pub fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
+/// The names of the write-ahead log of a database and of its index.
+pub fn log_of(database: &Path) -> [PathBuf; 2] {
+    ["-wal", "-shm"].map(|suffix| beside(database, suffix))
+}
+
 /// Bytes of a file beside another; none if there is no such file.
 pub fn bytes_beside(path: &Path, suffix: &str) -> u64 {
     fs::metadata(beside(path, suffix)).map_or(0, |metadata| metadata.len())
@@ -80,7 +85,7 @@ pub fn belongs_to(path: &Path, database: &Path) -> bool {
 pub fn require_writable(database: &Path) -> Result<(), StorageError> {
     let mut paths = vec![database.to_owned(), folder_of(database).to_owned()];
     if leftovers(database).is_none() {
-        paths.extend(["-wal", "-shm"].map(|suffix| beside(database, suffix)));
+        paths.extend(log_of(database));
     }
     let refused = paths.iter().find_map(|path| refusal(path).map(StorageError::io("write", path)));
     refused.map_or(Ok(()), Err)
@@ -93,7 +98,7 @@ pub fn remove_leftovers(database: &Path) {
 }
 
 fn leftovers(database: &Path) -> Option<[PathBuf; 2]> {
-    let log = ["-wal", "-shm"].map(|suffix| beside(database, suffix));
+    let log = log_of(database);
     let is_left = bytes_beside(database, "-wal") == 0 && log.iter().any(|path| refusal(path).is_some());
     (is_left && !is_in_use(&log[1])).then_some(log)
 }

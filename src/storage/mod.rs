@@ -32,7 +32,7 @@ use crate::clock::Wall;
 use crate::limits::{READER_BUSY_MS_MAX, WAL_BYTES_KEPT};
 use crate::world::{Tick, World};
 pub use error::{Failure, StorageError};
-use files::{FileId, Partial, beside, bytes_beside, file_id, leads_to, sync_folder};
+use files::{FileId, Partial, beside, bytes_beside, file_id, leads_to, log_of, sync_folder};
 use lock::Lock;
 use records::{Stamp, Stored};
 pub use rescue::Rescue;
@@ -310,8 +310,8 @@ impl Storage {
     }
 
     fn log_names(&self) -> Option<[FileId; 2]> {
-        let id = |suffix| file_id(&beside(&self.path, suffix));
-        Some([id("-wal")?, id("-shm")?])
+        let [log, index] = log_of(&self.path).map(|path| file_id(&path));
+        Some([log?, index?])
     }
 
     /// The tick of what is stored, if this engine has put it there.
@@ -339,9 +339,7 @@ impl Storage {
     }
 
     fn remove_log(&self) {
-        for suffix in ["-wal", "-shm"] {
-            let _ = fs::remove_file(beside(&self.path, suffix));
-        }
+        log_of(&self.path).iter().for_each(|path| _ = fs::remove_file(path));
     }
 
     /// What an earlier stop rescued of this very world and was never put in place, if it is later than `world`.
