@@ -32,9 +32,8 @@ impl Lock {
     pub fn take(database: &Path, started: Wall) -> Result<Lock, StorageError> {
         let path = beside(database, ".lock");
         let failed = |doing| StorageError::io(doing, &path);
-        let unfit = |what: &str| {
-            StorageError::unfit(&path, what, "Nothing was changed. Move it away: the database's lock has that name.")
-        };
+        let remedy = "Nothing was changed. Move it away: the database's lock has that name.";
+        let unfit = |what: &str| StorageError::unfit(&path, what, remedy);
         for _ in 0..LOCK_ATTEMPTS_MAX {
             if fs::symlink_metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
                 return Err(unfit("it is no file"));
@@ -48,9 +47,7 @@ impl Lock {
             let holder = String::from_utf8_lossy(&content).trim_matches(['\0', '\n']).to_owned();
             match locked {
                 Ok(()) => (),
-                Err(TryLockError::WouldBlock) => {
-                    return Err(StorageError::new(database, Failure::Held(holder)));
-                }
+                Err(TryLockError::WouldBlock) => return Err(StorageError::new(database, Failure::Held(holder))),
                 Err(TryLockError::Error(error)) => return Err(failed("lock")(error)),
             }
             if !holder.is_empty() && !holder.starts_with(HOLDER) {

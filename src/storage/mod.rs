@@ -396,8 +396,7 @@ pub fn examine(path: &Path) -> Result<Loaded, StorageError> {
     let path = &fs::canonicalize(path).map_err(StorageError::io("read", path))?;
     let (found, warnings) = schema::inspect(path)?;
     found.require_ours(path)?;
-    let loaded = reader::read(path, |connection| load_from(connection, path))?;
-    Ok(Loaded { warnings, ..loaded })
+    Ok(Loaded { warnings, ..reader::read(path, |connection| load_from(connection, path))? })
 }
 
 /// Which world the database at `path` holds, and as of when.

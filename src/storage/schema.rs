@@ -96,12 +96,8 @@ pub enum Found {
 impl Found {
     /// Refuses what is empty, where a world is to be read.
     pub fn require_ours(self, path: &Path) -> Result<(), StorageError> {
-        match self {
-            Found::Ours => Ok(()),
-            Found::Empty => {
-                Err(StorageError::unfit(path, "there is no world in it", "Restore a backup, or give another path."))
-            }
-        }
+        let empty = || StorageError::unfit(path, "there is no world in it", "Restore a backup, or give another path.");
+        if self == Found::Ours { Ok(()) } else { Err(empty()) }
     }
 }
 
