@@ -106,16 +106,14 @@ impl Engine {
         // Until here a signal has ended the process at once: there was nothing to save.
         let signals = Signals::install().map_err(refused("handle signals"))?;
         let clients_max = usize::try_from(descriptors.saturating_sub(DESCRIPTORS_RESERVED)).unwrap_or(usize::MAX);
-        let listen_error = |error: io::Error| Exit {
-            code: LISTEN,
-            problems: vec![format!("cannot listen on {}: {error}", config.observability_addr)],
-            advice:
-                "AQEVIA_OBSERVABILITY_ADDR sets where HTTP listens: choose an address of this machine and a port that \
-                     nobody else has, such as 127.0.0.1:7879, or port 0 for any that is free."
-                    .to_owned(),
-        };
-        let server = Server::bind(config.observability_addr, clients_max).map_err(listen_error)?;
-        let address = server.address().map_err(listen_error)?;
+        let bound =
+            Server::bind(config.observability_addr, clients_max).and_then(|server| Ok((server.address()?, server)));
+        let (address, server) = bound.map_err(|error| {
+            let advice = "AQEVIA_OBSERVABILITY_ADDR sets where HTTP listens: choose an address of this machine and a port \
+                          that nobody else has, such as 127.0.0.1:7879, or port 0 for any that is free.";
+            let problem = format!("cannot listen on {}: {error}", config.observability_addr);
+            Exit { code: LISTEN, problems: vec![problem], advice: advice.to_owned() }
+        })?;
 
         let now = clock::monotonic();
         log.info(

@@ -153,10 +153,10 @@ pub fn inspect(path: &Path) -> Result<(Found, Vec<String>), StorageError> {
     if !is_database(path)? || (header.len() as u64) < HEADER_BYTES {
         return foreign("the file is no SQLite database".to_owned());
     }
-    let field = |at: usize| i32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+    let application = i32::from_be_bytes([header[68], header[69], header[70], header[71]]);
     // Zero is open: an empty database has it, and a program that never sets it.
-    if field(68) != 0 && field(68) != APPLICATION_ID {
-        return foreign(format!("its application_id is {:#010x}, and ours is {APPLICATION_ID:#010x}", field(68)));
+    if application != 0 && application != APPLICATION_ID {
+        return foreign(format!("its application_id is {application:#010x}, and ours is {APPLICATION_ID:#010x}"));
     }
     let (found, theirs) = reader::read(path, |connection| {
         let found = identify(connection, path)?;
