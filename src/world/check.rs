@@ -13,16 +13,14 @@ impl World {
     pub fn violations(&self) -> Vec<String> {
         let mut problems = Problems::default();
         let last = self.entities.last_key_value().map_or(0, |(id, _)| id.get());
-        if self.next_id <= last {
-            let next = self.next_id;
-            problems.add("the world", format_args!("the next id, {next}, is not above all ids in use ({last})"));
-        }
+        let next = self.next_id;
+        let not_above = format_args!("the next id, {next}, is not above all ids in use ({last})");
+        problems.require(next > last, "the world", not_above);
         let mut tags = BTreeSet::new();
         for entity in self.entities.values() {
             self.check_entity(entity, &mut problems);
-            if entity.tag.as_ref().is_some_and(|tag| !tags.insert(tag)) {
-                problems.entity(entity, "has a tag that another has too");
-            }
+            let tag_is_its_own = entity.tag.as_ref().is_none_or(|tag| tags.insert(tag));
+            problems.require(tag_is_its_own, entity, "has a tag that another has too");
         }
         for (&creature, habits) in &self.habits {
             self.check_habits(creature, habits, &mut problems);
@@ -32,22 +30,16 @@ impl World {
     }
 
     fn check_entity(&self, entity: &Entity, problems: &mut Problems) {
-        let kind_of = |id: Option<EntityId>| id.and_then(|id| self.entity(id)).map(|entity| entity.kind);
-        let mut require = |holds: bool, what: &str| {
-            if !holds {
-                problems.entity(entity, what);
-            }
-        };
+        let is_a = |kind: Kind, id: Option<EntityId>| id.is_none_or(|id| self.kind_of(id) == Some(kind));
+        let mut require = |holds: bool, what: &str| problems.require(holds, entity, what);
         let model = entity.prototype.and_then(|id| self.entity(id));
         let copy_is_sound = model.is_some_and(|model| model.is_prototype() && model.kind == entity.kind);
         require(entity.prototype.is_none() || copy_is_sound, "is a copy of something that is no prototype of its kind");
         require(entity.prototype.is_none() || !entity.is_prototype(), "is a copy and stands nowhere");
         require(entity.name.is_some() || model.is_some_and(|model| model.name.is_some()), "has no name");
-        let home_is_sound = entity.home.is_none() || kind_of(entity.home) == Some(Kind::Room);
-        require(home_is_sound, "has a home that is no room");
-        let owner_is_sound = entity.owner.is_none() || kind_of(entity.owner) == Some(Kind::Player);
-        require(owner_is_sound, "has an owner who is no player");
-        match (entity.kind, entity.location, kind_of(entity.location)) {
+        require(is_a(Kind::Room, entity.home), "has a home that is no room");
+        require(is_a(Kind::Player, entity.owner), "has an owner who is no player");
+        match (entity.kind, entity.location, entity.location.and_then(|id| self.kind_of(id))) {
             (Kind::Room, location, _) => require(location.is_none(), "is a room inside something"),
             (_, Some(_), None) => require(false, "stands in a place that does not exist"),
             (_, _, Some(Kind::Exit)) => require(false, "stands in an exit"),
@@ -58,13 +50,17 @@ impl World {
             (_, _, holder) => require(holder == Some(Kind::Room), "does not stand in a room"),
         }
         if entity.kind == Kind::Exit {
-            let leads = entity.destination.is_some() && kind_of(entity.destination) == Some(Kind::Room);
-            require(leads || entity.destination.is_none() && entity.locked, "leads to no room and is not locked");
+            let leads = is_a(Kind::Room, entity.destination) && (entity.locked || entity.destination.is_some());
+            require(leads, "leads to no room and is not locked");
         } else {
             require(entity.destination.is_none(), "leads somewhere and is no exit");
         }
         require(entity.kind == Kind::Creature || entity.active == Active::Always, "has hours and is no creature");
         require(entity.active != Active::Always || !entity.asleep, "sleeps and has no hours");
+    }
+
+    fn kind_of(&self, id: EntityId) -> Option<Kind> {
+        self.entity(id).map(|entity| entity.kind)
     }
 
     /// True if something that is no thing holds this thing, perhaps by way of other things.
@@ -78,9 +74,7 @@ impl World {
         let Some(entity) = self.entity(creature).filter(|entity| entity.kind == Kind::Creature) else {
             return problems.add("a habit", format_args!("belongs to {creature}, which is no creature"));
         };
-        if entity.prototype.is_some() {
-            problems.entity(entity, "has habits of its own and is a copy");
-        }
+        problems.require(entity.prototype.is_none(), entity, "has habits of its own and is a copy");
         let mut verbs = BTreeSet::new();
         for Habit { verb, targets, .. } in habits {
             let wanted = match verb {
@@ -90,35 +84,27 @@ impl World {
                 Verb::Eat => Entity::is_prototype,
                 Verb::Say | Verb::Act => |_: &Entity| false,
             };
-            for (holds, what) in [
-                (verbs.insert(*verb), "it has twice"),
-                (targets.iter().all(|id| self.entity(*id).is_some_and(wanted)), "names something unsuitable"),
-            ] {
-                if !holds {
-                    problems.entity(entity, format_args!("has a habit, to {}, that {what}", verb.name()));
-                }
-            }
+            let mut require = |holds: bool, what: &str| {
+                problems.require(holds, entity, format_args!("has a habit, to {}, that {what}", verb.name()));
+            };
+            require(verbs.insert(*verb), "it has twice");
+            require(targets.iter().all(|id| self.entity(*id).is_some_and(wanted)), "names something unsuitable");
         }
-        if verbs.contains(&Verb::Wander) && verbs.contains(&Verb::Route) {
-            problems.entity(entity, "both wanders and follows a route");
-        }
+        let both = verbs.contains(&Verb::Wander) && verbs.contains(&Verb::Route);
+        problems.require(!both, entity, "both wanders and follows a route");
     }
 
     fn check_spawns(&self, problems: &mut Problems) {
         let mut seen = BTreeSet::new();
         for (index, spawn) in self.spawns.iter().enumerate() {
-            for (holds, what) in [
-                (
-                    self.entity(spawn.prototype).is_some_and(Entity::is_prototype),
-                    "copies something that is no prototype",
-                ),
-                (self.entity(spawn.room).is_some_and(|room| room.kind == Kind::Room), "has a room that is no room"),
-                (seen.insert((spawn.prototype, spawn.room)), "is for the same prototype and room as another"),
-            ] {
-                if !holds {
-                    problems.add(format_args!("spawn rule {}", index + 1), what);
-                }
-            }
+            let mut require = |holds: bool, what: &str| {
+                problems.require(holds, format_args!("spawn rule {}", index + 1), what);
+            };
+            let copied = self.entity(spawn.prototype);
+            require(copied.is_some_and(Entity::is_prototype), "copies something that is no prototype");
+            require(self.kind_of(spawn.room) == Some(Kind::Room), "has a room that is no room");
+            let is_alone = seen.insert((spawn.prototype, spawn.room));
+            require(is_alone, "is for the same prototype and room as another");
         }
     }
 }
@@ -141,9 +127,11 @@ impl Problems {
         }
     }
 
-    fn entity(&mut self, entity: &Entity, what: impl Display) {
-        let tag = entity.tag.as_deref().map(|tag| format!(" {tag:?}")).unwrap_or_default();
-        self.add(format_args!("{} {}{tag}", entity.kind.name(), entity.id), what);
+    /// Adds one unless what must hold does.
+    pub fn require(&mut self, holds: bool, place: impl Display, what: impl Display) {
+        if !holds {
+            self.add(place, what);
+        }
     }
 
     /// Whether the next one will be listed.

@@ -185,6 +185,13 @@ impl Entity {
     }
 }
 
+impl fmt::Display for Entity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind.name(), self.id)?;
+        self.tag.iter().try_for_each(|tag| write!(f, " {tag:?}"))
+    }
+}
+
 /// What a creature does by habit. Its number decides when, is part of stored digests, and is its place in `ALL`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verb {

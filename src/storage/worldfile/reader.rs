@@ -198,13 +198,10 @@ impl<'s> Reader<'s> {
                 reader.each(&value, &Value::Object, |reader, value| reader.entity(kind, &value));
             }
         });
-        if self.met[Kind::Room as usize] == 0 {
-            self.problems.add("rooms", "a world needs at least one");
-        }
+        self.problems.require(self.met[Kind::Room as usize] > 0, "rooms", "a world needs at least one");
         let spawns = self.parts.spawns.len();
-        if spawns > SPAWNS_MAX {
-            self.problems.add("spawns", format_args!("has {spawns} rules, and {SPAWNS_MAX} are the most"));
-        }
+        let too_many = format_args!("has {spawns} rules, and {SPAWNS_MAX} are the most");
+        self.problems.require(spawns <= SPAWNS_MAX, "spawns", too_many);
     }
 
     fn entity(&mut self, kind: Kind, value: &Value) {
@@ -238,9 +235,7 @@ impl<'s> Reader<'s> {
             "exits" => reader.exits(id, &value),
             _ => reader.habits(id, &value),
         });
-        if tagged.copy && tagged.prototype {
-            self.problem("a copy must stand somewhere: give it `in`");
-        }
+        self.require(!(tagged.copy && tagged.prototype), "a copy must stand somewhere: give it `in`");
         self.parts.entities.insert(id, entity);
     }
 
@@ -251,10 +246,8 @@ impl<'s> Reader<'s> {
         let exits = EntityId::new(first).into_iter().flat_map(|first| self.parts.entities.range(first..));
         let mut names: Vec<&str> = exits.filter_map(|(_, exit)| exit.name.as_deref()).collect();
         names.sort_unstable();
-        if names.len() > ROOM_EXITS_MAX {
-            self.problems
-                .add(self.cursor.place(), format_args!("has {}, and {ROOM_EXITS_MAX} are the most", names.len()));
-        }
+        let too_many = format_args!("has {}, and {ROOM_EXITS_MAX} are the most", names.len());
+        self.problems.require(names.len() <= ROOM_EXITS_MAX, self.cursor.place(), too_many);
         for pair in names.windows(2).filter(|pair| pair[0] == pair[1]) {
             self.problems.add(format_args!("{}.{}", self.cursor.place(), brief(pair[0])), "is given twice");
         }
@@ -274,9 +267,7 @@ impl<'s> Reader<'s> {
                 "locked" => exit.locked = reader.flag(&value),
                 _ => exit.description = Some(reader.text(value, DESCRIPTION_BYTES_MAX)),
             });
-            if !exit.locked && !leads {
-                self.problem("leads nowhere: give it `to`, or lock it");
-            }
+            self.require(exit.locked || leads, "leads nowhere: give it `to`, or lock it");
         } else {
             exit.destination = self.target(&value, ROOM);
         }
@@ -318,9 +309,8 @@ impl<'s> Reader<'s> {
                 }
             });
         });
-        if !verb.items().contains(&items) {
-            self.problem(format_args!("`{items_key}` must list 1 to {}", verb.items().end()));
-        }
+        let accepted = verb.items();
+        self.require(accepted.contains(&items), format_args!("`{items_key}` must list 1 to {}", accepted.end()));
         habit
     }
 
@@ -394,23 +384,16 @@ impl<'s> Reader<'s> {
 
     fn checked(&mut self, text: &str, bytes_max: usize) -> Box<str> {
         let text = squeeze(text);
-        if text.is_empty() {
-            self.problem("is empty");
-        }
-        if text.len() > bytes_max {
-            self.problem(format_args!("has {} bytes, and {bytes_max} are the most", text.len()));
-        }
-        if text.chars().any(char::is_control) {
-            self.problem("holds a control character");
-        }
+        self.require(!text.is_empty(), "is empty");
+        let too_long = format_args!("has {} bytes, and {bytes_max} are the most", text.len());
+        self.require(text.len() <= bytes_max, too_long);
+        self.require(!text.chars().any(char::is_control), "holds a control character");
         text.into()
     }
 
     fn check_tag(&mut self, tag: &str) {
-        if !is_tag(tag) {
-            let rule = format_args!("a small letter, then small letters, digits or _, {TAG_BYTES_MAX} at most");
-            self.problem(format_args!("{:?} is no tag: {rule}", brief(tag)));
-        }
+        let rule = format_args!("a small letter, then small letters, digits or _, {TAG_BYTES_MAX} at most");
+        self.require(is_tag(tag), format_args!("{:?} is no tag: {rule}", brief(tag)));
     }
 
     fn number(&mut self, value: &Value, range: RangeInclusive<u64>) -> u64 {
@@ -422,17 +405,13 @@ impl<'s> Reader<'s> {
     }
 
     fn flag(&mut self, value: &Value) -> bool {
-        if !matches!(value, Value::Boolean(_)) {
-            self.problem("must be true or false");
-        }
+        self.require(matches!(value, Value::Boolean(_)), "must be true or false");
         *value == Value::Boolean(true)
     }
 
     fn active(&mut self, value: &Value) -> Active {
         let found = Active::ALL.into_iter().find(|(_, name)| matches!(value, Value::Text(text) if text == name));
-        if found.is_none() {
-            self.problem("must be \"always\", \"day\" or \"night\"");
-        }
+        self.require(found.is_some(), "must be \"always\", \"day\" or \"night\"");
         found.map_or(Active::Always, |(active, _)| active)
     }
 
@@ -479,6 +458,11 @@ impl<'s> Reader<'s> {
             Some(near) => self.problem(format_args!("is not known; perhaps `{near}` is meant")),
             None => self.problem(format_args!("is not known; known here: {}", known.join(", "))),
         }
+    }
+
+    /// Notes a mistake of the value that the cursor stands at, unless what must hold does.
+    fn require(&mut self, holds: bool, what: impl Display) {
+        self.problems.require(holds, self.cursor.place(), what);
     }
 
     /// Notes a mistake of the value that the cursor stands at.
