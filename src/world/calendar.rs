@@ -19,34 +19,15 @@ pub(super) const MINUTES_PER_DAY: u64 = 24 * 60;
 /// A new world wakes at six in the morning.
 const FIRST_MINUTE: u64 = 6 * 60;
 const DAWN: u64 = 5 * 60;
-const DAY: u64 = 7 * 60;
 const DUSK: u64 = 19 * 60;
-const NIGHT: u64 = 21 * 60;
 
-/// The four parts of a day.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// 05:00 to 07:00.
-    Dawn,
-    /// 07:00 to 19:00.
-    Day,
-    /// 19:00 to 21:00.
-    Dusk,
-    /// 21:00 to 05:00.
-    Night,
-}
-
-impl Phase {
-    /// What is to be seen out of doors when this phase begins.
-    pub fn announcement(self) -> &'static str {
-        match self {
-            Phase::Dawn => "The dark thins in the east.",
-            Phase::Day => "It is full day.",
-            Phase::Dusk => "The light begins to go.",
-            Phase::Night => "It is dark.",
-        }
-    }
-}
+/// The parts of a day: the minute past midnight at which each begins, and what is to be seen out of doors then.
+pub(super) const PHASES: [(u64, &str); 4] = [
+    (DAWN, "The dark thins in the east."),
+    (7 * 60, "It is full day."),
+    (DUSK, "The light begins to go."),
+    (21 * 60, "It is dark."),
+];
 
 /// A point in the world's calendar; prints as `day 3, 07:25`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,16 +49,6 @@ impl Time {
     /// Days since the first.
     pub fn day(self) -> u64 {
         self.minutes / MINUTES_PER_DAY
-    }
-
-    /// The part of the day.
-    pub fn phase(self) -> Phase {
-        match self.minute_of_day() {
-            DAWN..DAY => Phase::Dawn,
-            DAY..DUSK => Phase::Day,
-            DUSK..NIGHT => Phase::Dusk,
-            _ => Phase::Night,
-        }
     }
 
     /// Whether creatures of the day are awake: from dawn to the middle of dusk.
@@ -110,9 +81,10 @@ impl fmt::Display for Time {
 
 /// The sky. It is a Markov chain: what comes next depends on what is, and it may change at each full hour. Its number is
 /// part of stored digests, and its place in `ALL` and `CHANCES`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Weather {
     /// A clear sky.
+    #[default]
     Clear = 0,
     /// Clouds, and dry.
     Cloudy = 1,

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use super::calendar::{MINUTES_PER_DAY, TURNING_MINUTES, WAKING, next_minute_of_day};
+use super::calendar::{MINUTES_PER_DAY, PHASES, TURNING_MINUTES, WAKING, next_minute_of_day};
 use super::random::mix2;
 use super::{Active, Audience, Bound, Effect, Entity, EntityId, Habit, Kind, Spawn, Tick, Time, Verb, World};
 use crate::limits::TICKS_PER_MINUTE;
@@ -93,8 +93,15 @@ impl World {
             && due <= self.tick
         {
             self.queue.pop_first();
-            self.happen(event, &mut effects);
-            self.schedule(event);
+            match event {
+                Event::Rest(creature) => self.rest(creature, &mut effects),
+                Event::Habit(creature, verb) => self.follow_habit(creature, verb, &mut effects),
+                Event::Spawn(rule) => self.spawn(rule, &mut effects),
+            }
+            self.queue.extend(match event {
+                Event::Rest(creature) | Event::Habit(creature, _) => self.next_event(creature, Some(event)),
+                Event::Spawn(rule) => self.next_spawn(rule),
+            });
         }
         effects
     }
@@ -154,22 +161,15 @@ impl World {
         found.ok_or(Refusal::NotHere)
     }
 
-    fn happen(&mut self, event: Event, effects: &mut Vec<Effect>) {
-        match event {
-            Event::Rest(creature) => self.rest(creature, effects),
-            Event::Habit(creature, verb) => self.follow_habit(creature, verb, effects),
-            Event::Spawn(rule) => self.spawn(rule, effects),
-        }
-    }
-
     fn turn_sky(&mut self, before: Time, effects: &mut Vec<Effect>) {
-        let now = self.time();
+        let minute = self.time().minute_of_day();
+        if minute == before.minute_of_day() {
+            return;
+        }
         let mut announce =
             |text: &str| effects.push(Effect { audience: Audience::Outdoors, actor: None, text: text.to_owned() });
-        if now.phase() != before.phase() {
-            announce(now.phase().announcement());
-        }
-        if now.minute_of_day() != before.minute_of_day() && now.minute_of_day().is_multiple_of(60) {
+        PHASES.iter().filter(|(begins, _)| *begins == minute).for_each(|(_, text)| announce(text));
+        if minute.is_multiple_of(60) {
             let weather = self.weather.next(&mut self.random);
             if weather != self.weather {
                 announce(weather.announcement());
@@ -179,17 +179,16 @@ impl World {
     }
 
     fn rest(&mut self, creature: EntityId, effects: &mut Vec<Effect>) {
-        let time = self.time();
         let Some(entity) = self.entity(creature) else { return };
-        let (asleep, room) = (sleeps_at(entity.active, time), entity.location);
-        if asleep != entity.asleep {
-            let verb = if asleep { "falls asleep" } else { "wakes up" };
-            let text = format!("{} {verb}.", capitalised(self.name_of(creature)));
-            let audience = room.map(Audience::Room);
-            effects.extend(audience.map(|audience| Effect { audience, actor: Some(creature), text }));
-            if let Some(entity) = self.change(creature) {
-                entity.asleep = asleep;
-            }
+        let (asleep, room) = (sleeps_at(entity.active, self.time()), entity.location);
+        if asleep == entity.asleep {
+            return;
+        }
+        let verb = if asleep { "falls asleep" } else { "wakes up" };
+        let text = format!("{} {verb}.", capitalised(self.name_of(creature)));
+        effects.extend(room.map(|room| Effect { audience: Audience::Room(room), actor: Some(creature), text }));
+        if let Some(entity) = self.change(creature) {
+            entity.asleep = asleep;
         }
     }
 
@@ -250,10 +249,7 @@ impl World {
     /// The stop after the one the creature is at. One that strayed from its route takes it up where it meets it.
     fn next_stop(&self, creature: EntityId, room: EntityId, habit: &Habit) -> Option<EntityId> {
         let stops = &habit.targets;
-        let last = self.entity(creature)?.step as usize;
-        let here =
-            if stops.get(last) == Some(&room) { Some(last) } else { stops.iter().position(|stop| *stop == room) };
-        match here {
+        match stop_at(stops, self.entity(creature)?.step as usize, room) {
             Some(here) => stops.get((here + 1) % stops.len()).copied(),
             None => self.open_exits(room).map(|(_, to)| to).find(|to| stops.contains(to)),
         }
@@ -264,9 +260,7 @@ impl World {
         let stops = &habit.targets;
         let Some(entity) = self.change(creature) else { return };
         let next = (entity.step as usize + 1) % stops.len();
-        let here = entity.location;
-        let reached =
-            if stops.get(next).copied() == here { Some(next) } else { stops.iter().position(|s| Some(*s) == here) };
+        let reached = entity.location.and_then(|room| stop_at(stops, next, room));
         // Fits: a route has no more stops than `step` can count.
         entity.step = reached.unwrap_or(0) as u8;
     }
@@ -300,15 +294,6 @@ impl World {
         let creatures = self.entities.values().filter(|entity| entity.kind == Kind::Creature);
         let creatures = creatures.filter_map(|creature| self.next_event(creature.id, None));
         self.queue = creatures.chain((0..self.spawns.len()).filter_map(|rule| self.next_spawn(rule))).collect();
-    }
-
-    /// Puts into the queue what follows on an event.
-    fn schedule(&mut self, event: Event) {
-        let next = match event {
-            Event::Rest(creature) | Event::Habit(creature, _) => self.next_event(creature, Some(event)),
-            Event::Spawn(rule) => self.next_spawn(rule),
-        };
-        self.queue.extend(next);
     }
 
     /// Takes out of the queue what a creature would do next, if that is later than now; what would be due at this very tick
@@ -345,6 +330,11 @@ impl World {
         // Spawn rules take keys that no creature can have: ids fit into 62 bits.
         Some((next_turn(mix2(u64::MAX, rule as u64), spawn.every_minutes, self.tick), Event::Spawn(rule)))
     }
+}
+
+/// Which of its stops a route has in a room: the likely one if it is there, or the first.
+fn stop_at(stops: &[EntityId], likely: usize, room: EntityId) -> Option<usize> {
+    if stops.get(likely) == Some(&room) { Some(likely) } else { stops.iter().position(|stop| *stop == room) }
 }
 
 /// Whether a creature sleeps at a time, once it has had its hour to wake or settle.

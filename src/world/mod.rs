@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::rc::Rc;
 
-pub use calendar::{Phase, Tick, Time, Weather};
+pub use calendar::{Tick, Time, Weather};
 pub use check::Problems;
 use digest::Hasher;
 pub use entity::{Active, EVERY_MINUTES, Entity, EntityId, Habit, Kind, Spawn, Verb};
@@ -28,7 +28,7 @@ use random::Random;
 use crate::limits::{ENTITIES_MAX, SPAWN_ENTITIES_MAX, SPAWNS_MAX};
 
 /// All of a world as plain data: what a world file or a database holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parts {
     /// Which world this is, for ever.
     pub id: String,
