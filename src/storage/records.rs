@@ -9,13 +9,9 @@ use rusqlite::{Connection, Row, Transaction, params};
 use crate::clock::Wall;
 use crate::world::{Active, EVERY_MINUTES, Entity, EntityId, Habit, Kind, Parts, Spawn, Tick, Verb, Weather, World};
 
-const UPSERT_ENTITY: &str = "
-INSERT INTO entity (id, kind, tag, name, description, location, home, owner, prototype, destination,
-                    gait, active, step, indoors, locked, fixed, asleep)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
-ON CONFLICT (id) DO UPDATE SET
-  kind = ?2, tag = ?3, name = ?4, description = ?5, location = ?6, home = ?7, owner = ?8, prototype = ?9,
-  destination = ?10, gait = ?11, active = ?12, step = ?13, indoors = ?14, locked = ?15, fixed = ?16, asleep = ?17";
+/// The columns in their order. No other index is accepted on the table, so what makes way is the same entity.
+const WRITE_ENTITY: &str =
+    "REPLACE INTO entity VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
 
 /// The stored record of a world beside its parts.
 pub struct Stored {
@@ -29,20 +25,13 @@ pub struct Stored {
 
 /// Writes every pending entity of `world`; returns how many there were.
 pub fn write_changes(transaction: &Transaction, world: &World) -> rusqlite::Result<u64> {
-    let mut upsert = transaction.prepare(UPSERT_ENTITY)?;
-    let mut delete = None;
+    let mut write = transaction.prepare(WRITE_ENTITY)?;
+    let mut delete = transaction.prepare("DELETE FROM entity WHERE id = ?1")?;
     let mut count = 0;
     for (id, entity) in world.changes() {
         match entity {
-            Some(entity) => write_entity(&mut upsert, entity)?,
-            None => {
-                // Most flushes take nothing away.
-                let delete = match &mut delete {
-                    Some(delete) => delete,
-                    none => none.insert(transaction.prepare("DELETE FROM entity WHERE id = ?1")?),
-                };
-                delete.execute([number(id)])?
-            }
+            Some(entity) => write_entity(&mut write, entity)?,
+            None => delete.execute([number(id)])?,
         };
         count += 1;
     }
@@ -51,13 +40,13 @@ pub fn write_changes(transaction: &Transaction, world: &World) -> rusqlite::Resu
 
 /// Writes every entity of `world` into a new database.
 pub fn insert_entities(transaction: &Transaction, world: &World) -> rusqlite::Result<()> {
-    let mut upsert = transaction.prepare(UPSERT_ENTITY)?;
-    world.entities().try_for_each(|entity| write_entity(&mut upsert, entity).map(drop))
+    let mut write = transaction.prepare(WRITE_ENTITY)?;
+    world.entities().try_for_each(|entity| write_entity(&mut write, entity).map(drop))
 }
 
-fn write_entity(upsert: &mut rusqlite::Statement, entity: &Entity) -> rusqlite::Result<usize> {
+fn write_entity(write: &mut rusqlite::Statement, entity: &Entity) -> rusqlite::Result<usize> {
     let reference = |id: Option<EntityId>| id.map(number);
-    upsert.execute(params![
+    write.execute(params![
         number(entity.id),
         entity.kind.name(),
         entity.tag,
@@ -99,21 +88,12 @@ pub fn update_world(transaction: &Transaction, world: &World, persisted: Tick, w
 
 /// Writes what a new database holds beside entities: the world's own record, habits and spawn rules.
 pub fn insert_world(transaction: &Transaction, world: &World, source: &str, wall: Wall) -> rusqlite::Result<()> {
+    // What changes while the world lives is filled in as by every flush.
     transaction.execute(
-        "INSERT INTO world (one, id, name, tick, random, weather, next_id, source, digest, flushed_at)
-         VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-        params![
-            world.id(),
-            world.name(),
-            world.now().0 as i64,
-            world.random_state() as i64,
-            world.weather().name(),
-            world.next_id() as i64,
-            source,
-            hexadecimal(world.digest()),
-            wall.rfc3339(),
-        ],
+        "INSERT INTO world VALUES (1, ?1, ?2, 0, 0, '', 0, ?3, NULL, '')",
+        params![world.id(), world.name(), source],
     )?;
+    update_world(transaction, world, Tick(0), wall)?;
     let mut habit_row = transaction.prepare("INSERT INTO habit VALUES (?1, ?2, ?3)")?;
     let mut item_row = transaction.prepare("INSERT INTO habit_item VALUES (?1, ?2, ?3, ?4, ?5)")?;
     for (creature, habits) in world.habits() {
@@ -165,9 +145,7 @@ pub fn read_world(connection: &mut Connection) -> rusqlite::Result<Stored> {
                 random: row.get::<_, i64>(3)? as u64,
                 weather: named(row, 4, &Weather::ALL)?,
                 next_id: count(row, 5, 1..=EntityId::MAX + 1)?,
-                entities: BTreeMap::new(),
-                habits: BTreeMap::new(),
-                spawns: Vec::new(),
+                ..Parts::default()
             };
             Ok(Stored { parts, source: row.get(6)?, digest: row.get(7)? })
         },
@@ -228,38 +206,32 @@ type Items = (Vec<EntityId>, Vec<Box<str>>);
 
 fn read_habits(transaction: &Transaction) -> rusqlite::Result<BTreeMap<EntityId, Rc<[Habit]>>> {
     let mut items: BTreeMap<(EntityId, Verb), Items> = BTreeMap::new();
-    let rows: Vec<_> = read_all(
-        transaction,
-        "habit_item",
-        "SELECT creature, verb, target, line FROM habit_item ORDER BY creature, verb, position",
-        |row| Ok(((id(row, 0)?, named(row, 1, &Verb::ALL)?), reference(row, 2)?, row.get::<_, Option<Box<str>>>(3)?)),
-    )?;
-    for (habit, target, line) in rows {
-        if target.is_some() == line.is_some() {
-            return Err(broken("habit_item: a row must have either a target or a line".to_owned()));
+    let query = "SELECT creature, verb, target, line FROM habit_item ORDER BY creature, verb, position";
+    read_all::<(), ()>(transaction, "habit_item", query, |row| {
+        let (targets, lines) = items.entry((id(row, 0)?, named(row, 1, &Verb::ALL)?)).or_default();
+        match (reference(row, 2)?, row.get(3)?) {
+            (Some(target), None) => targets.push(target),
+            (None, Some(line)) => lines.push(line),
+            _ => return Err(broken("it must have either a target or a line".to_owned())),
         }
-        let (targets, lines) = items.entry(habit).or_default();
-        targets.extend(target);
-        lines.extend(line);
-    }
+        Ok(())
+    })?;
+    let mut habits: BTreeMap<EntityId, Vec<Habit>> = BTreeMap::new();
     let query = "SELECT creature, verb, every_minutes FROM habit ORDER BY creature, verb";
-    let habits: Vec<(EntityId, Habit)> = read_all(transaction, "habit", query, |row| {
-        let creature = id(row, 0)?;
-        let verb = named(row, 1, &Verb::ALL)?;
+    read_all::<(), ()>(transaction, "habit", query, |row| {
+        let (creature, verb) = (id(row, 0)?, named(row, 1, &Verb::ALL)?);
         let (targets, lines) = items.remove(&(creature, verb)).unwrap_or_default();
         let named = if matches!(verb, Verb::Say | Verb::Act) { lines.len() } else { targets.len() };
         if !verb.items().contains(&named) {
             return Err(broken(format!("it names {named}, and {:?} is accepted", verb.items())));
         }
-        Ok((creature, Habit { verb, every_minutes: count(row, 2, EVERY_MINUTES)?, targets, lines }))
+        let habit = Habit { verb, every_minutes: count(row, 2, EVERY_MINUTES)?, targets, lines };
+        habits.entry(creature).or_default().push(habit);
+        Ok(())
     })?;
     match items.keys().next() {
         Some((creature, verb)) => Err(broken(format!("habit_item: {creature} has no habit to {}", verb.name()))),
-        None => {
-            let of_creatures = habits.chunk_by(|(one, _), (other, _)| one == other);
-            let together = |habits: &[(EntityId, Habit)]| habits.iter().map(|(_, habit)| habit.clone()).collect();
-            Ok(of_creatures.map(|habits| (habits[0].0, together(habits))).collect())
-        }
+        None => Ok(habits.into_iter().map(|(creature, habits)| (creature, habits.into())).collect()),
     }
 }
 
