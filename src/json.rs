@@ -46,22 +46,27 @@ impl Json {
 
     /// In an object: the name of the value that is written next.
     pub fn key(&mut self, name: &str) -> &mut Json {
-        self.separate();
+        self.begin(Last::Key);
         if self.style != Style::Json && is_plain(name) {
             self.text.push_str(name);
         } else {
             self.quote(name);
         }
         self.text.push_str(if matches!(self.style, Style::Lines(_)) { ": " } else { ":" });
-        self.last = Last::Key;
         self
+    }
+
+    /// In an object: a string with its name, if there is one.
+    pub fn optional(&mut self, name: &str, value: Option<&str>) {
+        if let Some(text) = value {
+            self.key(name).string(text);
+        }
     }
 
     /// A value that prints as a JSON number, or `true` or `false`.
     pub fn plain(&mut self, value: impl Display) {
-        self.separate();
+        self.begin(Last::Value);
         let _ = write!(self.text, "{value}");
-        self.last = Last::Value;
     }
 
     /// A whole number, or `null`.
@@ -74,12 +79,11 @@ impl Json {
 
     /// A string, or `null`.
     pub fn string<'a>(&mut self, value: impl Into<Option<&'a str>>) {
-        self.separate();
+        self.begin(Last::Value);
         match value.into() {
             Some(text) => self.quote(text),
             None => self.text.push_str("null"),
         }
-        self.last = Last::Value;
     }
 
     /// A nested object.
@@ -93,9 +97,8 @@ impl Json {
     }
 
     fn nest(&mut self, open: char, close: char, content: impl FnOnce(&mut Json)) {
-        self.separate();
+        self.begin(Last::Open);
         self.text.push(open);
-        self.last = Last::Open;
         self.depth += 1;
         content(self);
         self.depth -= 1;
@@ -106,14 +109,15 @@ impl Json {
         self.last = Last::Value;
     }
 
-    /// Writes what must stand between what was written last and a value or key.
-    fn separate(&mut self) {
+    /// Writes what must stand between what was written last and what comes next.
+    fn begin(&mut self, next: Last) {
         if self.last == Last::Value {
             self.text.push(',');
         }
         if self.last != Last::Key {
             self.space(self.depth);
         }
+        self.last = next;
     }
 
     /// Before or after a value at some depth.

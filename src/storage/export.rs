@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::worldfile::room_above;
+use super::worldfile::{GROUPS, room_above};
 use crate::json::{Json, Style};
 use crate::limits::WORLD_FILE_BYTES_MAX;
 use crate::world::{Active, Entity, EntityId, Habit, Kind, Verb, World};
@@ -20,7 +20,7 @@ pub fn export_within(world: &World, bytes_max: u64) -> String {
         Json::styled(style, |json| {
             json.key("id").string(world.id());
             json.key("name").string(world.name());
-            for (key, kind) in [("rooms", Kind::Room), ("things", Kind::Thing), ("creatures", Kind::Creature)] {
+            for (key, kind) in GROUPS {
                 if world.entities().any(|entity| entity.kind == kind) {
                     json.key(key).nested(|json| export.each(json, kind));
                 }
@@ -68,9 +68,7 @@ impl Export<'_> {
 
     fn entity(&self, json: &mut Json, entity: &Entity) {
         for (key, text) in [("name", &entity.name), ("description", &entity.description), ("gait", &entity.gait)] {
-            if let Some(text) = text {
-                json.key(key).string(&**text);
-            }
+            json.optional(key, text.as_deref());
         }
         // A player's belongings lie where the player stands: players are no part of a world file.
         let holder = entity.location.and_then(|id| self.world.entity(id));
@@ -80,9 +78,7 @@ impl Export<'_> {
         };
         let elsewhere = entity.home.filter(|home| Some(*home) != room_above(place, |id| self.world.entity(id)));
         for (key, other) in [("in", place), ("home", elsewhere), ("prototype", entity.prototype)] {
-            if let Some(other) = other {
-                json.key(key).string(self.tag(other));
-            }
+            json.optional(key, other.map(|other| self.tag(other)));
         }
         if entity.active != Active::Always && entity.prototype.is_none() {
             json.key("active").string(entity.active.name());
@@ -109,12 +105,8 @@ impl Export<'_> {
                 continue;
             }
             json.nested(|json| {
-                if let Some(to) = exit.destination {
-                    json.key("to").string(self.tag(to));
-                }
-                if let Some(description) = &exit.description {
-                    json.key("description").string(&**description);
-                }
+                json.optional("to", exit.destination.map(|to| self.tag(to)));
+                json.optional("description", exit.description.as_deref());
                 if exit.locked {
                     json.key("locked").plain(true);
                 }
@@ -142,9 +134,7 @@ impl Export<'_> {
                 json.key("room").string(self.tag(spawn.room));
                 json.key("at_most").plain(spawn.at_most);
                 json.key("every_minutes").plain(spawn.every_minutes);
-                if let Some(text) = &spawn.text {
-                    json.key("text").string(&**text);
-                }
+                json.optional("text", spawn.text.as_deref());
             });
         }
     }

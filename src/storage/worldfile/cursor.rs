@@ -1,7 +1,6 @@
 //! The values of a JSON5 text one after the other, parents first, as SQLite's `json_tree` gives them. Nothing is kept but
 //! the way from the root to the value at hand, so memory does not follow how many values there are.
 
-use std::cmp::Ordering;
 use std::fmt::{self, Display};
 
 use rusqlite::Rows;
@@ -46,20 +45,15 @@ impl<'s> Cursor<'s> {
     /// deeper is passed over.
     pub fn next(&mut self, depth: usize) -> Option<Value> {
         self.path.0.truncate(depth);
-        loop {
-            if !self.waits && !self.advance() {
+        while self.waits || self.advance() {
+            self.waits = self.ids.len() <= depth;
+            if self.waits {
                 return None;
-            }
-            self.waits = false;
-            match (self.ids.len() - 1).cmp(&depth) {
-                Ordering::Greater => (),
-                Ordering::Equal => return self.take().map_err(|error| self.fail(error)).ok(),
-                Ordering::Less => {
-                    self.waits = true;
-                    return None;
-                }
+            } else if self.ids.len() == depth + 1 {
+                return self.take().map_err(|error| self.fail(error)).ok();
             }
         }
+        None
     }
 
     /// How deep the value stands that was taken last.
@@ -84,21 +78,12 @@ impl<'s> Cursor<'s> {
 
     /// Reads a row; false if there is none.
     fn advance(&mut self) -> bool {
-        let ids = |rows: &mut Rows| -> rusqlite::Result<Option<(i64, Option<i64>)>> {
-            rows.advance()?;
-            rows.get().map(|row| Ok((row.get(0)?, row.get(1)?))).transpose()
-        };
-        match ids(&mut self.rows) {
-            _ if self.failure.is_some() => return false,
-            Ok(None) => return false,
-            Ok(Some((id, parent))) => {
-                while self.ids.last().is_some_and(|last| Some(*last) != parent) {
-                    self.ids.pop();
-                }
-                self.ids.push(id);
-            }
-            Err(error) => self.fail(error),
-        }
+        let read = self.rows.next().and_then(|row| row.map(|row| Ok((row.get(0)?, row.get(1)?))).transpose());
+        let ids: Option<(i64, Option<i64>)> = read.map_err(|error| self.fail(error)).unwrap_or_default();
+        let Some((id, parent)) = ids.filter(|_| self.failure.is_none()) else { return false };
+        let above = self.ids.iter().rposition(|id| Some(*id) == parent);
+        self.ids.truncate(above.map_or(0, |above| above + 1));
+        self.ids.push(id);
         if self.ids.len() > WORLD_FILE_DEPTH_MAX {
             let place = &self.path;
             self.failure = Some(format!("{place}: is nested deeper than {WORLD_FILE_DEPTH_MAX}"));

@@ -1,7 +1,7 @@
 //! How what stands in a world file belongs together: what follows from the rest and need not be said, paths that lead
 //! nowhere, and what is of no use.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::limits::CONTAINMENT_DEPTH_MAX;
 use crate::world::{Entity, EntityId, Kind, Parts, Problems, Time, Verb, World, sleeps_at};
@@ -63,14 +63,14 @@ pub fn check_paths(parts: &Parts, problems: &mut Problems) {
 /// is eaten the last copy may be gone from an exported world.
 pub fn warnings(world: &World) -> Vec<String> {
     let eaten = world.habits().flat_map(|(_, habits)| habits).filter(|habit| habit.verb == Verb::Eat);
-    let used: BTreeSet<EntityId> = eaten.flat_map(|habit| habit.targets.iter().copied()).collect();
+    let eaten = eaten.flat_map(|habit| habit.targets.iter().copied());
     let copied = world.entities().filter_map(|entity| entity.prototype);
     let spawned = world.spawns().iter().map(|spawn| spawn.prototype);
-    let mut unused: BTreeMap<EntityId, &Entity> =
-        world.entities().filter(|entity| entity.is_prototype()).map(|entity| (entity.id, entity)).collect();
-    copied.chain(spawned).chain(used).for_each(|id| _ = unused.remove(&id));
+    // Not collected, which would take memory for every copy.
+    let mut used = BTreeSet::new();
+    used.extend(copied.chain(spawned).chain(eaten));
     let mut warnings = Problems::default();
-    for entity in unused.values() {
+    for entity in world.entities().filter(|entity| entity.is_prototype() && !used.contains(&entity.id)) {
         let place = format!("{}s.{}", entity.kind.name(), entity.tag.as_deref().unwrap_or_default());
         let what =
             "stands nowhere, and nothing makes copies of it; to put it into the world, give it `in` or a spawn rule";

@@ -12,13 +12,16 @@ use rusqlite::Connection;
 
 use super::records::hexadecimal;
 use crate::world::digest::Hasher;
-use crate::world::{Parts, World};
+use crate::world::{Kind, Parts, World};
 use cursor::{Cursor, QUERY};
 pub use links::{room_above, warnings};
 use reader::Reader;
 
 /// The world that an empty database gets if no file is named.
 pub const BUILTIN: &str = include_str!("../../builtin.json5");
+
+/// Where a file has entities, and of which kind.
+pub const GROUPS: [(&str, Kind); 3] = [("rooms", Kind::Room), ("things", Kind::Thing), ("creatures", Kind::Creature)];
 
 /// A digest of the text of a world file, to notice that it has changed.
 pub fn source_digest(text: &str) -> String {
@@ -54,7 +57,6 @@ fn parts(text: String, seed: u64) -> Result<Parts, Vec<String>> {
 mod tests {
     use super::*;
     use crate::storage::export::export;
-    use crate::world::Kind;
 
     #[test]
     fn the_built_in_world_is_sound_and_a_place_worth_visiting() {

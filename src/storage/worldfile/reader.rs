@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
+use super::GROUPS;
 use super::cursor::{Cursor, Value, brief};
 use super::links::{check_paths, settle};
 use crate::limits::{
@@ -13,7 +14,7 @@ use crate::limits::{
 };
 use crate::storage::export::items_key;
 use crate::text::{is_tag, nearest, squeeze};
-use crate::world::{Active, EVERY_MINUTES, Entity, EntityId, Habit, Kind, Parts, Problems, Spawn, Tick, Verb, Weather};
+use crate::world::{Active, EVERY_MINUTES, Entity, EntityId, Habit, Kind, Parts, Problems, Spawn, Verb};
 
 /// What a tag stands for.
 #[derive(Clone, Copy)]
@@ -74,9 +75,7 @@ fn known(kind: Kind) -> &'static [&'static str] {
 
 /// The kind of what stands under a key of the root.
 fn kind_under(key: &str) -> Option<Kind> {
-    [("rooms", Kind::Room), ("things", Kind::Thing), ("creatures", Kind::Creature)]
-        .into_iter()
-        .find_map(|(group, kind)| (group == key).then_some(kind))
+    GROUPS.into_iter().find_map(|(group, kind)| (group == key).then_some(kind))
 }
 
 /// How many bytes of any world file it takes to say this, white space and what could be left out aside: as many for an
@@ -169,17 +168,7 @@ impl<'s> Reader<'s> {
     }
 
     fn new(cursor: Cursor<'s>, survey: Survey, seed: u64) -> Reader<'s> {
-        let parts = Parts {
-            id: String::new(),
-            name: String::new(),
-            tick: Tick(0),
-            random: seed,
-            weather: Weather::Clear,
-            next_id: 1 + survey.tagged(),
-            entities: BTreeMap::new(),
-            habits: BTreeMap::new(),
-            spawns: Vec::new(),
-        };
+        let parts = Parts { random: seed, next_id: 1 + survey.tagged(), ..Parts::default() };
         Reader { cursor, survey, problems: Problems::default(), parts, met: [0; Kind::ALL.len()], hints: 0 }
     }
 
