@@ -51,6 +51,11 @@ fn distance(from: &str, to: &str) -> usize {
     row[to.len()]
 }
 
+/// What goes by a name.
+pub fn named<T: Copy>(all: &[(T, &str)], name: &str) -> Option<T> {
+    all.iter().find(|(_, known)| *known == name).map(|(what, _)| *what)
+}
+
 /// Whether this is a tag: a small letter, then small letters, digits or `_`, `TAG_BYTES_MAX` at most.
 pub fn is_tag(text: &str) -> bool {
     let small = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';

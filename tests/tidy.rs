@@ -281,7 +281,7 @@ fn the_world_that_is_taught_works_as_printed() {
     let page = read("src/world/README.md");
     let text = page.split("```json5\n").nth(1).unwrap().split("```").next().unwrap();
     let world = aqevia_engine::storage::worldfile::read(text, 1).unwrap_or_else(|problems| panic!("{problems:#?}"));
-    assert_eq!(world.counts().of(aqevia_engine::world::Kind::Room), 3);
+    assert_eq!(world.counts()[aqevia_engine::world::Kind::Room as usize], 3);
 }
 
 #[test]

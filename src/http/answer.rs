@@ -191,8 +191,8 @@ fn status(snapshot: &Snapshot, counters: &Counters) -> Answer {
             json.key("tick").plain(world.now().0);
             json.key("time").string(world.time().to_string().as_str());
             json.key("weather").string(world.weather().name());
-            for (kind, name) in Kind::ALL {
-                json.key(&format!("{name}s")).plain(world.counts().of(kind));
+            for ((_, name), count) in Kind::ALL.iter().zip(world.counts()) {
+                json.key(&format!("{name}s")).plain(count);
             }
             json.key("players_online").plain(0);
         });
@@ -246,7 +246,7 @@ fn world_metrics(text: &mut Exposition, Snapshot { world, metrics, .. }: &Snapsh
     text.histogram("aqevia_tick_lateness_seconds", "How late ticks began.", &metrics.tick_lateness);
     text.counter("aqevia_loop_wakeups_total", "Turns of the loop.", metrics.wakeups);
     text.gauge("aqevia_world_tick", "The tick of the world.", Some(world.now().0));
-    let counts = Kind::ALL.iter().map(|(kind, name)| ([("kind", *name)], world.counts().of(*kind)));
+    let counts = Kind::ALL.iter().zip(world.counts()).map(|((_, name), count)| ([("kind", *name)], count));
     text.gauges("aqevia_world_entities", "Entities in the world by kind.", counts);
     let reached = Bound::ALL.iter().zip(world.bounds_reached()).map(|((_, name), count)| ([("limit", *name)], count));
     text.counters("aqevia_world_limits_total", "How often a limit of the world was reached.", reached);

@@ -20,7 +20,7 @@ pub fn export_within(world: &World, bytes_max: u64) -> String {
         Json::styled(style, |json| {
             json.key("id").string(world.id());
             json.key("name").string(world.name());
-            for (key, kind) in GROUPS {
+            for (kind, key) in GROUPS {
                 if world.entities().any(|entity| entity.kind == kind) {
                     json.key(key).nested(|json| export.each(json, kind));
                 }

@@ -7,7 +7,10 @@ use std::rc::Rc;
 use rusqlite::{Connection, Row, Transaction, params};
 
 use crate::clock::Wall;
-use crate::world::{Active, EVERY_MINUTES, Entity, EntityId, Habit, Kind, Parts, Spawn, Tick, Verb, Weather, World};
+use crate::text;
+use crate::world::{
+    Active, EVERY_MINUTES, Entity, EntityId, Habit, Kind, Parts, SPAWN_AT_MOST, Spawn, Tick, Verb, Weather, World,
+};
 
 /// The columns in their order. No other index is accepted on the table, so what makes way is the same entity.
 const WRITE_ENTITY: &str =
@@ -166,7 +169,7 @@ pub fn read_world(connection: &mut Connection) -> rusqlite::Result<Stored> {
             Ok(Spawn {
                 prototype: id(row, 0)?,
                 room: id(row, 1)?,
-                at_most: count(row, 2, Spawn::AT_MOST)?,
+                at_most: count(row, 2, SPAWN_AT_MOST)?,
                 every_minutes: count(row, 3, EVERY_MINUTES)?,
                 text: row.get(4)?,
             })
@@ -285,20 +288,16 @@ fn count(row: &Row, index: usize, range: RangeInclusive<u64>) -> rusqlite::Resul
 }
 
 fn in_range(row: &Row, index: usize, number: i64, range: RangeInclusive<u64>) -> rusqlite::Result<u64> {
-    match u64::try_from(number).ok().filter(|number| range.contains(number)) {
-        Some(number) => Ok(number),
-        None => {
-            let (column, first, last) = (row.as_ref().column_name(index)?, range.start(), range.end());
-            Err(broken(format!("{column} is {number}, and {first} to {last} is accepted")))
-        }
-    }
+    u64::try_from(number).ok().filter(|number| range.contains(number)).ok_or_else(|| {
+        let column = row.as_ref().column_name(index).unwrap_or_default();
+        broken(format!("{column} is {number}, and {} to {} is accepted", range.start(), range.end()))
+    })
 }
 
 /// A column that holds one of a few names.
 fn named<T: Copy>(row: &Row, index: usize, names: &[(T, &str)]) -> rusqlite::Result<T> {
     let text = row.get_ref(index)?.as_str()?;
-    let found = names.iter().find(|(_, name)| *name == text);
-    found.map(|(value, _)| *value).ok_or_else(|| {
+    text::named(names, text).ok_or_else(|| {
         let problem = format!("{text:?} is none of the names known here");
         rusqlite::Error::FromSqlConversionFailure(index, rusqlite::types::Type::Text, problem.into())
     })

@@ -50,14 +50,10 @@ impl Time {
     pub fn day(self) -> u64 {
         self.minutes / MINUTES_PER_DAY
     }
-
-    /// Whether creatures of the day are awake: from dawn to the middle of dusk.
-    pub fn is_waking_hours(self) -> bool {
-        WAKING.contains(&self.minute_of_day())
-    }
 }
 
-/// The minutes of the day in which creatures of the day are awake and those of the night asleep. At either end each
+/// The minutes of the day, from dawn to the middle of dusk, in which creatures of the day are awake and those of the night
+/// asleep. At either end each
 /// creature takes its own time, at most `TURNING_MINUTES`.
 pub(super) const WAKING: std::ops::Range<u64> = DAWN..20 * 60;
 /// How long it takes until all creatures have woken or gone to sleep.

@@ -64,11 +64,6 @@ impl Kind {
     pub fn name(self) -> &'static str {
         Kind::ALL[self as usize].1
     }
-
-    /// Whether it can carry things and act.
-    pub fn is_actor(self) -> bool {
-        matches!(self, Kind::Creature | Kind::Player)
-    }
 }
 
 /// When a creature is awake. Its number is part of stored digests, and its place in `ALL`.
@@ -247,6 +242,9 @@ pub struct Habit {
 /// The accepted paces of habits and spawn rules, in world minutes.
 pub const EVERY_MINUTES: RangeInclusive<u64> = 1..=EVERY_MINUTES_MAX;
 
+/// The accepted values of `at_most` of a spawn rule.
+pub const SPAWN_AT_MOST: RangeInclusive<u64> = 1..=SPAWN_AT_MOST_MAX;
+
 /// A rule by which copies of a prototype appear in a room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spawn {
@@ -260,11 +258,6 @@ pub struct Spawn {
     pub every_minutes: u64,
     /// What people in the room read when it happens.
     pub text: Option<Box<str>>,
-}
-
-impl Spawn {
-    /// The accepted values of `at_most`.
-    pub const AT_MOST: RangeInclusive<u64> = 1..=SPAWN_AT_MOST_MAX;
 }
 
 /// The stop of a route is counted in 8 bits.

@@ -114,7 +114,8 @@ impl World {
     }
 
     fn perform(&mut self, Command { actor, action }: Command, effects: &mut Vec<Effect>) -> Result<(), Refusal> {
-        let entity = self.entity(actor).filter(|entity| entity.kind.is_actor()).ok_or(Refusal::NoActor)?;
+        let acts = |entity: &&Entity| matches!(entity.kind, Kind::Creature | Kind::Player);
+        let entity = self.entity(actor).filter(acts).ok_or(Refusal::NoActor)?;
         let room = entity.location.ok_or(Refusal::NoActor)?;
         if entity.asleep {
             return Err(Refusal::Asleep);
@@ -339,10 +340,11 @@ fn stop_at(stops: &[EntityId], likely: usize, room: EntityId) -> Option<usize> {
 
 /// Whether a creature sleeps at a time, once it has had its hour to wake or settle.
 pub fn sleeps_at(active: Active, time: Time) -> bool {
+    let by_day = WAKING.contains(&time.minute_of_day());
     match active {
         Active::Always => false,
-        Active::Day => !time.is_waking_hours(),
-        Active::Night => time.is_waking_hours(),
+        Active::Day => !by_day,
+        Active::Night => by_day,
     }
 }
 

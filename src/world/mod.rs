@@ -20,7 +20,7 @@ use std::rc::Rc;
 pub use calendar::{Tick, Time, Weather};
 pub use check::Problems;
 use digest::Hasher;
-pub use entity::{Active, EVERY_MINUTES, Entity, EntityId, Habit, Kind, Spawn, Verb};
+pub use entity::{Active, EVERY_MINUTES, Entity, EntityId, Habit, Kind, SPAWN_AT_MOST, Spawn, Verb};
 use life::Event;
 pub use life::{Action, Command, Refusal, sleeps_at};
 use random::Random;
@@ -70,17 +70,6 @@ pub enum Audience {
     Outdoors,
 }
 
-/// How many entities there are, prototypes aside.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts([u64; Kind::ALL.len()]);
-
-impl Counts {
-    /// Those of one kind.
-    pub fn of(self, kind: Kind) -> u64 {
-        self.0[kind as usize]
-    }
-}
-
 /// What bounds the size of a world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bound {
@@ -118,7 +107,7 @@ pub struct World {
     contents: BTreeSet<Standing>,
     /// How many copies of a prototype belong to a room. Derived.
     copies: BTreeMap<(EntityId, EntityId), u64>,
-    counts: Counts,
+    counts: [u64; Kind::ALL.len()],
     /// What each creature and each spawn rule is due to do next. Derived: `life.rs` computes it from ids and the present
     /// tick alone.
     queue: BTreeSet<(Tick, Event)>,
@@ -169,7 +158,7 @@ impl World {
             next_id,
             contents: entities.values().filter_map(|entity| standing(entity)).collect(),
             copies: BTreeMap::new(),
-            counts: Counts::default(),
+            counts: [0; Kind::ALL.len()],
             entities: BTreeMap::new(),
             habits,
             spawns: spawns.into(),
@@ -218,8 +207,8 @@ impl World {
         self.weather
     }
 
-    /// How many entities there are.
-    pub fn counts(&self) -> Counts {
+    /// How many entities there are, prototypes aside, in the order of `Kind::ALL`.
+    pub fn counts(&self) -> [u64; Kind::ALL.len()] {
         self.counts
     }
 
@@ -283,17 +272,20 @@ impl World {
 
     /// What of one kind is at a place: first, by id, what is no copy, then the copies, by prototype and id.
     pub fn contents(&self, place: EntityId, kind: Kind) -> impl Iterator<Item = &Entity> {
-        let range = (place, kind, None, EntityId::FIRST)..;
+        self.contents_from(place, kind, None)
+    }
+
+    /// The same from the copies of a prototype on, if one is given.
+    fn contents_from(&self, place: EntityId, kind: Kind, prototype: Option<EntityId>) -> impl Iterator<Item = &Entity> {
+        let range = (place, kind, prototype, EntityId::FIRST)..;
         let here = self.contents.range(range).take_while(move |(at, of, ..)| (*at, *of) == (place, kind));
         here.filter_map(|(.., id)| self.entity(*id))
     }
 
     /// The copies of a prototype that are at a place, by id.
     fn copies_at(&self, place: EntityId, model: &Entity) -> impl Iterator<Item = &Entity> {
-        let key = (place, model.kind, Some(model.id));
-        let range = (place, model.kind, Some(model.id), EntityId::FIRST)..;
-        let here = self.contents.range(range).take_while(move |(at, kind, of, _)| (*at, *kind, *of) == key);
-        here.filter_map(|(.., id)| self.entity(*id))
+        let from = self.contents_from(place, model.kind, Some(model.id));
+        from.take_while(|other| other.prototype == Some(model.id))
     }
 
     /// What people call an entity: its own name, or its prototype's.
@@ -395,7 +387,7 @@ impl World {
         if id.get() >= self.offered.get() {
             self.changed.remove(&id);
         }
-        self.counts.0[entity.kind as usize] -= 1;
+        self.counts[entity.kind as usize] -= 1;
         if let Some(count) = entity.prototype.zip(entity.home).and_then(|copy| self.copies.get_mut(&copy)) {
             *count -= 1;
         }
@@ -403,7 +395,7 @@ impl World {
 
     fn count(&mut self, entity: &Entity) {
         if !entity.is_prototype() {
-            self.counts.0[entity.kind as usize] += 1;
+            self.counts[entity.kind as usize] += 1;
         }
         if let Some(copy) = entity.prototype.zip(entity.home) {
             *self.copies.entry(copy).or_default() += 1;
@@ -456,7 +448,7 @@ mod tests {
         for _ in 0..30_000 {
             world.tick();
             // One turn for each creature and each rule, and never one of the dead.
-            assert_eq!(world.queue.len() as u64, world.counts().of(Kind::Creature) + 1);
+            assert_eq!(world.queue.len() as u64, world.counts()[Kind::Creature as usize] + 1);
         }
         assert!(world.next_id > 1_000, "{}", world.next_id);
     }

@@ -179,6 +179,6 @@ fn a_prototype_of_which_the_last_copy_was_eaten_is_no_warning() {
     let file = SMALL_WORLD.replace("wander: {", prey).replace("things: {", corn);
     let mut world = worldfile::read(file, 1).unwrap();
     (0..20_000).for_each(|_| drop(world.tick()));
-    assert_eq!(world.counts().of(aqevia_engine::world::Kind::Thing), 1);
+    assert_eq!(world.counts()[aqevia_engine::world::Kind::Thing as usize], 1);
     assert_eq!(worldfile::warnings(&world), [""; 0]);
 }

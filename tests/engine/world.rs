@@ -300,7 +300,7 @@ fn a_world_in_which_all_of_something_was_eaten_can_be_exported_and_read_back() {
         r#"things: { cress: { name: "cress", description: "-" }, tuft: { prototype: "cress", in: "a" } }"#,
     );
     (0..DAY).for_each(|_| drop(world.tick()));
-    assert_eq!(world.counts().of(Kind::Thing), 0);
+    assert_eq!(world.counts()[Kind::Thing as usize], 0);
     assert_eq!(worldfile::read(export(&world), 1).map(|again| again.counts()), Ok(world.counts()));
 }
 
@@ -330,7 +330,7 @@ fn what_is_eaten_grows_back_up_to_its_rule_and_ids_are_never_used_again() {
     }
     assert!(eaten > 50 && most == 3, "{eaten} eaten, {most} at most");
     assert_eq!(seen.len(), grown);
-    assert_eq!(world.counts().of(Kind::Thing) as usize, grown - eaten);
+    assert_eq!(world.counts()[Kind::Thing as usize] as usize, grown - eaten);
     assert!(world.next_id() > seen.last().unwrap().get());
 }
 
@@ -388,7 +388,7 @@ fn what_is_born_has_from_its_prototype_whether_it_is_fixed_and_whether_it_sleeps
                     { prototype: "bat", room: "a", at_most: 9, every_minutes: 60 },
                     { prototype: "wren", room: "a", at_most: 9, every_minutes: 60 }]"#,
     );
-    assert_eq!(world.counts().of(Kind::Thing), 0);
+    assert_eq!(world.counts()[Kind::Thing as usize], 0);
     let born = |world: &World, tag: &str| -> Vec<Entity> {
         world.entities().filter(|entity| entity.prototype == Some(id(world, tag))).cloned().collect()
     };

@@ -13,8 +13,8 @@ use crate::limits::{
     WORLD_FILE_HINTS_MAX, WORLD_FILE_ITEM_BYTES, WORLD_FILE_ITEMS_FREE,
 };
 use crate::storage::export::items_key;
-use crate::text::{is_tag, nearest, squeeze};
-use crate::world::{Active, EVERY_MINUTES, Entity, EntityId, Habit, Kind, Parts, Problems, Spawn, Verb};
+use crate::text::{is_tag, named, nearest, squeeze};
+use crate::world::{Active, EVERY_MINUTES, Entity, EntityId, Habit, Kind, Parts, Problems, SPAWN_AT_MOST, Spawn, Verb};
 
 /// What a tag stands for.
 #[derive(Clone, Copy)]
@@ -73,11 +73,6 @@ fn known(kind: Kind) -> &'static [&'static str] {
     }
 }
 
-/// The kind of what stands under a key of the root.
-fn kind_under(key: &str) -> Option<Kind> {
-    GROUPS.into_iter().find_map(|(group, kind)| (group == key).then_some(kind))
-}
-
 /// How many bytes of any world file it takes to say this, white space and what could be left out aside: as many for an
 /// exported world as for the file that it was founded from.
 fn needed_bytes(key: &str, value: &Value) -> u64 {
@@ -113,7 +108,7 @@ impl<'s> Reader<'s> {
         let mut reader = Reader::new(cursor, Survey::default(), 0);
         let root = reader.cursor.next(0).unwrap_or(Value::Other);
         reader.fields(&root, ROOT, 0, |reader, key, value| {
-            if let Some(kind) = kind_under(key) {
+            if let Some(kind) = named(&GROUPS, key) {
                 reader.each(&value, &Value::Object, |reader, value| reader.survey_entity(kind, &value));
             }
         });
@@ -183,7 +178,7 @@ impl<'s> Reader<'s> {
             "name" => reader.parts.name = reader.text(value, NAME_BYTES_MAX).into(),
             "spawns" => reader.each(&value, &Value::Array, Reader::spawn),
             _ => {
-                let kind = kind_under(key).unwrap_or(Kind::Room);
+                let kind = named(&GROUPS, key).unwrap_or(Kind::Room);
                 reader.each(&value, &Value::Object, |reader, value| reader.entity(kind, &value));
             }
         });
@@ -207,17 +202,15 @@ impl<'s> Reader<'s> {
         }
         let mut entity = Box::new(Entity::new(id, kind));
         let required = if tagged.copy { 0 } else { 2 };
+        let (holder, model) = if kind == Kind::Thing { (HOLDER, THING_PROTOTYPE) } else { (ROOM, CREATURE_PROTOTYPE) };
         self.fields(value, known(kind), required, |reader, key, value| match key {
             "active" | "fixed" | "habits" if tagged.copy => reader.problem("a copy has this from its prototype"),
             "name" => entity.name = Some(reader.text(value, NAME_BYTES_MAX)),
             "description" => entity.description = Some(reader.text(value, DESCRIPTION_BYTES_MAX)),
             "gait" => entity.gait = Some(reader.text(value, NAME_BYTES_MAX)),
-            "in" => {
-                entity.location = reader.target(&value, if kind == Kind::Thing { HOLDER } else { ROOM });
-            }
+            "in" => entity.location = reader.target(&value, holder),
             "home" => entity.home = reader.target(&value, ROOM),
-            "prototype" if kind == Kind::Thing => entity.prototype = reader.target(&value, THING_PROTOTYPE),
-            "prototype" => entity.prototype = reader.target(&value, CREATURE_PROTOTYPE),
+            "prototype" => entity.prototype = reader.target(&value, model),
             "active" => entity.active = reader.active(&value),
             "indoors" => entity.indoors = reader.flag(&value),
             "fixed" => entity.fixed = reader.flag(&value),
@@ -267,8 +260,7 @@ impl<'s> Reader<'s> {
         let verbs = Verb::ALL.map(|(_, name)| name);
         let mut habits = Vec::new();
         self.fields(value, &verbs, 0, |reader, key, value| {
-            let verb = Verb::ALL.into_iter().find(|(_, name)| *name == key);
-            habits.extend(verb.map(|(verb, _)| reader.habit(verb, &value)));
+            habits.extend(named(&Verb::ALL, key).map(|verb| reader.habit(verb, &value)));
         });
         self.parts.habits.insert(creature, habits.into());
     }
@@ -310,7 +302,7 @@ impl<'s> Reader<'s> {
         self.fields(&value, &known, 4, |reader, key, value| match key {
             "prototype" => prototype = reader.target(&value, PROTOTYPE),
             "room" => room = reader.target(&value, ROOM),
-            "at_most" => at_most = reader.number(&value, Spawn::AT_MOST),
+            "at_most" => at_most = reader.number(&value, SPAWN_AT_MOST),
             "every_minutes" => every_minutes = reader.number(&value, EVERY_MINUTES),
             _ => text = Some(reader.text(value, LINE_BYTES_MAX)),
         });
@@ -399,9 +391,9 @@ impl<'s> Reader<'s> {
     }
 
     fn active(&mut self, value: &Value) -> Active {
-        let found = Active::ALL.into_iter().find(|(_, name)| matches!(value, Value::Text(text) if text == name));
+        let found = if let Value::Text(text) = value { named(&Active::ALL, text) } else { None };
         self.require(found.is_some(), "must be \"always\", \"day\" or \"night\"");
-        found.map_or(Active::Always, |(active, _)| active)
+        found.unwrap_or(Active::Always)
     }
 
     /// What a tag in the file stands for.
