@@ -100,17 +100,16 @@ impl Export<'_> {
     fn exits(&self, json: &mut Json, room: EntityId) {
         for exit in self.world.contents(room, Kind::Exit) {
             let json = json.key(self.world.name_of(exit.id));
-            if let (Some(to), None, false) = (exit.destination, &exit.description, exit.locked) {
-                json.string(self.tag(to));
-                continue;
+            match exit.destination {
+                Some(to) if exit.description.is_none() && !exit.locked => json.string(self.tag(to)),
+                to => json.nested(|json| {
+                    json.optional("to", to.map(|to| self.tag(to)));
+                    json.optional("description", exit.description.as_deref());
+                    if exit.locked {
+                        json.key("locked").plain(true);
+                    }
+                }),
             }
-            json.nested(|json| {
-                json.optional("to", exit.destination.map(|to| self.tag(to)));
-                json.optional("description", exit.description.as_deref());
-                if exit.locked {
-                    json.key("locked").plain(true);
-                }
-            });
         }
     }
 

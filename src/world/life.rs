@@ -4,8 +4,6 @@
 //! habit has one turn in every span of its length, at a point that is fixed pseudo-randomly for that span. So a world
 //! that is loaded at tick T goes on exactly as it would have without the interruption.
 
-use std::fmt;
-
 use super::calendar::{MINUTES_PER_DAY, PHASES, TURNING_MINUTES, WAKING, next_minute_of_day};
 use super::random::mix2;
 use super::{Active, Audience, Bound, Effect, Entity, EntityId, Habit, Kind, Spawn, Tick, Time, Verb, World};
@@ -52,19 +50,6 @@ pub enum Refusal {
     Fixed,
     /// It cannot be eaten.
     Inedible,
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Refusal::NoActor => "there is no such actor",
-            Refusal::Asleep => "the actor is asleep",
-            Refusal::NotHere => "that is not here",
-            Refusal::Locked => "it is locked",
-            Refusal::Fixed => "it cannot be moved",
-            Refusal::Inedible => "it cannot be eaten",
-        })
-    }
 }
 
 /// Something that is due at a tick. The order of these, after that of ticks, is the order in which things happen.

@@ -85,7 +85,6 @@ impl Bound {
     /// Every bound with its name.
     pub const ALL: [(Bound, &str); 3] =
         [(Bound::Entities, "entities"), (Bound::SpawnEntities, "spawn_entities"), (Bound::Spawns, "spawns")];
-    const MOST: [usize; 3] = [ENTITIES_MAX, SPAWN_ENTITIES_MAX, SPAWNS_MAX];
 }
 
 /// What stands at a place, in the order in which it is gone through: by kind, prototype and id.
@@ -163,7 +162,7 @@ impl World {
             habits,
             spawns: spawns.into(),
             queue: BTreeSet::new(),
-            most: Bound::MOST,
+            most: [ENTITIES_MAX, SPAWN_ENTITIES_MAX, SPAWNS_MAX],
             reached: [0; Bound::ALL.len()],
             changed: BTreeMap::new(),
             settled,

@@ -44,10 +44,6 @@ impl Survey {
         let before: u64 = self.met[..tagged.kind as usize].iter().copied().map(u64::from).sum();
         EntityId::new(1 + before + u64::from(tagged.index))
     }
-
-    fn tagged(&self) -> u64 {
-        self.met.iter().copied().map(u64::from).sum()
-    }
 }
 
 /// What a tag must stand for at some place, and whether it does.
@@ -163,7 +159,8 @@ impl<'s> Reader<'s> {
     }
 
     fn new(cursor: Cursor<'s>, survey: Survey, seed: u64) -> Reader<'s> {
-        let parts = Parts { random: seed, next_id: 1 + survey.tagged(), ..Parts::default() };
+        let next_id = 1 + survey.met.iter().copied().map(u64::from).sum::<u64>();
+        let parts = Parts { random: seed, next_id, ..Parts::default() };
         Reader { cursor, survey, problems: Problems::default(), parts, met: [0; Kind::ALL.len()], hints: 0 }
     }
 
