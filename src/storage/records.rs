@@ -153,13 +153,7 @@ pub fn read_world(connection: &mut Connection) -> rusqlite::Result<Stored> {
             Ok(Stored { parts, source: row.get(6)?, digest: row.get(7)? })
         },
     )?;
-    stored.parts.entities = read_all(
-        &transaction,
-        "entity",
-        "SELECT id, kind, tag, name, description, location, home, owner, prototype, destination, gait, active, step,
-                indoors, locked, fixed, asleep FROM entity ORDER BY id",
-        read_entity,
-    )?;
+    stored.parts.entities = read_all(&transaction, "entity", "SELECT * FROM entity ORDER BY id", read_entity)?;
     stored.parts.habits = read_habits(&transaction)?;
     stored.parts.spawns = read_all(
         &transaction,
@@ -178,6 +172,7 @@ pub fn read_world(connection: &mut Connection) -> rusqlite::Result<Stored> {
     Ok(stored)
 }
 
+/// The columns in their order.
 fn read_entity(row: &Row) -> rusqlite::Result<(EntityId, Box<Entity>)> {
     let reference = |index| reference(row, index);
     let id = id(row, 0)?;

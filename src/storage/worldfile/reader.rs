@@ -272,22 +272,19 @@ impl<'s> Reader<'s> {
         let mut habit = Habit { verb, every_minutes: 1, targets: Vec::new(), lines: Vec::new() };
         let (items_key, mut items) = (items_key(verb), 0);
         let known = ["every_minutes", items_key];
-        self.fields(value, &known, 1, |reader, key, value| {
-            if key != items_key {
-                habit.every_minutes = reader.number(&value, EVERY_MINUTES);
-                return;
-            }
-            reader.each(&value, &Value::Array, |reader, value| {
+        let accepted = verb.items();
+        self.fields(value, &known, 1, |reader, key, value| match key {
+            "every_minutes" => habit.every_minutes = reader.number(&value, EVERY_MINUTES),
+            _ => reader.each(&value, &Value::Array, |reader, value| {
                 items += 1;
                 match wanted {
                     // Those are too many anyway.
-                    _ if items > *verb.items().end() => (),
+                    _ if items > *accepted.end() => (),
                     Some(wanted) => habit.targets.extend(reader.target(&value, wanted)),
                     None => habit.lines.push(reader.text(value, LINE_BYTES_MAX)),
                 }
-            });
+            }),
         });
-        let accepted = verb.items();
         self.require(accepted.contains(&items), format_args!("`{items_key}` must list 1 to {}", accepted.end()));
         habit
     }
