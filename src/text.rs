@@ -51,9 +51,9 @@ fn distance(from: &str, to: &str) -> usize {
     row[to.len()]
 }
 
-/// What goes by a name.
-pub fn named<T: Copy>(all: &[(T, &str)], name: &str) -> Option<T> {
-    all.iter().find(|(_, known)| *known == name).map(|(what, _)| *what)
+/// The one of all that goes by a label.
+pub fn labelled_by<T: Copy>(all: &[T], label: fn(T) -> &'static str, text: &str) -> Option<T> {
+    all.iter().copied().find(|one| label(*one) == text)
 }
 
 /// Whether this is a tag: a small letter, then small letters, digits or `_`, `TAG_BYTES_MAX` at most.

@@ -190,9 +190,9 @@ fn status(snapshot: &Snapshot, counters: &Counters) -> Answer {
             json.key("name").string(world.name());
             json.key("tick").plain(world.now().0);
             json.key("time").string(world.time().to_string().as_str());
-            json.key("weather").string(world.weather().name());
-            for ((_, name), count) in Kind::ALL.iter().zip(world.counts()) {
-                json.key(&format!("{name}s")).plain(count);
+            json.key("weather").string(world.weather().label());
+            for (kind, count) in Kind::ALL.iter().zip(world.counts()) {
+                json.key(&format!("{}s", kind.label())).plain(count);
             }
             json.key("players_online").plain(0);
         });
@@ -246,9 +246,10 @@ fn world_metrics(text: &mut Exposition, Snapshot { world, metrics, .. }: &Snapsh
     text.histogram("aqevia_tick_lateness_seconds", "How late ticks began.", &metrics.tick_lateness);
     text.counter("aqevia_loop_wakeups_total", "Turns of the loop.", metrics.wakeups);
     text.gauge("aqevia_world_tick", "The tick of the world.", Some(world.now().0));
-    let counts = Kind::ALL.iter().zip(world.counts()).map(|((_, name), count)| ([("kind", *name)], count));
+    let counts = Kind::ALL.iter().zip(world.counts()).map(|(kind, count)| ([("kind", kind.label())], count));
     text.gauges("aqevia_world_entities", "Entities in the world by kind.", counts);
-    let reached = Bound::ALL.iter().zip(world.bounds_reached()).map(|((_, name), count)| ([("limit", *name)], count));
+    let reached =
+        Bound::ALL.iter().zip(world.bounds_reached()).map(|(bound, count)| ([("limit", bound.label())], count));
     text.counters("aqevia_world_limits_total", "How often a limit of the world was reached.", reached);
 }
 
@@ -308,7 +309,7 @@ fn page(snapshot: &Snapshot) -> Answer {
          <p>It is {time}; the weather: {weather}.</p>\n<p>{links}</p>\n<p>Aqevia Engine {version}</p>\n</html>\n",
         name = escape_html(world.name()),
         time = world.time(),
-        weather = world.weather().name(),
+        weather = world.weather().label(),
         links = list(|path| format!("<a href=\"{path}\">{path}</a>")),
         version = env!("CARGO_PKG_VERSION"),
     );

@@ -40,7 +40,7 @@ fn tags(world: &World) -> BTreeMap<EntityId, String> {
     let tag = |entity: &Entity| match &entity.tag {
         Some(tag) => tag.to_string(),
         None => {
-            let mut made = format!("{}_{}", entity.kind.name(), entity.id);
+            let mut made = format!("{}_{}", entity.kind.label(), entity.id);
             while own.contains(made.as_str()) {
                 made.push('_');
             }
@@ -81,7 +81,7 @@ impl Export<'_> {
             json.optional(key, other.map(|other| self.tag(other)));
         }
         if entity.active != Active::Always && entity.prototype.is_none() {
-            json.key("active").string(entity.active.name());
+            json.key("active").string(entity.active.label());
         }
         for (key, flag) in [("indoors", entity.indoors), ("fixed", entity.fixed && entity.prototype.is_none())] {
             if flag {
@@ -114,7 +114,7 @@ impl Export<'_> {
     }
 
     fn habit(&self, json: &mut Json, habit: &Habit) {
-        json.key(habit.verb.name()).nested(|json| {
+        json.key(habit.verb.label()).nested(|json| {
             json.key("every_minutes").plain(habit.every_minutes);
             if habit.targets.is_empty() && habit.lines.is_empty() {
                 return;

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use rusqlite::{Connection, Row, Transaction, params};
 
 use crate::clock::Wall;
-use crate::text;
+use crate::text::labelled_by;
 use crate::world::{
     Active, EVERY_MINUTES, Entity, EntityId, Habit, Kind, Parts, SPAWN_AT_MOST, Spawn, Tick, Verb, Weather, World,
 };
@@ -51,7 +51,7 @@ fn write_entity(write: &mut rusqlite::Statement, entity: &Entity) -> rusqlite::R
     let reference = |id: Option<EntityId>| id.map(number);
     write.execute(params![
         number(entity.id),
-        entity.kind.name(),
+        entity.kind.label(),
         entity.tag,
         entity.name,
         entity.description,
@@ -61,7 +61,7 @@ fn write_entity(write: &mut rusqlite::Statement, entity: &Entity) -> rusqlite::R
         reference(entity.prototype),
         reference(entity.destination),
         entity.gait,
-        entity.active.name(),
+        entity.active.label(),
         entity.step,
         entity.indoors,
         entity.locked,
@@ -78,7 +78,7 @@ pub fn update_world(transaction: &Transaction, world: &World, persisted: Tick, w
         params![
             world.now().0 as i64,
             world.random_state() as i64,
-            world.weather().name(),
+            world.weather().label(),
             world.next_id() as i64,
             hexadecimal(world.digest()),
             wall.rfc3339(),
@@ -101,11 +101,11 @@ pub fn insert_world(transaction: &Transaction, world: &World, source: &str, wall
     let mut item_row = transaction.prepare("INSERT INTO habit_item VALUES (?1, ?2, ?3, ?4, ?5)")?;
     for (creature, habits) in world.habits() {
         for Habit { verb, every_minutes, targets, lines } in habits {
-            habit_row.execute(params![number(creature), verb.name(), *every_minutes as i64])?;
+            habit_row.execute(params![number(creature), verb.label(), *every_minutes as i64])?;
             let targets = targets.iter().map(|target| (Some(number(*target)), None));
             let items = targets.chain(lines.iter().map(|line| (None, Some(line))));
             for (position, (target, line)) in items.enumerate() {
-                item_row.execute(params![number(creature), verb.name(), position as i64, target, line])?;
+                item_row.execute(params![number(creature), verb.label(), position as i64, target, line])?;
             }
         }
     }
@@ -146,7 +146,7 @@ pub fn read_world(connection: &mut Connection) -> rusqlite::Result<Stored> {
                 name: row.get(1)?,
                 tick: Tick(count(row, 2, TICKS)?),
                 random: row.get::<_, i64>(3)? as u64,
-                weather: named(row, 4, &Weather::ALL)?,
+                weather: labelled(row, 4, Weather::ALL, Weather::label)?,
                 next_id: count(row, 5, 1..=EntityId::MAX + 1)?,
                 ..Parts::default()
             };
@@ -178,7 +178,7 @@ fn read_entity(row: &Row) -> rusqlite::Result<(EntityId, Box<Entity>)> {
     let id = id(row, 0)?;
     let entity = Entity {
         id,
-        kind: named(row, 1, &Kind::ALL)?,
+        kind: labelled(row, 1, Kind::ALL, Kind::label)?,
         tag: row.get(2)?,
         name: row.get(3)?,
         description: row.get(4)?,
@@ -188,7 +188,7 @@ fn read_entity(row: &Row) -> rusqlite::Result<(EntityId, Box<Entity>)> {
         prototype: reference(8)?,
         destination: reference(9)?,
         gait: row.get(10)?,
-        active: named(row, 11, &Active::ALL)?,
+        active: labelled(row, 11, Active::ALL, Active::label)?,
         // Cannot wrap: the range is that of the type.
         step: count(row, 12, 0..=u8::MAX.into())? as u8,
         indoors: row.get(13)?,
@@ -206,7 +206,7 @@ fn read_habits(transaction: &Transaction) -> rusqlite::Result<BTreeMap<EntityId,
     let mut items: BTreeMap<(EntityId, Verb), Items> = BTreeMap::new();
     let query = "SELECT creature, verb, target, line FROM habit_item ORDER BY creature, verb, position";
     read_all::<(), ()>(transaction, "habit_item", query, |row| {
-        let (targets, lines) = items.entry((id(row, 0)?, named(row, 1, &Verb::ALL)?)).or_default();
+        let (targets, lines) = items.entry((id(row, 0)?, labelled(row, 1, Verb::ALL, Verb::label)?)).or_default();
         match (reference(row, 2)?, row.get(3)?) {
             (Some(target), None) => targets.push(target),
             (None, Some(line)) => lines.push(line),
@@ -217,7 +217,7 @@ fn read_habits(transaction: &Transaction) -> rusqlite::Result<BTreeMap<EntityId,
     let mut habits: BTreeMap<EntityId, Vec<Habit>> = BTreeMap::new();
     let query = "SELECT creature, verb, every_minutes FROM habit ORDER BY creature, verb";
     read_all::<(), ()>(transaction, "habit", query, |row| {
-        let (creature, verb) = (id(row, 0)?, named(row, 1, &Verb::ALL)?);
+        let (creature, verb) = (id(row, 0)?, labelled(row, 1, Verb::ALL, Verb::label)?);
         let (targets, lines) = items.remove(&(creature, verb)).unwrap_or_default();
         let named = if matches!(verb, Verb::Say | Verb::Act) { lines.len() } else { targets.len() };
         if !verb.items().contains(&named) {
@@ -228,7 +228,7 @@ fn read_habits(transaction: &Transaction) -> rusqlite::Result<BTreeMap<EntityId,
         Ok(())
     })?;
     match items.keys().next() {
-        Some((creature, verb)) => Err(broken(format!("habit_item: {creature} has no habit to {}", verb.name()))),
+        Some((creature, verb)) => Err(broken(format!("habit_item: {creature} has no habit to {}", verb.label()))),
         None => Ok(habits.into_iter().map(|(creature, habits)| (creature, habits.into())).collect()),
     }
 }
@@ -289,10 +289,10 @@ fn in_range(row: &Row, index: usize, number: i64, range: RangeInclusive<u64>) ->
     })
 }
 
-/// A column that holds one of a few names.
-fn named<T: Copy>(row: &Row, index: usize, names: &[(T, &str)]) -> rusqlite::Result<T> {
+/// A column that holds one of a few labels.
+fn labelled<T: Copy>(row: &Row, index: usize, all: &[T], label: fn(T) -> &'static str) -> rusqlite::Result<T> {
     let text = row.get_ref(index)?.as_str()?;
-    text::named(names, text).ok_or_else(|| {
+    labelled_by(all, label, text).ok_or_else(|| {
         let problem = format!("{text:?} is none of the names known here");
         rusqlite::Error::FromSqlConversionFailure(index, rusqlite::types::Type::Text, problem.into())
     })

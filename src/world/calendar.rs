@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::random::Random;
 use crate::limits::TICKS_PER_MINUTE;
+use crate::text::keys;
 
 /// How many ticks the world has lived. It grows by one with each tick and stands still while the engine is down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -75,33 +76,26 @@ impl fmt::Display for Time {
     }
 }
 
-/// The sky. It is a Markov chain: what comes next depends on what is, and it may change at each full hour. Its number is
-/// part of stored digests, and its place in `ALL` and `CHANCES`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Weather {
-    /// A clear sky.
-    #[default]
-    Clear = 0,
-    /// Clouds, and dry.
-    Cloudy = 1,
-    /// Rain.
-    Rain = 2,
-    /// Wind, rain and thunder.
-    Storm = 3,
-    /// Fog.
-    Fog = 4,
+keys! {
+    /// The sky. It is a Markov chain: what comes next depends on what is, and it may change at each full hour. Its number is
+    /// part of stored digests, and its place in `ALL` and `CHANCES`.
+    #[derive(Default)]
+    Weather {
+        /// A clear sky.
+        #[default]
+        Clear = "clear",
+        /// Clouds, and dry.
+        Cloudy = "cloudy",
+        /// Rain.
+        Rain = "rain",
+        /// Wind, rain and thunder.
+        Storm = "storm",
+        /// Fog.
+        Fog = "fog",
+    }
 }
 
 impl Weather {
-    /// Every weather with its name, in the order of the columns of `CHANCES`.
-    pub const ALL: [(Weather, &str); 5] = [
-        (Weather::Clear, "clear"),
-        (Weather::Cloudy, "cloudy"),
-        (Weather::Rain, "rain"),
-        (Weather::Storm, "storm"),
-        (Weather::Fog, "fog"),
-    ];
-
     /// Of 16 hours, how many each weather (a row) is followed by each other (a column).
     const CHANCES: [[u64; 5]; 5] = [
         [11, 4, 0, 0, 1], // clear
@@ -111,19 +105,14 @@ impl Weather {
         [3, 4, 1, 0, 8],  // fog
     ];
 
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        Weather::ALL[self as usize].1
-    }
-
     /// The weather of the next hour.
     pub fn next(self, random: &mut Random) -> Weather {
         let chances = Weather::CHANCES[self as usize];
         let mut draw = random.below(chances.iter().sum());
-        for (weather, chance) in Weather::ALL.into_iter().map(|(weather, _)| weather).zip(chances) {
+        for (weather, chance) in Weather::ALL.iter().zip(chances) {
             match draw.checked_sub(chance) {
                 Some(rest) => draw = rest,
-                None => return weather,
+                None => return *weather,
             }
         }
         self

@@ -85,7 +85,7 @@ impl World {
                 Verb::Say | Verb::Act => |_: &Entity| false,
             };
             let mut require = |holds: bool, what: &str| {
-                problems.require(holds, entity, format_args!("has a habit, to {}, that {what}", verb.name()));
+                problems.require(holds, entity, format_args!("has a habit, to {}, that {what}", verb.label()));
             };
             require(verbs.insert(*verb), "it has twice");
             require(targets.iter().all(|id| self.entity(*id).is_some_and(wanted)), "names something unsuitable");

@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 
 use super::digest::Hasher;
 use crate::limits::{EVERY_MINUTES_MAX, HABIT_ITEMS_MAX, SPAWN_AT_MOST_MAX};
+use crate::text::keys;
 
 /// The number of an entity: from 1 on, given once and never again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,55 +36,31 @@ impl fmt::Display for EntityId {
     }
 }
 
-/// What an entity is. Its number is part of stored digests, and its place in `ALL`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    /// A place.
-    Room = 0,
-    /// A way from the room it stands in to another.
-    Exit = 1,
-    /// Something without a will.
-    Thing = 2,
-    /// Something with habits.
-    Creature = 3,
-    /// A person.
-    Player = 4,
-}
-
-impl Kind {
-    /// Every kind with its name.
-    pub const ALL: [(Kind, &str); 5] = [
-        (Kind::Room, "room"),
-        (Kind::Exit, "exit"),
-        (Kind::Thing, "thing"),
-        (Kind::Creature, "creature"),
-        (Kind::Player, "player"),
-    ];
-
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        Kind::ALL[self as usize].1
+keys! {
+    /// What an entity is. Its number is part of stored digests, and its place in `ALL`.
+    Kind {
+        /// A place.
+        Room = "room",
+        /// A way from the room it stands in to another.
+        Exit = "exit",
+        /// Something without a will.
+        Thing = "thing",
+        /// Something with habits.
+        Creature = "creature",
+        /// A person.
+        Player = "player",
     }
 }
 
-/// When a creature is awake. Its number is part of stored digests, and its place in `ALL`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Active {
-    /// Day and night.
-    Always = 0,
-    /// By day.
-    Day = 1,
-    /// By night.
-    Night = 2,
-}
-
-impl Active {
-    /// Every value with its name.
-    pub const ALL: [(Active, &str); 3] = [(Active::Always, "always"), (Active::Day, "day"), (Active::Night, "night")];
-
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        Active::ALL[self as usize].1
+keys! {
+    /// When a creature is awake. Its number is part of stored digests, and its place in `ALL`.
+    Active {
+        /// Day and night.
+        Always = "always",
+        /// By day.
+        Day = "day",
+        /// By night.
+        Night = "night",
     }
 }
 
@@ -182,44 +159,30 @@ impl Entity {
 
 impl fmt::Display for Entity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.kind.name(), self.id)?;
+        write!(f, "{} {}", self.kind.label(), self.id)?;
         self.tag.iter().try_for_each(|tag| write!(f, " {tag:?}"))
     }
 }
 
-/// What a creature does by habit. Its number decides when, is part of stored digests, and is its place in `ALL`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Verb {
-    /// Takes any open exit that leads to one of its rooms (if it names none: to any).
-    Wander = 0,
-    /// Walks from one of its rooms to the next, round and round.
-    Route = 1,
-    /// Says one of its lines.
-    Say = 2,
-    /// Does one of its lines.
-    Act = 3,
-    /// Picks up one of its things, and puts it down the next time.
-    Carry = 4,
-    /// Eats a copy of one of its prototypes.
-    Eat = 5,
+keys! {
+    /// What a creature does by habit. Its number decides when, is part of stored digests, and is its place in `ALL`.
+    Verb {
+        /// Takes any open exit that leads to one of its rooms (if it names none: to any).
+        Wander = "wander",
+        /// Walks from one of its rooms to the next, round and round.
+        Route = "route",
+        /// Says one of its lines.
+        Say = "say",
+        /// Does one of its lines.
+        Act = "act",
+        /// Picks up one of its things, and puts it down the next time.
+        Carry = "carry",
+        /// Eats a copy of one of its prototypes.
+        Eat = "eat",
+    }
 }
 
 impl Verb {
-    /// Every verb with its name.
-    pub const ALL: [(Verb, &str); 6] = [
-        (Verb::Wander, "wander"),
-        (Verb::Route, "route"),
-        (Verb::Say, "say"),
-        (Verb::Act, "act"),
-        (Verb::Carry, "carry"),
-        (Verb::Eat, "eat"),
-    ];
-
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        Verb::ALL[self as usize].1
-    }
-
     /// How many rooms, things, prototypes or lines a habit names.
     pub fn items(self) -> RangeInclusive<usize> {
         usize::from(self != Verb::Wander)..=HABIT_ITEMS_MAX

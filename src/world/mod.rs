@@ -26,6 +26,7 @@ pub use life::{Action, Command, Refusal, sleeps_at};
 use random::Random;
 
 use crate::limits::{ENTITIES_MAX, SPAWN_ENTITIES_MAX, SPAWNS_MAX};
+use crate::text::keys;
 
 /// All of a world as plain data: what a world file or a database holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,21 +71,16 @@ pub enum Audience {
     Outdoors,
 }
 
-/// What bounds the size of a world.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bound {
-    /// `ENTITIES_MAX`.
-    Entities = 0,
-    /// `SPAWN_ENTITIES_MAX`.
-    SpawnEntities = 1,
-    /// `SPAWNS_MAX`.
-    Spawns = 2,
-}
-
-impl Bound {
-    /// Every bound with its name.
-    pub const ALL: [(Bound, &str); 3] =
-        [(Bound::Entities, "entities"), (Bound::SpawnEntities, "spawn_entities"), (Bound::Spawns, "spawns")];
+keys! {
+    /// What bounds the size of a world.
+    Bound {
+        /// `ENTITIES_MAX`.
+        Entities = "entities",
+        /// `SPAWN_ENTITIES_MAX`.
+        SpawnEntities = "spawn_entities",
+        /// `SPAWNS_MAX`.
+        Spawns = "spawns",
+    }
 }
 
 /// What stands at a place, in the order in which it is gone through: by kind, prototype and id.

@@ -100,7 +100,7 @@ fn write_bare(connection: &Connection, world: &World, changed: &[EntityId]) -> f
     for row in rows {
         let values = params![
             row.id.get() as i64,
-            row.kind.name(),
+            row.kind.label(),
             row.tag,
             row.name,
             row.description,
@@ -110,7 +110,7 @@ fn write_bare(connection: &Connection, world: &World, changed: &[EntityId]) -> f
             number(row.prototype),
             number(row.destination),
             row.gait,
-            row.active.name(),
+            row.active.label(),
             row.step,
             row.indoors,
             row.locked,

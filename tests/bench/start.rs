@@ -99,7 +99,7 @@ fn entity(row: &Row) -> Entity {
     let flag = |index| row.get(index).unwrap();
     let reference = |index| row.get::<_, Option<i64>>(index).unwrap().and_then(|number| EntityId::new(number as u64));
     let kind = row.get_ref(1).unwrap().as_str().unwrap();
-    let kind = Kind::ALL.into_iter().find(|(_, name)| *name == kind).unwrap().0;
+    let kind = *Kind::ALL.iter().find(|known| known.label() == kind).unwrap();
     Entity {
         tag: text(2),
         name: text(3),

@@ -28,7 +28,8 @@ pub fn parts(entities: u64, verb: Verb, every_minutes: u64) -> Parts {
             _ => Kind::Creature,
         };
         let mut entity = Entity::new(id(2 + index), kind);
-        (entity.name, entity.description) = (Some(format!("{} {index}", kind.name()).into()), Some(DESCRIPTION.into()));
+        (entity.name, entity.description) =
+            (Some(format!("{} {index}", kind.label()).into()), Some(DESCRIPTION.into()));
         entity.location = (kind != Kind::Room).then(|| id(2 + room));
         entity.destination = (kind == Kind::Exit).then(|| id(2 + if next < entities { next } else { 0 }));
         entity.prototype = (kind == Kind::Creature).then_some(prototype);
@@ -40,7 +41,7 @@ pub fn parts(entities: u64, verb: Verb, every_minutes: u64) -> Parts {
         name: "A World to Measure".to_owned(),
         tick: Tick(0),
         random: 1,
-        weather: Weather::ALL[0].0,
+        weather: Weather::ALL[0],
         next_id: entities + 2,
         entities: all,
         habits: BTreeMap::from([(prototype, [Habit { verb, every_minutes, targets: Vec::new(), lines }].into())]),
@@ -55,7 +56,7 @@ pub fn carriers(creatures: u64, things: u64) -> Parts {
     let mut parts = parts(1, Verb::Carry, 1);
     parts.entities.clear();
     for (id, kind) in [(room, Kind::Room), (carrier, Kind::Creature), (wanted, Kind::Thing), (lying, Kind::Thing)] {
-        parts.entities.insert(id, Box::new(Entity { name: Some(kind.name().into()), ..Entity::new(id, kind) }));
+        parts.entities.insert(id, Box::new(Entity { name: Some(kind.label().into()), ..Entity::new(id, kind) }));
     }
     let copies = (0..creatures).map(|_| carrier).chain((0..things).map(|_| lying));
     for (number, prototype) in copies.enumerate() {

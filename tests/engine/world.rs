@@ -128,9 +128,11 @@ fn the_same_seed_lives_the_life_that_it_has_always_lived() {
         }
         assert_eq!((world.digest(), text.finish()), (later, heard), "{}", world.id());
     }
-    let numbers = |numbers: &[u64]| numbers.iter().copied().eq(0..numbers.len() as u64);
-    assert!(numbers(&Kind::ALL.map(|(kind, _)| kind as u64)) && numbers(&Active::ALL.map(|(active, _)| active as u64)));
-    assert!(numbers(&Verb::ALL.map(|(verb, _)| verb as u64)) && numbers(&Weather::ALL.map(|(sky, _)| sky as u64)));
+    fn numbers<T: Copy>(all: &[T], number: fn(T) -> u64) -> bool {
+        all.iter().map(|one| number(*one)).eq(0..all.len() as u64)
+    }
+    assert!(numbers(Kind::ALL, |kind| kind as u64) && numbers(Active::ALL, |active| active as u64));
+    assert!(numbers(Verb::ALL, |verb| verb as u64) && numbers(Weather::ALL, |sky| sky as u64));
 }
 
 #[test]
@@ -139,7 +141,7 @@ fn the_built_in_world_lives_for_a_month_and_stays_sound() {
     let (mut weathers, mut busy) = (BTreeSet::new(), BTreeSet::new());
     for _ in 0..30 * DAY {
         busy.extend(world.tick().iter().filter_map(|effect| effect.actor));
-        weathers.insert(world.weather().name());
+        weathers.insert(world.weather().label());
     }
     assert_eq!(world.violations(), Vec::<String>::new());
     assert_eq!(weathers.len(), 5);

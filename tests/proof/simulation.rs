@@ -119,7 +119,7 @@ impl Cut {
         Cut {
             tick: world.now(),
             random: world.random_state(),
-            weather: world.weather().name(),
+            weather: world.weather().label(),
             next_id: world.next_id(),
             entities: world.entities().cloned().collect(),
         }

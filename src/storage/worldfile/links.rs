@@ -41,7 +41,7 @@ pub fn check_paths(parts: &Parts, problems: &mut Problems) {
     let habits = parts.habits.iter().flat_map(|(creature, habits)| habits.iter().map(move |habit| (creature, habit)));
     for (creature, habit) in habits.filter(|(_, habit)| !habit.targets.is_empty()) {
         let rooms = &habit.targets;
-        let place = || format!("creatures.{}.habits.{}", tag(*creature), habit.verb.name());
+        let place = || format!("creatures.{}.habits.{}", tag(*creature), habit.verb.label());
         if habit.verb == Verb::Route {
             for (from, to) in rooms.iter().zip(rooms.iter().cycle().skip(1)) {
                 if from != to && !ways.contains(&(*from, *to)) {
@@ -71,7 +71,7 @@ pub fn warnings(world: &World) -> Vec<String> {
     used.extend(copied.chain(spawned).chain(eaten));
     let mut warnings = Problems::default();
     for entity in world.entities().filter(|entity| entity.is_prototype() && !used.contains(&entity.id)) {
-        let place = format!("{}s.{}", entity.kind.name(), entity.tag.as_deref().unwrap_or_default());
+        let place = format!("{}s.{}", entity.kind.label(), entity.tag.as_deref().unwrap_or_default());
         let what =
             "stands nowhere, and nothing makes copies of it; to put it into the world, give it `in` or a spawn rule";
         warnings.add(place, what);

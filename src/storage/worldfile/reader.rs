@@ -13,7 +13,7 @@ use crate::limits::{
     WORLD_FILE_HINTS_MAX, WORLD_FILE_ITEM_BYTES, WORLD_FILE_ITEMS_FREE,
 };
 use crate::storage::export::items_key;
-use crate::text::{is_tag, named, nearest, squeeze};
+use crate::text::{is_tag, labelled_by, nearest, squeeze};
 use crate::world::{Active, EVERY_MINUTES, Entity, EntityId, Habit, Kind, Parts, Problems, SPAWN_AT_MOST, Spawn, Verb};
 
 /// What a tag stands for.
@@ -69,6 +69,11 @@ fn known(kind: Kind) -> &'static [&'static str] {
     }
 }
 
+/// The kind of what stands under a key of the root.
+fn kind_under(key: &str) -> Option<Kind> {
+    GROUPS.into_iter().find_map(|(kind, group)| (group == key).then_some(kind))
+}
+
 /// How many bytes of any world file it takes to say this, white space and what could be left out aside: as many for an
 /// exported world as for the file that it was founded from.
 fn needed_bytes(key: &str, value: &Value) -> u64 {
@@ -104,7 +109,7 @@ impl<'s> Reader<'s> {
         let mut reader = Reader::new(cursor, Survey::default(), 0);
         let root = reader.cursor.next(0).unwrap_or(Value::Other);
         reader.fields(&root, ROOT, 0, |reader, key, value| {
-            if let Some(kind) = named(&GROUPS, key) {
+            if let Some(kind) = kind_under(key) {
                 reader.each(&value, &Value::Object, |reader, value| reader.survey_entity(kind, &value));
             }
         });
@@ -175,7 +180,7 @@ impl<'s> Reader<'s> {
             "name" => reader.parts.name = reader.text(value, NAME_BYTES_MAX).into(),
             "spawns" => reader.each(&value, &Value::Array, Reader::spawn),
             _ => {
-                let kind = named(&GROUPS, key).unwrap_or(Kind::Room);
+                let kind = kind_under(key).unwrap_or(Kind::Room);
                 reader.each(&value, &Value::Object, |reader, value| reader.entity(kind, &value));
             }
         });
@@ -194,7 +199,7 @@ impl<'s> Reader<'s> {
         if (tagged.kind, tagged.index) != (kind, index) {
             return match tagged.kind == kind {
                 true => self.problem("is given twice"),
-                false => self.problem(format_args!("a {} has this tag already", tagged.kind.name())),
+                false => self.problem(format_args!("a {} has this tag already", tagged.kind.label())),
             };
         }
         let mut entity = Box::new(Entity::new(id, kind));
@@ -254,10 +259,10 @@ impl<'s> Reader<'s> {
     }
 
     fn habits(&mut self, creature: EntityId, value: &Value) {
-        let verbs = Verb::ALL.map(|(_, name)| name);
+        let verbs: Vec<&str> = Verb::ALL.iter().map(|verb| verb.label()).collect();
         let mut habits = Vec::new();
         self.fields(value, &verbs, 0, |reader, key, value| {
-            habits.extend(named(&Verb::ALL, key).map(|verb| reader.habit(verb, &value)));
+            habits.extend(labelled_by(Verb::ALL, Verb::label, key).map(|verb| reader.habit(verb, &value)));
         });
         self.parts.habits.insert(creature, habits.into());
     }
@@ -385,7 +390,7 @@ impl<'s> Reader<'s> {
     }
 
     fn active(&mut self, value: &Value) -> Active {
-        let found = if let Value::Text(text) = value { named(&Active::ALL, text) } else { None };
+        let found = if let Value::Text(text) = value { labelled_by(Active::ALL, Active::label, text) } else { None };
         self.require(found.is_some(), "must be \"always\", \"day\" or \"night\"");
         found.unwrap_or(Active::Always)
     }
@@ -401,7 +406,7 @@ impl<'s> Reader<'s> {
             Some(tagged) if wanted.1(tagged) => return self.survey.id(tagged),
             Some(tagged) => {
                 let nowhere = if tagged.prototype { " that stands nowhere" } else { "" };
-                let found = format_args!("{shown:?} is a {}{nowhere}", tagged.kind.name());
+                let found = format_args!("{shown:?} is a {}{nowhere}", tagged.kind.label());
                 self.problem(format_args!("{found}, and here a {} is wanted", wanted.0));
             }
             None => match self.hint(tag, wanted) {
