@@ -53,9 +53,8 @@ impl Time {
     }
 }
 
-/// The minutes of the day, from dawn to the middle of dusk, in which creatures of the day are awake and those of the night
-/// asleep. At either end each
-/// creature takes its own time, at most `TURNING_MINUTES`.
+/// The minutes of the day, from dawn to the middle of dusk, in which creatures of the day are awake and those of the
+/// night asleep. At either end each creature takes its own time, at most `TURNING_MINUTES`.
 pub(super) const WAKING: std::ops::Range<u64> = DAWN..20 * 60;
 /// How long it takes until all creatures have woken or gone to sleep.
 pub(super) const TURNING_MINUTES: u64 = 60;
@@ -77,8 +76,8 @@ impl fmt::Display for Time {
 }
 
 keys! {
-    /// The sky. It is a Markov chain: what comes next depends on what is, and it may change at each full hour. Its number is
-    /// part of stored digests, and its place in `ALL` and `CHANCES`.
+    /// The sky. It is a Markov chain: what comes next depends on what is, and it may change at each full hour. Its
+    /// number is part of stored digests, and its place in `ALL` and `CHANCES`.
     #[derive(Default)]
     Weather {
         /// A clear sky.
