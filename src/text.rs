@@ -7,10 +7,10 @@ use crate::limits::TAG_BYTES_MAX;
 /// Declares an enum with a label for each value. What is counted by it is an array in the order of `ALL`, so no key can
 /// be misspelt or left out.
 macro_rules! keys {
-    ($(#[$about:meta])* $name:ident { $($(#[$of:meta])* $key:ident = $label:literal,)* }) => {
+    ($(#[$about:meta])* $name:ident { $($(#[$of:meta])* $key:ident $([$number:literal])? = $label:literal,)* }) => {
         $(#[$about])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        pub enum $name { $($(#[$of])* $key,)* }
+        pub enum $name { $($(#[$of])* $key $(= $number)?,)* }
 
         impl $name {
             /// All of them.
@@ -21,6 +21,15 @@ macro_rules! keys {
                 match self { $($name::$key => $label,)* }
             }
         }
+
+        // The place in `ALL` is the number, which may be given as `Key [0] = "label"` where something stored depends on it.
+        const _: () = {
+            let mut at = 0;
+            while at < $name::ALL.len() {
+                assert!($name::ALL[at] as usize == at);
+                at += 1;
+            }
+        };
     };
 }
 pub(crate) use keys;

@@ -82,15 +82,15 @@ keys! {
     Weather {
         /// A clear sky.
         #[default]
-        Clear = "clear",
+        Clear [0] = "clear",
         /// Clouds, and dry.
-        Cloudy = "cloudy",
+        Cloudy [1] = "cloudy",
         /// Rain.
-        Rain = "rain",
+        Rain [2] = "rain",
         /// Wind, rain and thunder.
-        Storm = "storm",
+        Storm [3] = "storm",
         /// Fog.
-        Fog = "fog",
+        Fog [4] = "fog",
     }
 }
 

@@ -40,15 +40,15 @@ keys! {
     /// What an entity is. Its number is part of stored digests, and its place in `ALL`.
     Kind {
         /// A place.
-        Room = "room",
+        Room [0] = "room",
         /// A way from the room it stands in to another.
-        Exit = "exit",
+        Exit [1] = "exit",
         /// Something without a will.
-        Thing = "thing",
+        Thing [2] = "thing",
         /// Something with habits.
-        Creature = "creature",
+        Creature [3] = "creature",
         /// A person.
-        Player = "player",
+        Player [4] = "player",
     }
 }
 
@@ -56,11 +56,11 @@ keys! {
     /// When a creature is awake. Its number is part of stored digests, and its place in `ALL`.
     Active {
         /// Day and night.
-        Always = "always",
+        Always [0] = "always",
         /// By day.
-        Day = "day",
+        Day [1] = "day",
         /// By night.
-        Night = "night",
+        Night [2] = "night",
     }
 }
 
@@ -168,17 +168,17 @@ keys! {
     /// What a creature does by habit. Its number decides when, is part of stored digests, and is its place in `ALL`.
     Verb {
         /// Takes any open exit that leads to one of its rooms (if it names none: to any).
-        Wander = "wander",
+        Wander [0] = "wander",
         /// Walks from one of its rooms to the next, round and round.
-        Route = "route",
+        Route [1] = "route",
         /// Says one of its lines.
-        Say = "say",
+        Say [2] = "say",
         /// Does one of its lines.
-        Act = "act",
+        Act [3] = "act",
         /// Picks up one of its things, and puts it down the next time.
-        Carry = "carry",
+        Carry [4] = "carry",
         /// Eats a copy of one of its prototypes.
-        Eat = "eat",
+        Eat [5] = "eat",
     }
 }
 
