@@ -24,64 +24,12 @@ pub const APPLICATION_ID: i32 = 0x4171_6576;
 pub const SCHEMA_VERSION: i32 = 1;
 
 /// The statements that make the tables. Every column has a type that SQLite enforces; references are checked by the world
-/// itself at load.
-pub const SCHEMA: &str = "CREATE TABLE entity (
-  id INTEGER PRIMARY KEY,
-  kind TEXT NOT NULL,
-  tag TEXT,
-  name TEXT,
-  description TEXT,
-  location INTEGER,
-  home INTEGER,
-  owner INTEGER,
-  prototype INTEGER,
-  destination INTEGER,
-  gait TEXT,
-  active TEXT NOT NULL,
-  step INTEGER NOT NULL,
-  indoors INTEGER NOT NULL,
-  locked INTEGER NOT NULL,
-  fixed INTEGER NOT NULL,
-  asleep INTEGER NOT NULL
-) STRICT;
-CREATE TABLE habit (
-  creature INTEGER NOT NULL,
-  verb TEXT NOT NULL,
-  every_minutes INTEGER NOT NULL,
-  PRIMARY KEY (creature, verb)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE habit_item (
-  creature INTEGER NOT NULL,
-  verb TEXT NOT NULL,
-  position INTEGER NOT NULL,
-  target INTEGER,
-  line TEXT,
-  PRIMARY KEY (creature, verb, position)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE spawn (
-  position INTEGER PRIMARY KEY,
-  prototype INTEGER NOT NULL,
-  room INTEGER NOT NULL,
-  at_most INTEGER NOT NULL,
-  every_minutes INTEGER NOT NULL,
-  text TEXT
-) STRICT;
-CREATE TABLE world (
-  one INTEGER PRIMARY KEY CHECK (one = 1),
-  id TEXT NOT NULL,
-  name TEXT NOT NULL,
-  tick INTEGER NOT NULL,
-  random INTEGER NOT NULL,
-  weather TEXT NOT NULL,
-  next_id INTEGER NOT NULL,
-  source TEXT NOT NULL,
-  digest TEXT,
-  flushed_at TEXT NOT NULL
-) STRICT";
+/// itself at load. Not a letter of them may change, comments included: SQLite keeps the text, and it is compared.
+pub const SCHEMA: &str = include_str!("schema.sql");
 
 /// The name of each table, with its statement.
 fn tables() -> impl Iterator<Item = (&'static str, &'static str)> {
-    SCHEMA.split(";\n").map(|sql| (sql.split(' ').nth(2).unwrap_or_default(), sql))
+    SCHEMA.split_terminator(";\n").map(|sql| (sql.split(' ').nth(2).unwrap_or_default(), sql))
 }
 
 /// What lies at a path.
