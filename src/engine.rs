@@ -102,7 +102,7 @@ impl Engine {
             Found::Empty => (found_world(&config, &mut storage, &mut log)?, None),
             Found::Ours => load_world(&config, &mut storage, &mut log)?,
         };
-        let rescue = warn_of_rescue(&storage, &world, &config.sqlite_path, &mut log);
+        let rescue = warn_of_rescue(&storage, &world, &mut log);
         // Until here a signal has ended the process at once: there was nothing to save.
         let signals = Signals::install().map_err(refused("handle signals"))?;
         let clients_max = usize::try_from(descriptors.saturating_sub(DESCRIPTORS_RESERVED)).unwrap_or(usize::MAX);
@@ -249,7 +249,7 @@ impl Engine {
     fn look_if_due(&mut self, now: Monotonic) {
         if now.since(self.looked_at) >= Duration::from_millis(LOOK_INTERVAL_MS) {
             self.looked_at = now;
-            if let Err(error) = self.storage.look()
+            if let Err(error) = self.storage.look(&self.world).and_then(|()| self.storage.read_back(&self.world))
                 && !self.flusher.is_failing()
             {
                 self.failed(&error);
@@ -388,11 +388,11 @@ impl Engine {
         let persisted = persisted.map_or("unknown".to_owned(), |tick| tick.0.to_string());
         let rescued = self.storage.rescue(&self.world, clock::wall());
         let mut fields: Vec<(&str, &dyn fmt::Display)> =
-            vec![("tick", &tick.0), ("pending_records", &pending), ("persisted_tick", &persisted), ("error", &error)];
+            vec![("tick", &tick.0), ("pending_records", &pending), ("persisted_tick", &persisted)];
         let (path, command);
         let message = match &rescued {
             Ok(rescue) => {
-                (path, command) = (rescue.path.display(), rescue.command(&self.config.sqlite_path));
+                (path, command) = (rescue.path.display(), rescue.command());
                 fields.extend([("rescued", &path as &dyn fmt::Display), ("put_in_place", &command)]);
                 "stopped without saving into the database: the whole world is in a file of its own, without what others \
                  may have stored in the database"
@@ -402,14 +402,16 @@ impl Engine {
                 "stopped without saving: the world comes back as the database has it"
             }
         };
+        // What may be long comes last: a line that is too long is cut.
+        fields.push(("error", &error));
         self.log.error(message, &fields);
     }
 }
 
 /// Tells of a rescued world that is later than the one that was loaded.
-fn warn_of_rescue(storage: &Storage, world: &World, database: &Path, log: &mut Log) -> Option<(PathBuf, Tick, String)> {
+fn warn_of_rescue(storage: &Storage, world: &World, log: &mut Log) -> Option<(PathBuf, Tick, String)> {
     let rescue = storage.later_rescue(world)?;
-    let (command, path) = (rescue.command(database), rescue.path.display());
+    let (command, path) = (rescue.command(), rescue.path.display());
     let (now, then) = (world.now().0, rescue.stamp.tick.0);
     let message =
         "a later state of this world was rescued and never put in place; with the engine stopped, the command does it";

@@ -79,6 +79,17 @@ impl StorageError {
         }
     }
 
+    /// Whether it is what was read that is wrong, or that it ends too early.
+    pub(super) fn is_of_the_content(&self) -> bool {
+        match &self.failure {
+            Failure::Disturbed(_) | Failure::Damaged(_) => true,
+            Failure::Sqlite(_, source) => {
+                source.sqlite_error().is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHORT_READ)
+            }
+            _ => false,
+        }
+    }
+
     /// Whether SQLite met an error of the disk, such as a write or sync that failed.
     pub(super) fn is_of_the_disk(&self) -> bool {
         matches!(&self.failure, Failure::Sqlite(_, source)

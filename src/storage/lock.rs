@@ -6,6 +6,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::files::{beside, leads_to};
@@ -38,8 +39,10 @@ impl Lock {
             if fs::symlink_metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
                 return Err(unfit("it is no file"));
             }
-            let opened = File::options().read(true).write(true).create(true).truncate(false).open(&path);
-            let mut file = opened.map_err(failed("open"))?;
+            let mut options = File::options();
+            // Who may open it, if only for reading, could hold it.
+            options.read(true).write(true).create(true).truncate(false).mode(0o600);
+            let mut file = options.open(&path).map_err(failed("open"))?;
             let locked = file.try_lock();
             let mut content = Vec::new();
             (&file).take(256).read_to_end(&mut content).map_err(failed("read"))?;

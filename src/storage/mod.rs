@@ -41,6 +41,9 @@ use schema::{APPLICATION_ID, Found, SCHEMA, SCHEMA_VERSION};
 /// How our own file is disturbed that has no content any more.
 const EMPTIED: &str = "it has been emptied";
 
+/// How it is disturbed if it, or its log, does not hold any more what was put there.
+const SPOILT: &str = "somebody has written over it or its -wal file";
+
 /// The database of a running engine. Nobody else writes it while this lives.
 pub struct Storage {
     path: PathBuf,
@@ -61,8 +64,8 @@ pub struct Storage {
     sound: bool,
 }
 
-/// How far the connection can be trusted. Only `Open` is written to; every other state leads to `Closed`, and from there
-/// a fresh connection leads back.
+/// How far the connection can be trusted. Only `Open` is written to; every other state but the last leads to
+/// `Closed`, and from there a fresh connection leads back.
 enum State {
     /// There is none, because there was none yet or because something has failed on it.
     Closed,
@@ -73,6 +76,9 @@ enum State {
     Doubtful(ManuallyDrop<Open>),
     /// Its log or the index of it has lost its name: what stands in there can only be read by this connection.
     Severed(Open),
+    /// Somebody has written into its files by other means than SQLite's. Nothing leads from here: to close it would move
+    /// whatever stands in the log into the database.
+    Spoilt(ManuallyDrop<Open>),
 }
 
 /// A connection, and what goes with it.
@@ -80,8 +86,17 @@ struct Open {
     connection: Connection,
     /// The write-ahead log and its index, once there are any.
     log: Option<[FileId; 2]>,
+    /// The log as it was left.
+    left: Log,
     /// SQLite's number of the schema that was found to be ours.
     schema_version: i64,
+}
+
+/// What is seen of a write-ahead log from outside: its size, and its header, which is another one whenever it begins anew.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Log {
+    bytes: u64,
+    header: [u8; 32],
 }
 
 /// A world as it came from a database.
@@ -135,6 +150,10 @@ impl Storage {
 
     /// Writes a new world where no database is.
     pub fn found(&mut self, world: &mut World, source: &str, wall: Wall) -> Result<(), StorageError> {
+        if fs::metadata(&self.path).is_ok_and(|metadata| metadata.len() > 0) {
+            let what = "it is a database without tables, which another program may be about to fill";
+            return Err(StorageError::unfit(&self.path, what, "Nothing was changed. Remove it to found a World here."));
+        }
         source.clone_into(&mut self.source);
         self.put(world, wall)?;
         world.flushed();
@@ -168,8 +187,6 @@ impl Storage {
         (self.persisted, self.attempted) = (world.now(), world.now());
         self.watch()?;
         self.sound = true;
-        // The process that wrote the log may have ended after a sync that failed.
-        write_again(&beside(&self.path, "-wal"))?;
         self.state = State::Open(self.reopen(world, Duration::from_millis(READER_BUSY_MS_MAX))?);
         Ok(())
     }
@@ -177,7 +194,7 @@ impl Storage {
     /// Writes everything that is pending in `world`, all or nothing. The caller tells the world afterwards.
     /// Returns the number of records written, the world's own included.
     pub fn flush(&mut self, world: &World, wall: Wall) -> Result<u64, StorageError> {
-        match self.look() {
+        match self.look(world) {
             Err(StorageError { failure: Failure::Disturbed(what), .. }) if what == EMPTIED => {
                 return self.put(world, wall).map(|()| world.entities().count() as u64 + 1);
             }
@@ -189,7 +206,7 @@ impl Storage {
         match &written {
             Ok(_) => {
                 (self.persisted, self.sound) = (world.now(), true);
-                open.log = self.log_names();
+                (open.log, open.left) = (self.log_names(), self.log());
                 self.state = State::Open(open);
             }
             Err(error) if error.is_of_the_disk() => self.state = State::Doubtful(ManuallyDrop::new(open)),
@@ -205,7 +222,7 @@ impl Storage {
 
     /// Makes sure that what stands at our path is still ours alone. What can be seen from outside is seen here, so it is
     /// to be called before each flush and often enough between them.
-    pub fn look(&mut self) -> Result<(), StorageError> {
+    pub fn look(&mut self, world: &World) -> Result<(), StorageError> {
         let looked = self.lock.hold().and_then(|()| {
             let is_ours = self.leads_to_ours();
             if is_ours && !self.is_overwritten() {
@@ -224,7 +241,44 @@ impl Storage {
             state => state,
         };
         self.sound &= looked.is_ok() && !matches!(self.state, State::Severed(_));
-        looked
+        looked?;
+        let log = self.log();
+        match &self.state {
+            // Others may checkpoint, and so cut it or let it begin anew. Then all of it is in the database.
+            State::Open(open) if log.bytes < open.left.bytes || log.header != open.left.header => self.read_back(world),
+            _ => Ok(()),
+        }
+    }
+
+    fn log(&self) -> Log {
+        let mut log = Log::default();
+        if let Ok(file) = File::open(beside(&self.path, "-wal")) {
+            log.bytes = file.metadata().map_or(0, |metadata| metadata.len());
+            // What is shorter has none.
+            let _ = file.read_exact_at(&mut log.header, 0);
+        }
+        log
+    }
+
+    /// Reads back, by another connection, that what stands at our path is what was put there last. To be called now and
+    /// then: it finds what was written over the files by other means than SQLite's.
+    pub fn read_back(&mut self, world: &World) -> Result<(), StorageError> {
+        let read = stamp_at(&self.path).and_then(|stamp| self.own_tick(stamp, world));
+        let log = self.log();
+        let State::Open(open) = &mut self.state else { return Ok(()) };
+        match read {
+            Ok(tick) if tick == self.persisted => open.left = log,
+            // Whatever else keeps it from being read is no sign.
+            Err(error) if !error.is_of_the_content() => (),
+            _ => {
+                self.sound = false;
+                if let State::Open(open) = std::mem::replace(&mut self.state, State::Closed) {
+                    self.state = State::Spoilt(ManuallyDrop::new(open));
+                }
+                return Err(StorageError::disturbed(&self.path, SPOILT));
+            }
+        }
+        Ok(())
     }
 
     /// Whether the file does not even begin as one of ours any more. It is read by a descriptor that stays: to close one
@@ -255,25 +309,28 @@ impl Storage {
         match std::mem::replace(&mut self.state, State::Closed) {
             State::Closed => (),
             State::Open(open) => return Ok(open),
-            State::Doubtful(open) => {
-                if let Err(error) = write_again(&beside(&self.path, "-wal")) {
-                    self.state = State::Doubtful(open);
-                    return Err(error);
+            State::Doubtful(open) if open.log == self.log_names() => {
+                let fresh = self.reopen(world, Duration::ZERO);
+                match &fresh {
+                    Ok(_) => drop(ManuallyDrop::into_inner(open)),
+                    Err(_) => self.state = State::Doubtful(open),
                 }
-                self.give_up(ManuallyDrop::into_inner(open))?;
+                return fresh;
+            }
+            State::Doubtful(open) => self.give_up(ManuallyDrop::into_inner(open))?,
+            State::Spoilt(open) => {
+                self.state = State::Spoilt(open);
+                return Err(StorageError::disturbed(&self.path, SPOILT));
             }
             State::Severed(open) => self.give_up(open)?,
         }
         self.reopen(world, Duration::ZERO)
     }
 
-    /// Closes a connection. If its log has no name any more, the database is replaced before by a copy of what this
+    /// Closes a connection whose log has no name any more. The database is replaced before by a copy of what this
     /// connection sees: whoever else still has the old log would remove the new one by its name when they close, if they
     /// found themselves the last at the same file.
     fn give_up(&mut self, open: Open) -> Result<(), StorageError> {
-        if open.log.is_none() || open.log == self.log_names() {
-            return Ok(());
-        }
         let copied = Partial::create(&self.path).and_then(|partial| {
             backup::copy_pages(&open.connection, partial.path())?;
             Ok(partial)
@@ -295,18 +352,30 @@ impl Storage {
         self.watch()
     }
 
-    /// A fresh connection, to what this engine has put there.
+    /// A fresh connection, to what this engine has put there. The process or the connection that wrote the log may have
+    /// ended after a sync that failed, so the log is written again before anything is read or built on it.
     fn reopen(&mut self, world: &World, busy: Duration) -> Result<Open, StorageError> {
         let connection = open_writer(&self.path, busy)?;
-        if schema::identify(&connection, &self.path)? == Found::Empty {
+        let mut open = Open { connection, log: self.log_names(), left: Log::default(), schema_version: 0 };
+        let failed = StorageError::sqlite("write again the log of", &self.path);
+        // Others write too. While this holds SQLite's lock for writers, nobody does.
+        let locked = open.connection.execute_batch("BEGIN IMMEDIATE").map_err(&failed);
+        let written = locked.and_then(|()| write_again(&beside(&self.path, "-wal")));
+        if let Err(error) = written.and_then(|()| open.connection.execute_batch("ROLLBACK").map_err(&failed)) {
+            self.state = State::Doubtful(ManuallyDrop::new(open));
+            return Err(error);
+        }
+        if schema::identify(&open.connection, &self.path)? == Found::Empty {
             return Err(StorageError::disturbed(&self.path, EMPTIED));
         }
         self.sound = false;
-        let stamp = records::read_stamp(&connection).map_err(StorageError::sqlite("read the tick of", &self.path))?;
+        let stamp =
+            records::read_stamp(&open.connection).map_err(StorageError::sqlite("read the tick of", &self.path))?;
         self.persisted = self.own_tick(stamp, world)?;
         self.sound = true;
-        let schema_version = schema::version(&connection, &self.path)?;
-        Ok(Open { connection, log: self.log_names(), schema_version })
+        open.schema_version = schema::version(&open.connection, &self.path)?;
+        (open.log, open.left) = (self.log_names(), self.log());
+        Ok(open)
     }
 
     fn log_names(&self) -> Option<[FileId; 2]> {
@@ -366,13 +435,13 @@ impl Storage {
         moved.map_err(StorageError::sqlite("checkpoint", &self.path))
     }
 
-    /// Ends writing, and reads back by another connection that the file at our path holds the last flush.
+    /// Ends writing, and reads back by another connection that the file at our path holds all of `world`.
     pub fn close(&mut self, world: &World) -> Result<(), StorageError> {
         // The reader goes first, because only a writer removes the empty log when it is the last to close.
-        let tick = self.own_tick(stamp_at(&self.path)?, world)?;
+        let failed = StorageError::sqlite("read back", &self.path);
+        let is_there = reader::read(&self.path, |connection| records::holds(connection, world).map_err(&failed))?;
         self.state = State::Closed;
-        let lost = || StorageError::disturbed(&self.path, "the last flush is not in it");
-        if tick == self.persisted { Ok(()) } else { Err(lost()) }
+        if is_there { Ok(()) } else { Err(StorageError::disturbed(&self.path, "it does not hold what was flushed")) }
     }
 
     /// Bytes of the write-ahead log; none if there is no such file.
@@ -457,8 +526,8 @@ fn write_new(path: &Path, world: &World, source: &str, wall: Wall, journal_mode:
     connection.close().map_err(|(_, error)| failed(error))
 }
 
-/// Writes a write-ahead log over itself and syncs it. Other connections do not notice: it holds the same bytes all the
-/// time, and only the owner of the lock adds to it.
+/// Writes a write-ahead log over itself and syncs it. Readers do not notice: it holds the same bytes all the time. The
+/// caller sees to it that nobody adds to it.
 fn write_again(log: &Path) -> Result<(), StorageError> {
     let failed = StorageError::io("write again", log);
     let file = match OpenOptions::new().read(true).write(true).open(log) {

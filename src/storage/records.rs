@@ -118,6 +118,7 @@ pub fn insert_world(transaction: &Transaction, world: &World, source: &str, wall
 }
 
 /// Which world is stored, and as of when.
+#[derive(PartialEq, Eq)]
 pub struct Stamp {
     /// The id of the world.
     pub world: String,
@@ -170,6 +171,22 @@ pub fn read_world(connection: &mut Connection) -> rusqlite::Result<Stored> {
         },
     )?;
     Ok(stored)
+}
+
+/// Whether a database holds `world`, record by record, without holding a second one in memory.
+pub fn holds(connection: &mut Connection, world: &World) -> rusqlite::Result<bool> {
+    let transaction = connection.transaction()?;
+    let stamp = read_stamp(&transaction)?;
+    let mut same = stamp.world == world.id() && stamp.tick == world.now();
+    same &= stamp.digest == Some(hexadecimal(world.digest()));
+    let mut left = world.entities().count();
+    read_all::<(), ()>(&transaction, "entity", "SELECT * FROM entity", |row| {
+        let (id, entity) = read_entity(row)?;
+        same &= world.entity(id) == Some(&*entity);
+        left = left.wrapping_sub(1);
+        Ok(())
+    })?;
+    Ok(same && left == 0)
 }
 
 /// The columns in their order.

@@ -1,14 +1,15 @@
 //! What a stop saves that cannot save into the database: the whole world, in a database of its own beside it.
 //!
 //! It is named `<database>.rescued-<tick>`, and a database like any other: `check` reads it, and put in the place of the
-//! one it was rescued from, an engine goes on with it. Of one world at most one is kept, the latest.
+//! one it was rescued from, an engine goes on with it. It replaces what was rescued earlier of the same world, so there is
+//! at most one, unless somebody has gone back to an older state: what is later is never removed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::files::{Partial, beside};
 use super::records::{Stamp, hexadecimal};
-use super::{Failure, StorageError, stamp_at, write_new};
+use super::{StorageError, stamp_at, write_new};
 use crate::clock::Wall;
 use crate::text::shell_quoted;
 use crate::world::World;
@@ -22,14 +23,18 @@ pub struct Rescue {
 }
 
 impl Rescue {
-    /// The commands for a shell that put it in the place of `database`, and that one aside, once no engine runs on it.
-    pub fn command(&self, database: &Path) -> String {
-        let quoted = |path: &Path| shell_quoted(&path.display());
-        let [old, new] = [database, &self.path].map(quoted);
-        // Named after what takes its place, so that no earlier one is lost.
-        let aside = format!(".replaced-{}", self.stamp.tick.0);
-        let [wal, shm, aside] = ["-wal", "-shm", &aside].map(|suffix| quoted(&beside(database, suffix)));
-        format!("rm -f {wal} {shm} && mv {old} {aside}; mv {new} {old}")
+    /// What a shell does to put it in the place of the database, and that one aside with its log, once no engine runs on
+    /// it. Nothing is moved unless it is there, and the one that is put aside has a name of its own.
+    pub fn command(&self) -> String {
+        let folder = shell_quoted(&self.path.parent().unwrap_or(Path::new("/")).display());
+        let tick = self.stamp.tick.0;
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let database = shell_quoted(&name.strip_suffix(&format!(".rescued-{tick}")).unwrap_or(&name));
+        let name = shell_quoted(&name);
+        format!(
+            "cd {folder} && [ -e {name} ] && (set -e; for end in '' -wal -shm; do [ ! -e {database}$end ] || \
+             mv {database}$end {database}.replaced-{tick}$end; done; mv {name} {database})"
+        )
     }
 }
 
@@ -44,19 +49,17 @@ pub fn all(database: &Path) -> Vec<Rescue> {
     named.filter_map(|path| Some(Rescue { stamp: stamp_at(&path).ok()?, path })).collect()
 }
 
-/// Writes all of `world`, if that has not been done. Earlier rescues of it make way; a later one does not.
+/// Writes all of `world`, if that has not been done. Earlier rescues of it make way.
 pub fn write(database: &Path, world: &World, source: &str, wall: Wall) -> Result<Rescue, StorageError> {
     let path = beside(database, &format!(".rescued-{}", world.now().0));
-    let of_it = all(database).into_iter().filter(|rescue| rescue.stamp.world == world.id());
-    let (earlier, rest): (Vec<Rescue>, Vec<Rescue>) = of_it.partition(|rescue| rescue.stamp.tick < world.now());
-    let (id, tick, digest) = (world.id().to_owned(), world.now(), Some(hexadecimal(world.digest())));
-    if let Some(rescue) = rest.into_iter().next() {
-        let same = rescue.stamp.tick == tick && rescue.stamp.digest == digest;
-        return if same { Ok(rescue) } else { Err(StorageError::new(&rescue.path, Failure::Exists)) };
+    let stamp = Stamp { world: world.id().to_owned(), tick: world.now(), digest: Some(hexadecimal(world.digest())) };
+    let earlier = |rescue: &Rescue| rescue.stamp.world == stamp.world && rescue.stamp.tick < stamp.tick;
+    let there = all(database);
+    if !there.iter().any(|rescue| rescue.path == path && rescue.stamp == stamp) {
+        let partial = Partial::create(&path)?;
+        write_new(partial.path(), world, source, wall, "DELETE")?;
+        partial.publish(&path)?;
     }
-    let partial = Partial::create(&path)?;
-    write_new(partial.path(), world, source, wall, "DELETE")?;
-    partial.publish(&path)?;
-    earlier.iter().for_each(|rescue| _ = fs::remove_file(&rescue.path));
-    Ok(Rescue { path, stamp: Stamp { world: id, tick, digest } })
+    there.iter().filter(|rescue| earlier(rescue)).for_each(|rescue| _ = fs::remove_file(&rescue.path));
+    Ok(Rescue { path, stamp })
 }

@@ -202,9 +202,9 @@ pub fn is_surely_not_ours(header: &[u8]) -> bool {
 /// Returns what is wrong with what others keep in it.
 fn check_integrity(connection: &Connection, path: &Path) -> Result<Option<String>, StorageError> {
     let failed = StorageError::sqlite("check", path);
-    // SQLite ends its search where it meets a collation that it lacks, or damage.
+    // SQLite ends its search where it meets a collation that it lacks, an expression it cannot compute, or damage.
     let ends = |error: &rusqlite::Error| {
-        matches!(error.sqlite_error_code(), Some(ErrorCode::Unknown | ErrorCode::DatabaseCorrupt))
+        matches!(error.sqlite_error_code(), Some(ErrorCode::Unknown | ErrorCode::TooBig | ErrorCode::DatabaseCorrupt))
     };
     let all = match problems(connection, &PROBLEMS_LISTED_MAX.to_string()) {
         Err(error) if ends(&error) => vec![error.to_string()],
