@@ -144,11 +144,11 @@ fn check(path: &OsStr) -> Result<(), Exit> {
         ("world file", world, warnings)
     };
     warn(&warnings);
-    let growth = match world.spawns().len() {
+    let growth = match world.spawns.len() {
         0 => String::new(),
         rules => format!("its {rules} spawn rules let it grow to {} entities\n", world.entities_in_the_end()),
     };
-    let (name, id, tick) = (world.name(), world.id(), world.now().0);
+    let (name, id, tick) = (&world.name, &world.id, world.now().0);
     let counts = Kind::ALL.iter().zip(world.counts()).map(|(kind, count)| format!("{count} {}s", kind.label()));
     let counts = counts.collect::<Vec<_>>().join(", ");
     print(&format!("{what} of {name} ({id}): tick {tick}, {counts}; digest {:016x}\n{growth}ok\n", world.digest()))

@@ -120,7 +120,7 @@ impl Engine {
             "listening",
             &[
                 ("addr", &address),
-                ("world", &world.id()),
+                ("world", &world.id),
                 ("tick", &world.now().0),
                 ("database", &config.sqlite_path.display()),
                 ("version", &env!("CARGO_PKG_VERSION")),
@@ -433,7 +433,7 @@ fn found_world(config: &Config, storage: &mut Storage, log: &mut Log) -> Result<
     for warning in worldfile::warnings(&world) {
         log.warn(&warning, &[("file", &path.display())]);
     }
-    let fields: Fields = &[("world", &world.id()), ("from", &path.display()), ("traces", &traces)];
+    let fields: Fields = &[("world", &world.id), ("from", &path.display()), ("traces", &traces)];
     if traces.is_empty() {
         log.info("founded a new world", fields);
     } else {
@@ -468,13 +468,13 @@ fn load_world(config: &Config, storage: &mut Storage, log: &mut Log) -> Result<(
 /// Refuses the world at `place` if the configuration names another.
 fn require_wanted(config: &Config, world: &World, place: &Path) -> Result<(), StorageError> {
     match &config.world_id {
-        Some(id) if id != world.id() => Err(other_world(place, world, format!("AQEVIA_WORLD_ID is {id:?}"))),
+        Some(id) if *id != world.id => Err(other_world(place, world, format!("AQEVIA_WORLD_ID is {id:?}"))),
         _ => Ok(()),
     }
 }
 
 fn other_world(place: &Path, held: &World, wanted: String) -> StorageError {
-    StorageError::new(place, Failure::OtherWorld(format!("{:?}, and {wanted}", held.id())))
+    StorageError::new(place, Failure::OtherWorld(format!("{:?}, and {wanted}", held.id)))
 }
 
 /// A file is of no use to a database that holds a world; but the wrong file is a mistake, and a changed one is likely
@@ -486,8 +486,8 @@ fn compare_with_file(config: &Config, world: &World, source: &str, log: &mut Log
         return Ok(());
     }
     let problem = match worldfile::read(text, 0) {
-        Ok(file) if file.id() != world.id() => {
-            let wanted = format!("the world file is of {:?}", file.id());
+        Ok(file) if file.id != world.id => {
+            let wanted = format!("the world file is of {:?}", file.id);
             return Err(other_world(&config.sqlite_path, world, wanted).into());
         }
         Ok(_) => String::new(),

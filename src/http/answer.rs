@@ -186,11 +186,11 @@ fn status(snapshot: &Snapshot, counters: &Counters) -> Answer {
         json.key("uptime_seconds").plain(snapshot.uptime.as_secs());
         json.key("ready").plain(ready);
         json.key("world").nested(|json| {
-            json.key("id").string(world.id());
-            json.key("name").string(world.name());
+            json.key("id").string(world.id.as_str());
+            json.key("name").string(world.name.as_str());
             json.key("tick").plain(world.now().0);
             json.key("time").string(world.time().to_string().as_str());
-            json.key("weather").string(world.weather().label());
+            json.key("weather").string(world.weather.label());
             for (kind, count) in Kind::ALL.iter().zip(world.counts()) {
                 json.key(&format!("{}s", kind.label())).plain(count);
             }
@@ -307,9 +307,9 @@ fn page(snapshot: &Snapshot) -> Answer {
     let body = format!(
         "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>{name}</title>\n<h1>{name}</h1>\n\
          <p>It is {time}; the weather: {weather}.</p>\n<p>{links}</p>\n<p>Aqevia Engine {version}</p>\n</html>\n",
-        name = escape_html(world.name()),
+        name = escape_html(&world.name),
         time = world.time(),
-        weather = world.weather().label(),
+        weather = world.weather.label(),
         links = list(|path| format!("<a href=\"{path}\">{path}</a>")),
         version = env!("CARGO_PKG_VERSION"),
     );

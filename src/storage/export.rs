@@ -18,14 +18,14 @@ pub fn export_within(world: &World, bytes_max: u64) -> String {
     let export = Export { world, tags: tags(world) };
     let write = |style| {
         Json::styled(style, |json| {
-            json.key("id").string(world.id());
-            json.key("name").string(world.name());
+            json.key("id").string(world.id.as_str());
+            json.key("name").string(world.name.as_str());
             for (kind, key) in GROUPS {
                 if world.entities().any(|entity| entity.kind == kind) {
                     json.key(key).nested(|json| export.each(json, kind));
                 }
             }
-            if !world.spawns().is_empty() {
+            if !world.spawns.is_empty() {
                 json.key("spawns").array(|json| export.spawns(json));
             }
         })
@@ -127,7 +127,7 @@ impl Export<'_> {
     }
 
     fn spawns(&self, json: &mut Json) {
-        for spawn in self.world.spawns() {
+        for spawn in &self.world.spawns {
             json.nested(|json| {
                 json.key("prototype").string(self.tag(spawn.prototype));
                 json.key("room").string(self.tag(spawn.room));

@@ -386,7 +386,7 @@ impl Storage {
     /// The tick of what is stored, if this engine has put it there.
     fn own_tick(&self, stamp: Stamp, world: &World) -> Result<Tick, StorageError> {
         let Stamp { world: id, tick, .. } = stamp;
-        if id == world.id() && (self.persisted..=self.attempted).contains(&tick) {
+        if id == world.id && (self.persisted..=self.attempted).contains(&tick) {
             return Ok(tick);
         }
         let what = format!("it holds tick {} of {id:?}, which this engine did not put there", tick.0);
@@ -413,14 +413,14 @@ impl Storage {
 
     /// What an earlier stop rescued of this very world and was never put in place, if it is later than `world`.
     pub fn later_rescue(&self, world: &World) -> Option<Rescue> {
-        let later = |rescue: &Rescue| rescue.stamp.world == world.id() && rescue.stamp.tick > world.now();
+        let later = |rescue: &Rescue| rescue.stamp.world == world.id && rescue.stamp.tick > world.now();
         rescue::all(&self.path).into_iter().filter(later).max_by_key(|rescue| rescue.stamp.tick)
     }
 
     /// The tick that a start would find here, as far as that is known.
     pub fn tick_at_a_start(&self, world: &World) -> Option<Tick> {
         let found = stamp_at(&self.path);
-        found.map_or(self.persisted(), |stamp| (stamp.world == world.id()).then_some(stamp.tick))
+        found.map_or(self.persisted(), |stamp| (stamp.world == world.id).then_some(stamp.tick))
     }
 
     /// Moves what flushes left in the write-ahead log into the database itself; false if somebody reads what could not be

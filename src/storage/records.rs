@@ -8,6 +8,7 @@ use rusqlite::{Connection, Row, Transaction, params};
 
 use crate::clock::Wall;
 use crate::text::labelled_by;
+use crate::world::random::Random;
 use crate::world::{
     Active, EVERY_MINUTES, Entity, EntityId, Habit, Kind, Parts, SPAWN_AT_MOST, Spawn, Tick, Verb, Weather, World,
 };
@@ -77,12 +78,12 @@ pub fn update_world(transaction: &Transaction, world: &World, persisted: Tick, w
          WHERE one = 1 AND id = ?7 AND tick = ?8",
         params![
             world.now().0 as i64,
-            world.random_state() as i64,
-            world.weather().label(),
-            world.next_id() as i64,
+            world.random.state() as i64,
+            world.weather.label(),
+            world.next_id as i64,
             hexadecimal(world.digest()),
             wall.rfc3339(),
-            world.id(),
+            &world.id,
             persisted.0 as i64,
         ],
     )?;
@@ -94,13 +95,13 @@ pub fn insert_world(transaction: &Transaction, world: &World, source: &str, wall
     // What changes while the world lives is filled in as by every flush.
     transaction.execute(
         "INSERT INTO world VALUES (1, ?1, ?2, 0, 0, '', 0, ?3, NULL, '')",
-        params![world.id(), world.name(), source],
+        params![&world.id, &world.name, source],
     )?;
     update_world(transaction, world, Tick(0), wall)?;
     let mut habit_row = transaction.prepare("INSERT INTO habit VALUES (?1, ?2, ?3)")?;
     let mut item_row = transaction.prepare("INSERT INTO habit_item VALUES (?1, ?2, ?3, ?4, ?5)")?;
-    for (creature, habits) in world.habits() {
-        for Habit { verb, every_minutes, targets, lines } in habits {
+    for (&creature, habits) in &world.habits {
+        for Habit { verb, every_minutes, targets, lines } in habits.iter() {
             habit_row.execute(params![number(creature), verb.label(), *every_minutes as i64])?;
             let targets = targets.iter().map(|target| (Some(number(*target)), None));
             let items = targets.chain(lines.iter().map(|line| (None, Some(line))));
@@ -110,7 +111,7 @@ pub fn insert_world(transaction: &Transaction, world: &World, source: &str, wall
         }
     }
     let mut spawn_row = transaction.prepare("INSERT INTO spawn VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
-    for (position, Spawn { prototype, room, at_most, every_minutes, text }) in world.spawns().iter().enumerate() {
+    for (position, Spawn { prototype, room, at_most, every_minutes, text }) in world.spawns.iter().enumerate() {
         let (at_most, every_minutes) = (*at_most as i64, *every_minutes as i64);
         spawn_row.execute(params![position as i64, number(*prototype), number(*room), at_most, every_minutes, text])?;
     }
@@ -146,7 +147,7 @@ pub fn read_world(connection: &mut Connection) -> rusqlite::Result<Stored> {
                 id: row.get(0)?,
                 name: row.get(1)?,
                 tick: Tick(count(row, 2, TICKS)?),
-                random: row.get::<_, i64>(3)? as u64,
+                random: Random::new(row.get::<_, i64>(3)? as u64),
                 weather: labelled(row, 4, Weather::ALL, Weather::label)?,
                 next_id: count(row, 5, 1..=EntityId::MAX + 1)?,
                 ..Parts::default()

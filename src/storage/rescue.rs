@@ -52,7 +52,7 @@ pub fn all(database: &Path) -> Vec<Rescue> {
 /// Writes all of `world`, if that has not been done. Earlier rescues of it make way.
 pub fn write(database: &Path, world: &World, source: &str, wall: Wall) -> Result<Rescue, StorageError> {
     let path = beside(database, &format!(".rescued-{}", world.now().0));
-    let stamp = Stamp { world: world.id().to_owned(), tick: world.now(), digest: Some(hexadecimal(world.digest())) };
+    let stamp = Stamp { world: world.id.clone(), tick: world.now(), digest: Some(hexadecimal(world.digest())) };
     let earlier = |rescue: &Rescue| rescue.stamp.world == stamp.world && rescue.stamp.tick < stamp.tick;
     let there = all(database);
     if !there.iter().any(|rescue| rescue.path == path && rescue.stamp == stamp) {

@@ -72,7 +72,7 @@ impl World {
         if self.tick >= Tick::MAX {
             return effects;
         }
-        self.tick.0 += 1;
+        self.parts.tick.0 += 1;
         self.turn_sky(before, &mut effects);
         while let Some(&(due, event)) = self.queue.first()
             && due <= self.tick
@@ -156,10 +156,10 @@ impl World {
             |text: &str| effects.push(Effect { audience: Audience::Outdoors, actor: None, text: text.to_owned() });
         PHASES.iter().filter(|(begins, _)| *begins == minute).for_each(|(_, text)| announce(text));
         if minute.is_multiple_of(60) {
-            let weather = self.weather.next(&mut self.random);
+            let weather = self.weather.next(&mut self.parts.random);
             if weather != self.weather {
                 announce(weather.announcement());
-                self.weather = weather;
+                self.parts.weather = weather;
             }
         }
     }
@@ -197,7 +197,7 @@ impl World {
                 let allowed = |to: &EntityId| habit.targets.is_empty() || habit.targets.contains(to);
                 let ways: Vec<EntityId> =
                     self.open_exits(room).filter(|(_, to)| allowed(to)).map(|(id, _)| id).collect();
-                let way = self.random.below(ways.len().max(1) as u64) as usize;
+                let way = self.parts.random.below(ways.len().max(1) as u64) as usize;
                 ways.get(way).copied().map(Action::Go)
             }
             Verb::Route => {
@@ -205,7 +205,7 @@ impl World {
                 self.open_exits(room).find(|(_, to)| *to == next).map(|(exit, _)| Action::Go(exit))
             }
             Verb::Say | Verb::Act => {
-                let line = habit.lines.get(self.random.below(habit.lines.len() as u64) as usize)?;
+                let line = habit.lines.get(self.parts.random.below(habit.lines.len() as u64) as usize)?;
                 Some(if habit.verb == Verb::Say { Action::Say(line) } else { Action::Act(line) })
             }
             Verb::Carry => {
@@ -252,18 +252,17 @@ impl World {
     }
 
     fn spawn(&mut self, rule: usize, effects: &mut Vec<Effect>) {
-        let spawns = self.spawns.clone();
-        let Some(Spawn { prototype, room, at_most, text, .. }) = spawns.get(rule) else { return };
-        let copies = self.copies.get(&(*prototype, *room)).copied().unwrap_or(0);
-        if copies >= *at_most || self.is_full(Bound::SpawnEntities) {
+        let Some(&Spawn { prototype, room, at_most, .. }) = self.spawns.get(rule) else { return };
+        let copies = self.copies.get(&(prototype, room)).copied().unwrap_or(0);
+        if copies >= at_most || self.is_full(Bound::SpawnEntities) {
             return;
         }
-        let Some(model) = self.entity(*prototype) else { return };
+        let Some(model) = self.entity(prototype) else { return };
         let (kind, active, fixed, time) = (model.kind, model.active, model.fixed, self.time());
         let born = self.create(|id| Entity {
-            location: Some(*room),
-            home: Some(*room),
-            prototype: Some(*prototype),
+            location: Some(room),
+            home: Some(room),
+            prototype: Some(prototype),
             active,
             fixed,
             asleep: sleeps_at(active, time),
@@ -271,8 +270,8 @@ impl World {
         });
         if let Some(born) = born {
             self.queue.extend(self.next_event(born, None));
-            let text = text.as_deref().map(str::to_owned);
-            effects.extend(text.map(|text| Effect { audience: Audience::Room(*room), actor: Some(born), text }));
+            let text = self.spawns[rule].text.clone().map(String::from);
+            effects.extend(text.map(|text| Effect { audience: Audience::Room(room), actor: Some(born), text }));
         }
     }
 

@@ -15,6 +15,7 @@ pub mod random;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::Deref;
 use std::rc::Rc;
 
 pub use calendar::{Tick, Time, Weather};
@@ -38,7 +39,7 @@ pub struct Parts {
     /// How long it has lived.
     pub tick: Tick,
     /// The state of its generator.
-    pub random: u64,
+    pub random: Random,
     /// The sky.
     pub weather: Weather,
     /// The number that the next new entity gets.
@@ -88,15 +89,7 @@ type Standing = (EntityId, Kind, Option<EntityId>, EntityId);
 
 /// A living world.
 pub struct World {
-    id: String,
-    name: String,
-    tick: Tick,
-    random: Random,
-    weather: Weather,
-    next_id: u64,
-    entities: BTreeMap<EntityId, Box<Entity>>,
-    habits: BTreeMap<EntityId, Rc<[Habit]>>,
-    spawns: Rc<[Spawn]>,
+    parts: Parts,
 
     /// What stands where. Derived, never stored.
     contents: BTreeSet<Standing>,
@@ -138,25 +131,17 @@ impl World {
         Ok(world)
     }
 
-    fn assemble(parts: Parts) -> Result<World, Vec<String>> {
-        let Parts { id, name, tick, random, weather, next_id, entities, habits, spawns } = parts;
-        let habit_digests =
-            habits.iter().flat_map(|(&id, habits)| habits.iter().map(move |habit| habit_digest(id, habit)));
-        let spawn_digests = spawns.iter().enumerate().map(|(position, spawn)| spawn_digest(position, spawn));
-        let settled = habit_digests.chain(spawn_digests).fold(0_u64, u64::wrapping_add);
+    fn assemble(mut parts: Parts) -> Result<World, Vec<String>> {
+        let habits = parts.habits.iter();
+        let habits = habits.flat_map(|(&id, habits)| habits.iter().map(move |habit| habit_digest(id, habit)));
+        let spawns = parts.spawns.iter().enumerate().map(|(position, spawn)| spawn_digest(position, spawn));
+        let settled = habits.chain(spawns).fold(0_u64, u64::wrapping_add);
+        let entities = std::mem::take(&mut parts.entities);
         let mut world = World {
-            id,
-            name,
-            tick,
-            random: Random::new(random),
-            weather,
-            next_id,
+            parts,
             contents: entities.values().filter_map(|entity| standing(entity)).collect(),
             copies: BTreeMap::new(),
             counts: [0; Kind::ALL.len()],
-            entities: BTreeMap::new(),
-            habits,
-            spawns: spawns.into(),
             queue: BTreeSet::new(),
             most: [ENTITIES_MAX, SPAWN_ENTITIES_MAX, SPAWNS_MAX],
             reached: [0; Bound::ALL.len()],
@@ -167,7 +152,7 @@ impl World {
             offered: Cell::new(0),
         };
         entities.values().for_each(|entity| world.count(entity));
-        world.entities = entities;
+        world.parts.entities = entities;
         world.reached[Bound::Spawns as usize] = u64::from(world.spawns.len() > SPAWNS_MAX);
         let problems = world.violations();
         if !problems.is_empty() {
@@ -175,16 +160,6 @@ impl World {
         }
         world.schedule_all();
         Ok(world)
-    }
-
-    /// Which world this is.
-    pub fn id(&self) -> &str {
-        &self.id
-    }
-
-    /// What people call it.
-    pub fn name(&self) -> &str {
-        &self.name
     }
 
     /// How many ticks it has lived.
@@ -197,24 +172,9 @@ impl World {
         Time::at(self.tick)
     }
 
-    /// The sky.
-    pub fn weather(&self) -> Weather {
-        self.weather
-    }
-
     /// How many entities there are, prototypes aside, in the order of `Kind::ALL`.
     pub fn counts(&self) -> [u64; Kind::ALL.len()] {
         self.counts
-    }
-
-    /// The state of its generator.
-    pub fn random_state(&self) -> u64 {
-        self.random.state()
-    }
-
-    /// The number that the next new entity will get.
-    pub fn next_id(&self) -> u64 {
-        self.next_id
     }
 
     /// The entity with this id.
@@ -250,19 +210,9 @@ impl World {
         above.map(|(what, size, most)| format!("{size} {what}, and {most} are the most")).collect()
     }
 
-    /// The habits that a world file or database gives to creatures and prototypes, by id.
-    pub fn habits(&self) -> impl Iterator<Item = (EntityId, &[Habit])> {
-        self.habits.iter().map(|(&creature, habits)| (creature, &habits[..]))
-    }
-
     /// The habits of one creature or prototype, without those it has from its prototype.
     pub fn own_habits(&self, id: EntityId) -> &[Habit] {
         self.habits.get(&id).map_or(&[], |habits| habits)
-    }
-
-    /// The spawn rules, in their order.
-    pub fn spawns(&self) -> &[Spawn] {
-        &self.spawns
     }
 
     /// What of one kind is at a place: first, by id, what is no copy, then the copies, by prototype and id.
@@ -333,7 +283,7 @@ impl World {
 
     /// The one way to change an entity: notes that it is pending. Its location is not to be changed here.
     fn change(&mut self, id: EntityId) -> Option<&mut Entity> {
-        let entity = self.entities.get_mut(&id)?;
+        let entity = self.parts.entities.get_mut(&id)?;
         self.present.set(None);
         self.changed.entry(id).or_insert_with(|| entity.digest());
         Some(entity)
@@ -354,11 +304,11 @@ impl World {
             return None;
         }
         let id = EntityId::new(self.next_id)?;
-        self.next_id += 1;
+        self.parts.next_id += 1;
         let entity = make(id);
         self.contents.extend(standing(&entity));
         self.count(&entity);
-        self.entities.insert(id, Box::new(entity));
+        self.parts.entities.insert(id, Box::new(entity));
         self.present.set(None);
         self.changed.insert(id, 0);
         Some(id)
@@ -377,7 +327,7 @@ impl World {
         let held: Vec<EntityId> = self.contents(id, Kind::Thing).map(|thing| thing.id).collect();
         held.into_iter().for_each(|thing| self.relocate(thing, place));
         self.unschedule(id);
-        let Some(entity) = self.entities.remove(&id) else { return };
+        let Some(entity) = self.parts.entities.remove(&id) else { return };
         standing(&entity).map(|here| self.contents.remove(&here));
         if id.get() >= self.offered.get() {
             self.changed.remove(&id);
@@ -395,6 +345,15 @@ impl World {
         if let Some(copy) = entity.prototype.zip(entity.home) {
             *self.copies.entry(copy).or_default() += 1;
         }
+    }
+}
+
+/// The parts may be read by all, and changed here alone.
+impl Deref for World {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.parts
     }
 }
 

@@ -2,7 +2,7 @@
 //! 2014). Its whole state is one number, which is stored with the world.
 
 /// A seeded sequence of numbers. Not for secrets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Random(u64);
 
 impl Random {

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use aqevia_engine::clock;
 use aqevia_engine::storage::Storage;
+use aqevia_engine::world::random::Random;
 use aqevia_engine::world::{Entity, EntityId, Habit, Kind, Parts, Tick, Verb, Weather, World};
 
 /// Entities of the world that is busy while something else is measured: 2,000 of them are creatures.
@@ -40,7 +41,7 @@ pub fn parts(entities: u64, verb: Verb, every_minutes: u64) -> Parts {
         id: "bench".to_owned(),
         name: "A World to Measure".to_owned(),
         tick: Tick(0),
-        random: 1,
+        random: Random::new(1),
         weather: Weather::ALL[0],
         next_id: entities + 2,
         entities: all,

@@ -142,7 +142,7 @@ fn mistakes(word: &str, other: &str) -> Vec<String> {
 fn what_a_limit_allows_is_kept_whole_and_one_more_is_refused() {
     let lines = |count| format!("lines: [{}]", vec!["\"Tuk.\""; count].join(","));
     let world = worldfile::read(SMALL_WORLD.replace("lines: [\"Tuk.\"]", &lines(HABIT_ITEMS_MAX)), 1).unwrap();
-    let kept = world.habits().flat_map(|(_, habits)| habits).map(|habit| habit.lines.len()).max();
+    let kept = world.habits.values().flat_map(|habits| habits.iter()).map(|habit| habit.lines.len()).max();
     assert_eq!(kept, Some(HABIT_ITEMS_MAX));
     let problems = mistakes("lines: [\"Tuk.\"]", &lines(HABIT_ITEMS_MAX + 1));
     assert_eq!(problems, ["creatures.hen.habits.say: `lines` must list 1 to 256"]);

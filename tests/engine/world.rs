@@ -117,7 +117,7 @@ fn the_same_seed_lives_the_life_that_it_has_always_lived() {
         (SMALL_WORLD, 1, 0x8cf1_24a1_2a24_93ec, 0x416d_f647_14fe_8231, 0x3b7c_3cfc_a0a4_cbf3),
     ] {
         let mut world = worldfile::read(file, seed).unwrap();
-        assert_eq!(world.digest(), founded, "{}", world.id());
+        assert_eq!(world.digest(), founded, "{}", &world.id);
         let mut text = Hasher::new(9);
         for tick in 0..30_000 {
             world.tick().iter().for_each(|effect| _ = text.text(&effect.text));
@@ -126,7 +126,7 @@ fn the_same_seed_lives_the_life_that_it_has_always_lived() {
                 world.flushed();
             }
         }
-        assert_eq!((world.digest(), text.finish()), (later, heard), "{}", world.id());
+        assert_eq!((world.digest(), text.finish()), (later, heard), "{}", &world.id);
     }
     fn numbers<T: Copy>(all: &[T], number: fn(T) -> u64) -> bool {
         all.iter().map(|one| number(*one)).eq(0..all.len() as u64)
@@ -141,7 +141,7 @@ fn the_built_in_world_lives_for_a_month_and_stays_sound() {
     let (mut weathers, mut busy) = (BTreeSet::new(), BTreeSet::new());
     for _ in 0..30 * DAY {
         busy.extend(world.tick().iter().filter_map(|effect| effect.actor));
-        weathers.insert(world.weather().label());
+        weathers.insert(world.weather.label());
     }
     assert_eq!(world.violations(), Vec::<String>::new());
     assert_eq!(weathers.len(), 5);
@@ -149,7 +149,7 @@ fn the_built_in_world_lives_for_a_month_and_stays_sound() {
     let idle = world.entities().filter(|entity| entity.kind == Kind::Creature && !entity.is_prototype());
     let idle: Vec<_> = idle.filter(|entity| entity.tag.is_some() && !busy.contains(&entity.id)).collect();
     assert!(idle.is_empty(), "{idle:?}");
-    for spawn in world.spawns() {
+    for spawn in &world.spawns {
         let copies = world.entities().filter(|e| e.prototype == Some(spawn.prototype) && e.home == Some(spawn.room));
         assert!(copies.count() as u64 <= spawn.at_most);
     }
@@ -164,15 +164,15 @@ fn the_digest_kept_up_to_date_is_the_one_computed_afresh() {
             world.flushed();
         }
         let parts = aqevia_engine::world::Parts {
-            id: world.id().to_owned(),
-            name: world.name().to_owned(),
+            id: world.id.clone(),
+            name: world.name.clone(),
             tick: world.now(),
-            random: world.random_state(),
-            weather: world.weather(),
-            next_id: world.next_id(),
+            random: world.random,
+            weather: world.weather,
+            next_id: world.next_id,
             entities: world.entities().map(|entity| (entity.id, Box::new(entity.clone()))).collect(),
-            habits: world.habits().map(|(id, habits)| (id, habits.into())).collect(),
-            spawns: world.spawns().to_vec(),
+            habits: world.habits.clone(),
+            spawns: world.spawns.to_vec(),
         };
         assert_eq!(World::restore(parts.clone()).unwrap().digest(), world.digest());
         assert_eq!(World::found(parts).unwrap().digest(), world.digest());
@@ -333,7 +333,7 @@ fn what_is_eaten_grows_back_up_to_its_rule_and_ids_are_never_used_again() {
     assert!(eaten > 50 && most == 3, "{eaten} eaten, {most} at most");
     assert_eq!(seen.len(), grown);
     assert_eq!(world.counts()[Kind::Thing as usize] as usize, grown - eaten);
-    assert!(world.next_id() > seen.last().unwrap().get());
+    assert!(world.next_id > seen.last().unwrap().get());
 }
 
 #[test]
@@ -418,7 +418,7 @@ fn what_storage_has_never_seen_and_is_gone_is_not_pending() {
         }
         let living = world.entities().count();
         if !handed_out {
-            assert!(world.next_id() > 1_000 && world.pending() <= living + at_first + 1, "{}", world.pending());
+            assert!(world.next_id > 1_000 && world.pending() <= living + at_first + 1, "{}", world.pending());
         }
         // What was handed out may be stored although the flush failed, so its end must be told.
         let told: BTreeSet<EntityId> =

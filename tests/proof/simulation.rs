@@ -118,9 +118,9 @@ impl Cut {
     fn of(world: &World) -> Cut {
         Cut {
             tick: world.now(),
-            random: world.random_state(),
-            weather: world.weather().label(),
-            next_id: world.next_id(),
+            random: world.random.state(),
+            weather: world.weather.label(),
+            next_id: world.next_id,
             entities: world.entities().cloned().collect(),
         }
     }

@@ -31,8 +31,10 @@ pub struct Cursor<'s> {
     ids: Vec<i64>,
     /// That row is not taken yet.
     waits: bool,
-    path: Path,
-    failure: Option<String>,
+    /// Where the value stands that was taken last.
+    pub path: Path,
+    /// Why the values ended too early, if they did.
+    pub failure: Option<String>,
 }
 
 impl<'s> Cursor<'s> {
@@ -64,16 +66,6 @@ impl<'s> Cursor<'s> {
     /// Its key.
     pub fn key(&self) -> &str {
         self.path.0.last().map_or("", String::as_str)
-    }
-
-    /// Where it stands.
-    pub fn place(&self) -> &Path {
-        &self.path
-    }
-
-    /// Why the values ended too early, if they did.
-    pub fn failure(&self) -> Option<&str> {
-        self.failure.as_deref()
     }
 
     /// Reads a row; false if there is none.

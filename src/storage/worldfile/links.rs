@@ -62,10 +62,10 @@ pub fn check_paths(parts: &Parts, problems: &mut Problems) {
 /// What is likely to be a mistake in the file of this world, but need not be one: prototypes that nothing copies. Of what
 /// is eaten the last copy may be gone from an exported world.
 pub fn warnings(world: &World) -> Vec<String> {
-    let eaten = world.habits().flat_map(|(_, habits)| habits).filter(|habit| habit.verb == Verb::Eat);
+    let eaten = world.habits.values().flat_map(|habits| habits.iter()).filter(|habit| habit.verb == Verb::Eat);
     let eaten = eaten.flat_map(|habit| habit.targets.iter().copied());
     let copied = world.entities().filter_map(|entity| entity.prototype);
-    let spawned = world.spawns().iter().map(|spawn| spawn.prototype);
+    let spawned = world.spawns.iter().map(|spawn| spawn.prototype);
     // Not collected, which would take memory for every copy.
     let mut used = BTreeSet::new();
     used.extend(copied.chain(spawned).chain(eaten));

@@ -63,7 +63,7 @@ mod tests {
         let world = read(BUILTIN, 1).unwrap();
         let count = |kind| world.counts()[kind as usize];
         assert!(count(Kind::Room) >= 20 && count(Kind::Exit) >= 45);
-        assert!(count(Kind::Thing) >= 15 && count(Kind::Creature) >= 10 && world.spawns().len() >= 5);
+        assert!(count(Kind::Thing) >= 15 && count(Kind::Creature) >= 10 && world.spawns.len() >= 5);
         assert_eq!(warnings(&world), [""; 0]);
     }
 

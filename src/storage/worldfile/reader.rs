@@ -14,6 +14,7 @@ use crate::limits::{
 };
 use crate::storage::export::items_key;
 use crate::text::{is_tag, labelled_by, nearest, squeeze};
+use crate::world::random::Random;
 use crate::world::{Active, EVERY_MINUTES, Entity, EntityId, Habit, Kind, Parts, Problems, SPAWN_AT_MOST, Spawn, Verb};
 
 /// What a tag stands for.
@@ -117,7 +118,7 @@ impl<'s> Reader<'s> {
         let (items, most) = (survey.items, WORLD_FILE_ITEMS_FREE + survey.bytes / WORLD_FILE_ITEM_BYTES);
         let too_dense =
             format!("the file: has {items} entities and lines, and for what it says of them {most} are the most");
-        let failure = reader.cursor.failure().map(str::to_owned).or((items > most).then_some(too_dense));
+        let failure = reader.cursor.failure.or((items > most).then_some(too_dense));
         failure.map_or(Ok(survey), |failure| Err(vec![failure]))
     }
 
@@ -147,8 +148,8 @@ impl<'s> Reader<'s> {
     pub fn read(cursor: Cursor<'s>, survey: Survey, seed: u64) -> Result<Parts, Vec<String>> {
         let mut reader = Reader::new(cursor, survey, seed);
         reader.world();
-        if let Some(failure) = reader.cursor.failure() {
-            return Err(vec![failure.to_owned()]);
+        if let Some(failure) = reader.cursor.failure.take() {
+            return Err(vec![failure]);
         }
         let Reader { cursor, mut survey, mut problems, mut parts, .. } = reader;
         drop(cursor);
@@ -165,7 +166,7 @@ impl<'s> Reader<'s> {
 
     fn new(cursor: Cursor<'s>, survey: Survey, seed: u64) -> Reader<'s> {
         let next_id = 1 + survey.met.iter().copied().map(u64::from).sum::<u64>();
-        let parts = Parts { random: seed, next_id, ..Parts::default() };
+        let parts = Parts { random: Random::new(seed), next_id, ..Parts::default() };
         Reader { cursor, survey, problems: Problems::default(), parts, met: [0; Kind::ALL.len()], hints: 0 }
     }
 
@@ -231,9 +232,9 @@ impl<'s> Reader<'s> {
         let mut names: Vec<&str> = exits.filter_map(|(_, exit)| exit.name.as_deref()).collect();
         names.sort_unstable();
         let too_many = format_args!("has {}, and {ROOM_EXITS_MAX} are the most", names.len());
-        self.problems.require(names.len() <= ROOM_EXITS_MAX, self.cursor.place(), too_many);
+        self.problems.require(names.len() <= ROOM_EXITS_MAX, &self.cursor.path, too_many);
         for pair in names.windows(2).filter(|pair| pair[0] == pair[1]) {
-            self.problems.add(format_args!("{}.{}", self.cursor.place(), brief(pair[0])), "is given twice");
+            self.problems.add(format_args!("{}.{}", &self.cursor.path, brief(pair[0])), "is given twice");
         }
     }
 
@@ -442,11 +443,11 @@ impl<'s> Reader<'s> {
 
     /// Notes a mistake of the value that the cursor stands at, unless what must hold does.
     fn require(&mut self, holds: bool, what: impl Display) {
-        self.problems.require(holds, self.cursor.place(), what);
+        self.problems.require(holds, &self.cursor.path, what);
     }
 
     /// Notes a mistake of the value that the cursor stands at.
     fn problem(&mut self, what: impl Display) {
-        self.problems.add(self.cursor.place(), what);
+        self.problems.add(&self.cursor.path, what);
     }
 }
