@@ -68,9 +68,7 @@ pub fn labelled_by<T: Copy>(all: &[T], label: fn(T) -> &'static str, text: &str)
 /// Whether this is a tag: a small letter, then small letters, digits or `_`, `TAG_BYTES_MAX` at most.
 pub fn is_tag(text: &str) -> bool {
     let small = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-    text.as_bytes().first().is_some_and(u8::is_ascii_lowercase)
-        && text.len() <= TAG_BYTES_MAX
-        && text.bytes().all(small)
+    text.starts_with(|first: char| first.is_ascii_lowercase()) && text.len() <= TAG_BYTES_MAX && text.bytes().all(small)
 }
 
 /// A word for a shell that stands for nothing but itself.

@@ -248,8 +248,7 @@ fn world_metrics(text: &mut Exposition, Snapshot { world, metrics, .. }: &Snapsh
     text.gauge("aqevia_world_tick", "The tick of the world.", Some(world.now().0));
     let counts = Kind::ALL.iter().zip(world.counts()).map(|(kind, count)| ([("kind", kind.label())], count));
     text.gauges("aqevia_world_entities", "Entities in the world by kind.", counts);
-    let reached =
-        Bound::ALL.iter().zip(world.bounds_reached()).map(|(bound, count)| ([("limit", bound.label())], count));
+    let reached = Bound::ALL.iter().zip(world.bounds_reached()).map(|(what, count)| ([("limit", what.label())], count));
     text.counters("aqevia_world_limits_total", "How often a limit of the world was reached.", reached);
 }
 

@@ -198,10 +198,8 @@ impl<'s> Reader<'s> {
         let found = self.survey.tags.get(tag.as_str()).copied();
         let Some((tagged, id)) = found.and_then(|tagged| Some((tagged, self.survey.id(tagged)?))) else { return };
         if (tagged.kind, tagged.index) != (kind, index) {
-            return match tagged.kind == kind {
-                true => self.problem("is given twice"),
-                false => self.problem(format_args!("a {} has this tag already", tagged.kind.label())),
-            };
+            let taken = format_args!("a {} has this tag already", tagged.kind.label());
+            return if tagged.kind == kind { self.problem("is given twice") } else { self.problem(taken) };
         }
         let mut entity = Box::new(Entity::new(id, kind));
         let required = if tagged.copy { 0 } else { 2 };
@@ -306,9 +304,8 @@ impl<'s> Reader<'s> {
             "every_minutes" => every_minutes = reader.number(&value, EVERY_MINUTES),
             _ => text = Some(reader.text(value, LINE_BYTES_MAX)),
         });
-        let spawn =
-            prototype.zip(room).map(|(prototype, room)| Spawn { prototype, room, at_most, every_minutes, text });
-        self.parts.spawns.extend(spawn);
+        let both = prototype.zip(room);
+        self.parts.spawns.extend(both.map(|(prototype, room)| Spawn { prototype, room, at_most, every_minutes, text }));
     }
 
     /// Counts one more of a kind; returns how many came before it.
