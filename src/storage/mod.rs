@@ -313,7 +313,13 @@ impl Storage {
                 let fresh = self.reopen(world, Duration::ZERO);
                 match &fresh {
                     Ok(_) => drop(ManuallyDrop::into_inner(open)),
-                    Err(_) => self.state = State::Doubtful(open),
+                    Err(_) => {
+                        // The other one is not the last at the file, so nothing is moved when it is closed.
+                        let other = std::mem::replace(&mut self.state, State::Doubtful(open));
+                        if let State::Doubtful(other) = other {
+                            drop(ManuallyDrop::into_inner(other));
+                        }
+                    }
                 }
                 return fresh;
             }
@@ -360,8 +366,11 @@ impl Storage {
         let failed = StorageError::sqlite("write again the log of", &self.path);
         // Others write too. While this holds SQLite's lock for writers, nobody does.
         let locked = open.connection.execute_batch("BEGIN IMMEDIATE").map_err(&failed);
-        let written = locked.and_then(|()| write_again(&beside(&self.path, "-wal")));
-        if let Err(error) = written.and_then(|()| open.connection.execute_batch("ROLLBACK").map_err(&failed)) {
+        let written = locked.and_then(|()| {
+            let written = write_again(&beside(&self.path, "-wal"));
+            open.connection.execute_batch("ROLLBACK").map_err(&failed).and(written)
+        });
+        if let Err(error) = written {
             self.state = State::Doubtful(ManuallyDrop::new(open));
             return Err(error);
         }
@@ -560,6 +569,12 @@ fn open_writer(path: &Path, busy: Duration) -> Result<Connection, StorageError> 
     // SQLite falls back to reading alone, without a word; one reason stands in the file, so it must be read first.
     connection.execute_batch("SELECT 1 FROM sqlite_schema").map_err(&failed)?;
     if connection.is_readonly("main").map_err(&failed)? {
+        // The log may tell why. It has no locks that would be lost by closing it.
+        let log = beside(path, "-wal");
+        match File::options().write(true).open(&log) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(StorageError::io("write", &log)(error)),
+            _ => (),
+        }
         return Err(StorageError::disturbed(path, "it may not be written by the user this engine runs as"));
     }
     let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(&failed)?;

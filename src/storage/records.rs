@@ -178,7 +178,7 @@ pub fn read_world(connection: &mut Connection) -> rusqlite::Result<Stored> {
 pub fn holds(connection: &mut Connection, world: &World) -> rusqlite::Result<bool> {
     let transaction = connection.transaction()?;
     let stamp = read_stamp(&transaction)?;
-    let mut same = stamp.world == world.id() && stamp.tick == world.now();
+    let mut same = stamp.world == world.id && stamp.tick == world.now();
     same &= stamp.digest == Some(hexadecimal(world.digest()));
     let mut left = world.entities().count();
     read_all::<(), ()>(&transaction, "entity", "SELECT * FROM entity", |row| {

@@ -1,6 +1,7 @@
 //! A database that is spoilt under a running engine: what can heal heals, and what a stop cannot save into the database it
 //! saves beside it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -8,7 +9,7 @@ use std::process::Command;
 
 use rusqlite::Connection;
 
-use crate::support::{Engine, Folder, PATIENCE, command, json, output, query, refusal, wait_for};
+use crate::support::{Engine, Folder, PATIENCE, SMALL_WORLD, command, json, output, query, refusal, wait_for};
 use crate::trouble::{expect_unready, stop_and_check};
 
 fn rescues(folder: &Folder) -> Vec<PathBuf> {
@@ -181,16 +182,120 @@ fn another_database_in_its_place_is_not_written_to_and_the_world_is_rescued() {
     assert!(expect_unready(&engine).contains("it has been overwritten"));
     let later = expect_rescue(engine, &folder);
     assert!(later > tick);
+    // Who went back to an older state loses neither that nor the later one.
     let content = fs::read(rescued(later)).unwrap();
     put(&folder, other.database());
     let engine = start_and_overwrite();
-    let log = engine.log();
+    let (log, process) = (engine.log(), engine.child.id());
     let (status, end) = engine.end("TERM");
-    assert_eq!(status.code(), Some(1));
-    assert!(end.contains("stopped without saving") && end.contains("exists already"), "{end}");
-    assert_eq!(rescues(&folder), [rescued(later)]);
+    assert_eq!(status.code(), Some(1), "{process} {end}");
+    let branch: u64 =
+        field(end.lines().rfind(|line| line.contains("stopped without saving")).unwrap(), "tick").parse().unwrap();
+    assert!(branch < later);
+    assert_eq!(BTreeSet::from_iter(rescues(&folder)), BTreeSet::from([rescued(branch), rescued(later)]));
     assert_eq!(fs::read(rescued(later)).unwrap(), content);
+    fs::remove_file(rescued(branch)).unwrap();
     put_in_place(&folder, &log, later);
+}
+
+#[test]
+fn what_puts_a_rescue_in_place_works_from_anywhere_and_keeps_what_was_there_with_its_log() {
+    let folder = Folder::new();
+    // A path of two words, and none that is absolute.
+    fs::create_dir(folder.join("two words")).unwrap();
+    let start = || {
+        let mut command = command(&folder, &[]);
+        command.env("AQEVIA_SQLITE_PATH", "two words/it's.sqlite").env("AQEVIA_TICK_INTERVAL_MS", "10");
+        Engine::spawn(&mut command)
+    };
+    let (database, away) = (folder.join("two words/it's.sqlite"), folder.join("away"));
+    let engine = start();
+    engine.wait_for_tick(20);
+    fs::rename(&database, &away).unwrap();
+    wait_for("it to be missed", || (engine.get("/ready").0 == 503).then_some(()));
+    let log = engine.end("TERM").1;
+    let tick = field(&log, "rescued").rsplit('-').next().unwrap().to_owned();
+    // It was put back meanwhile, and what counts in it stands in its log.
+    fs::rename(&away, &database).unwrap();
+    let stored = query(&database, "SELECT tick FROM world");
+    let other = Folder::new();
+    let elsewhere = other.write("it's.sqlite", "mine");
+    let run =
+        || Command::new("sh").args(["-c", &field(&log, "put_in_place")]).current_dir(other.join(".")).status().unwrap();
+    assert!(run().success());
+    assert_eq!(query(&database, "SELECT tick FROM world"), tick);
+    let replaced = folder.join(&format!("two words/it's.sqlite.replaced-{tick}"));
+    assert_eq!(query(&replaced, "SELECT tick FROM world"), stored);
+    // A second time there is nothing to be put, and so nothing is put aside.
+    assert!(!run().success());
+    assert_eq!(query(&database, "SELECT tick FROM world"), tick);
+    assert_eq!(fs::read(elsewhere).unwrap(), b"mine");
+    let engine = start();
+    assert!(engine.log().contains(&format!(" tick={tick} ")), "{}", engine.log());
+    engine.stop();
+}
+
+#[test]
+fn a_log_that_is_emptied_or_replaced_in_place_is_noticed_and_the_world_is_rescued() {
+    for older_copy in [false, true] {
+        let folder = Folder::new();
+        let engine = Engine::start(&folder);
+        let log = folder.join("storage.sqlite-wal");
+        engine.wait_for_tick(20);
+        let copy = fs::read(&log).unwrap();
+        engine.wait_for_tick(100);
+        if older_copy {
+            fs::write(&log, copy).unwrap();
+        } else {
+            fs::File::create(&log).unwrap();
+        }
+        let reason = expect_unready(&engine);
+        assert!(reason.contains("written over it or its -wal"), "{reason}");
+        assert_eq!(engine.status("$.storage.persisted_tick"), "");
+        expect_rescue(engine, &folder);
+    }
+}
+
+#[test]
+fn a_log_that_another_program_empties_by_a_checkpoint_is_none_of_that() {
+    let folder = Folder::new();
+    let engine = Engine::start(&folder);
+    engine.wait_for_tick(20);
+    for _ in 0..10 {
+        let before = engine.status_number("$.storage.persisted_tick");
+        let other = Connection::open(folder.database()).unwrap();
+        other.busy_timeout(PATIENCE).unwrap();
+        other.execute_batch("CREATE TABLE IF NOT EXISTS theirs (a); INSERT INTO theirs VALUES (1)").unwrap();
+        other.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+        drop(other);
+        wait_for("flushes to go on", || {
+            let persisted = engine.status("$.storage.persisted_tick").parse::<u64>();
+            persisted.is_ok_and(|persisted| persisted > before + 5).then_some(())
+        });
+    }
+    assert!(!engine.log().contains("disturbed"), "{}", engine.log());
+    stop_and_check(engine, &folder);
+}
+
+#[test]
+fn what_a_stop_does_not_find_in_the_database_is_rescued() {
+    // Another world of this engine written over it, and a row that somebody has changed.
+    let other = Folder::new();
+    let world = other.write("world.json5", SMALL_WORLD);
+    Engine::start_with(&other, &[("AQEVIA_WORLD_PATH", world.to_str().unwrap())]).stop();
+    let spoil: [&dyn Fn(&Folder); 2] =
+        [&|folder| fs::write(folder.database(), fs::read(other.database()).unwrap()).unwrap(), &|folder| {
+            let neighbour = Connection::open(folder.database()).unwrap();
+            neighbour.busy_timeout(PATIENCE).unwrap();
+            neighbour.execute_batch("UPDATE entity SET description = 'Changed.' WHERE id = 3").unwrap();
+        }];
+    for spoil in spoil {
+        let folder = Folder::new();
+        let engine = Engine::start(&folder);
+        engine.wait_for_tick(50);
+        spoil(&folder);
+        expect_rescue(engine, &folder);
+    }
 }
 
 #[test]
