@@ -29,7 +29,7 @@ else
   echo 'SKIPPED: without clang nothing tells the fuzzer its way through SQLite' >&2
 fi
 
-declare -A bytes_max=([request]=10240 [world_file]=65536 [database]=32768)
+declare -A bytes_max=([request]=36864 [world_file]=65536 [database]=32768)
 results=() found=0
 # The database target works on files, in TMPDIR.
 export TMPDIR=$folder
