@@ -152,6 +152,26 @@ fn what_others_put_on_our_tables_is_refused_by_name() {
 }
 
 #[test]
+fn what_others_let_be_computed_is_bounded() {
+    let folder = Folder::new();
+    Engine::start(&folder).stop();
+    let other = Connection::open(folder.database()).unwrap();
+    // A small file of which a check computes large values.
+    other
+        .execute_batch(
+            "CREATE TABLE theirs (a INT, b TEXT AS (hex(zeroblob(a))) VIRTUAL NOT NULL) STRICT;
+             INSERT INTO theirs VALUES (1);
+             PRAGMA writable_schema = ON;
+             UPDATE sqlite_schema SET sql = replace(sql, 'zeroblob(a)', 'zeroblob(a + 200000000)') WHERE name = 'theirs'",
+        )
+        .unwrap();
+    drop(other);
+    let (code, stdout, stderr) = output(&mut command(&folder, &["check", "storage.sqlite"]));
+    assert!(code == 0 && stderr.contains("string or blob too big"), "{code} {stdout}{stderr}");
+    Engine::start(&folder).stop();
+}
+
+#[test]
 fn trouble_in_what_others_keep_is_a_warning() {
     let theirs = "CREATE TABLE theirs (text TEXT); CREATE INDEX their_index ON theirs (text COLLATE NOCASE);
         INSERT INTO theirs SELECT description FROM entity WHERE description IS NOT NULL;
