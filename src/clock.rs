@@ -6,14 +6,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A point in monotonic time: how long after the process first asked. Never goes back, whatever the wall clock does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Monotonic(Duration);
+pub struct Monotonic(pub Duration);
 
 impl Monotonic {
-    /// The point `elapsed` after the first one.
-    pub const fn at(elapsed: Duration) -> Monotonic {
-        Monotonic(elapsed)
-    }
-
     /// The point `pause` later.
     pub fn after(self, pause: Duration) -> Monotonic {
         Monotonic(self.0.saturating_add(pause))
@@ -33,7 +28,7 @@ pub fn monotonic() -> Monotonic {
 
 /// A point in wall time: how long after 1970-01-01T00:00:00Z. A clock before that reads as it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Wall(Duration);
+pub struct Wall(pub Duration);
 
 /// Reads the wall clock.
 pub fn wall() -> Wall {
@@ -41,21 +36,6 @@ pub fn wall() -> Wall {
 }
 
 impl Wall {
-    /// The point so long after the epoch.
-    pub const fn at(since_epoch: Duration) -> Wall {
-        Wall(since_epoch)
-    }
-
-    /// Seconds since the epoch, with their fraction.
-    pub fn seconds(self) -> f64 {
-        self.0.as_secs_f64()
-    }
-
-    /// Whole seconds since the epoch.
-    pub fn whole_seconds(self) -> u64 {
-        self.0.as_secs()
-    }
-
     /// As RFC 3339 with seconds: `2026-11-23T08:00:00Z`.
     pub fn rfc3339(self) -> String {
         let [year, month, day, hour, minute, second] = self.date();
@@ -73,14 +53,14 @@ impl Wall {
         const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
         let [year, month, day, hour, minute, second] = self.date();
         // The epoch was a Thursday.
-        let weekday = WEEKDAYS[(self.whole_seconds() / 86_400 % 7) as usize];
+        let weekday = WEEKDAYS[(self.0.as_secs() / 86_400 % 7) as usize];
         let month = MONTHS[(month - 1) as usize];
         format!("{weekday}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
     }
 
     /// Year, month, day, hour, minute and second in UTC, in the proleptic Gregorian calendar.
     fn date(self) -> [u64; 6] {
-        let seconds = self.whole_seconds();
+        let seconds = self.0.as_secs();
         // Years are counted from 1 March, so that a leap day ends one; 719,468 days lie between 0000-03-01 and the
         // epoch, and 146,097 in each 400 years.
         let days = seconds / 86_400 + 719_468;
@@ -110,16 +90,16 @@ mod tests {
             (4_107_542_400, "2100-03-01T00:00:00Z", "Mon, 01 Mar 2100 00:00:00 GMT"),
             (253_402_300_799, "9999-12-31T23:59:59Z", "Fri, 31 Dec 9999 23:59:59 GMT"),
         ] {
-            let wall = Wall::at(Duration::from_secs(seconds));
+            let wall = Wall(Duration::from_secs(seconds));
             assert_eq!(wall.rfc3339(), iso);
             assert_eq!(wall.imf_fixdate(), http);
         }
-        assert_eq!(Wall::at(Duration::from_millis(1_500)).rfc3339_millis(), "1970-01-01T00:00:01.500Z");
+        assert_eq!(Wall(Duration::from_millis(1_500)).rfc3339_millis(), "1970-01-01T00:00:01.500Z");
     }
 
     #[test]
     fn monotonic_time_never_underflows() {
-        let early = Monotonic::at(Duration::from_secs(1));
+        let early = Monotonic(Duration::from_secs(1));
         let late = early.after(Duration::from_secs(2));
         assert_eq!(late.since(early), Duration::from_secs(2));
         assert_eq!(early.since(late), Duration::ZERO);

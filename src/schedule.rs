@@ -120,7 +120,7 @@ mod tests {
     const TICK: Duration = Duration::from_millis(100);
 
     fn at(milliseconds: u64) -> Monotonic {
-        Monotonic::at(Duration::from_millis(milliseconds))
+        Monotonic(Duration::from_millis(milliseconds))
     }
 
     fn ms(milliseconds: u64) -> Duration {

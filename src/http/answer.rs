@@ -259,7 +259,7 @@ fn storage_metrics(text: &mut Exposition, Snapshot { storage, metrics, .. }: &Sn
     let persisted = storage.persisted_tick.map(|tick| tick.0);
     let help = "The tick that a crash now would fall back to; not there while that is not known.";
     text.gauge("aqevia_persisted_tick", help, persisted);
-    let last = storage.last_flush_at.map(|wall| wall.seconds());
+    let last = storage.last_flush_at.map(|wall| wall.0.as_secs_f64());
     text.gauge("aqevia_last_flush_timestamp_seconds", "When a flush last succeeded.", last);
     let flushes = Trigger::ALL.iter().zip(metrics.flushes).flat_map(|(trigger, outcomes)| {
         let labels = |outcome: &Outcome| [("trigger", trigger.label()), ("outcome", outcome.label())];
@@ -298,7 +298,7 @@ fn process_metrics(text: &mut Exposition, snapshot: &Snapshot) {
     text.gauge("process_virtual_memory_bytes", "Address space.", usage.virtual_bytes);
     text.gauge("process_open_fds", "Open file descriptors.", usage.descriptors);
     text.gauge("process_max_fds", "How many file descriptors may be open.", usage.descriptors_max);
-    text.gauge("process_start_time_seconds", "When the process started.", Some(snapshot.started.seconds()));
+    text.gauge("process_start_time_seconds", "When the process started.", Some(snapshot.started.0.as_secs_f64()));
 }
 
 fn page(snapshot: &Snapshot) -> Answer {

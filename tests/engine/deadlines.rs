@@ -49,8 +49,8 @@ impl Stand {
 
     fn turn(&mut self, ready: &[sys::PollFd]) {
         let snapshot = Snapshot {
-            wall: Wall::at(Duration::ZERO),
-            started: Wall::at(Duration::ZERO),
+            wall: Wall(Duration::ZERO),
+            started: Wall(Duration::ZERO),
             uptime: Duration::ZERO,
             world: &self.world,
             storage: StorageView::default(),

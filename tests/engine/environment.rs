@@ -277,14 +277,14 @@ fn a_wall_clock_that_jumps_an_hour_either_way_changes_dates_and_nothing_else() {
     let mut kept = engine.connect();
     for offset in [3_600, -3_600, 0] {
         let (flushes, before) = (engine.status_number("$.storage.flush_count"), Pace::of(&engine));
-        let shifted = || clock::wall().whole_seconds().strict_add_signed(offset);
+        let shifted = || clock::wall().0.as_secs().strict_add_signed(offset);
         preload.order("clock", &offset.to_string());
         let from = shifted();
         let flushed_again = || engine.status_number("$.storage.flush_count") >= flushes + 2;
         wait_for("flushes to go on", || flushed_again().then_some(()));
         let flushed_at = engine.status("$.storage.last_flush_at");
         let answer = engine.send(format!("{HEAD}Connection: close\r\n\r\n"));
-        let seconds: Vec<Wall> = (from..=shifted()).map(|second| Wall::at(Duration::from_secs(second))).collect();
+        let seconds: Vec<Wall> = (from..=shifted()).map(|second| Wall(Duration::from_secs(second))).collect();
         assert!(seconds.iter().any(|second| second.rfc3339() == flushed_at), "{flushed_at} after {offset}");
         assert!(seconds.iter().any(|second| answer.contains(&second.imf_fixdate())), "{answer} after {offset}");
         // Nobody's deadline was moved.

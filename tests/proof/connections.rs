@@ -18,7 +18,7 @@ const ROOM: usize = 1 << 20;
 const REQUEST: &[u8] = b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n";
 
 const fn at(milliseconds: u64) -> Monotonic {
-    Monotonic::at(Duration::from_millis(milliseconds))
+    Monotonic(Duration::from_millis(milliseconds))
 }
 
 fn text(client: &Client) -> String {

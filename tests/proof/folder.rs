@@ -8,7 +8,7 @@ use std::time::Duration;
 use aqevia_engine::clock::Wall;
 
 /// The wall clock of these tests stands still.
-pub const WALL: Wall = Wall::at(Duration::from_secs(1_800_000_000));
+pub const WALL: Wall = Wall(Duration::from_secs(1_800_000_000));
 
 /// It is removed when it goes out of scope.
 pub struct Folder(PathBuf);

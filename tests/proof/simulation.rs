@@ -616,7 +616,7 @@ fn whatever_happens_to_disk_process_and_network_nothing_acknowledged_is_lost() {
     let mut count = 0;
     if let Some(seconds) = number_from_environment("SIMULATION_SECONDS") {
         let start = Instant::now();
-        let first = clock::wall().whole_seconds() << 20;
+        let first = clock::wall().0.as_secs() << 20;
         while start.elapsed() < Duration::from_secs(seconds) {
             run_named(first + count).1.into_iter().for_each(|(what, times)| *seen.entry(what).or_default() += times);
             count += 1;

@@ -69,7 +69,7 @@ impl Stand {
 #[test]
 fn the_time_in_which_a_client_takes_its_answer_does_not_count_for_its_next_head() {
     let (stand, network) = (Stand::new(), Network::default());
-    let at = |milliseconds| Monotonic::at(Duration::from_millis(milliseconds));
+    let at = |milliseconds| Monotonic(Duration::from_millis(milliseconds));
     let client = network.connect(10);
     let mut server = Server::new(network, 1);
     client.send(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\nGET /health");

@@ -20,7 +20,7 @@ use crate::stand::Stand;
 mod format;
 use format::Vector;
 
-const NOW: Monotonic = Monotonic::at(Duration::ZERO);
+const NOW: Monotonic = Monotonic(Duration::ZERO);
 /// More than all answers to a vector take.
 const ROOM: usize = 1 << 20;
 

@@ -17,7 +17,7 @@ use aqevia_engine::storage::{self, Checkpoint, Loaded, Storage, StorageError, wo
 use libfuzzer_sys::fuzz_target;
 
 /// One moment for everything, so that a run can be repeated.
-const WALL: Wall = Wall::at(Duration::from_secs(1_800_000_000));
+const WALL: Wall = Wall(Duration::from_secs(1_800_000_000));
 /// A world hour, so that the weather turns.
 const TICKS: u64 = 600;
 
