@@ -78,7 +78,7 @@ pub fn update_world(transaction: &Transaction, world: &World, persisted: Tick, w
          WHERE one = 1 AND id = ?7 AND tick = ?8",
         params![
             world.now().0 as i64,
-            world.random.state() as i64,
+            world.random.0 as i64,
             world.weather.label(),
             world.next_id as i64,
             hexadecimal(world.digest()),
@@ -147,7 +147,7 @@ pub fn read_world(connection: &mut Connection) -> rusqlite::Result<Stored> {
                 id: row.get(0)?,
                 name: row.get(1)?,
                 tick: Tick(count(row, 2, TICKS)?),
-                random: Random::new(row.get::<_, i64>(3)? as u64),
+                random: Random(row.get::<_, i64>(3)? as u64),
                 weather: labelled(row, 4, Weather::ALL, Weather::label)?,
                 next_id: count(row, 5, 1..=EntityId::MAX + 1)?,
                 ..Parts::default()

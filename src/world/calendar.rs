@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn every_weather_is_reached_and_none_lasts_for_ever() {
         assert!(Weather::CHANCES.iter().all(|row| row.iter().sum::<u64>() == 16));
-        let mut random = Random::new(5);
+        let mut random = Random(5);
         let (mut weather, mut seen) = (Weather::Clear, [0; 5]);
         for _ in 0..10_000 {
             seen[weather as usize] += 1;

@@ -266,7 +266,7 @@ impl World {
     /// number of pending records.
     pub fn digest(&self) -> u64 {
         let mut hasher = Hasher::new(0);
-        hasher.text(&self.id).text(&self.name).number(self.tick.0).number(self.random.state());
+        hasher.text(&self.id).text(&self.name).number(self.tick.0).number(self.random.0);
         hasher.number(self.weather as u64).number(self.next_id).number(self.sum()).finish()
     }
 

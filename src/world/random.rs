@@ -1,21 +1,11 @@
 //! The world's own generator: SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators",
 //! 2014). Its whole state is one number, which is stored with the world.
 
-/// A seeded sequence of numbers. Not for secrets.
+/// A seeded sequence of numbers, as the state in which it stands. Not for secrets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Random(u64);
+pub struct Random(pub u64);
 
 impl Random {
-    /// The generator in the given state.
-    pub const fn new(state: u64) -> Random {
-        Random(state)
-    }
-
-    /// Where it stands.
-    pub const fn state(self) -> u64 {
-        self.0
-    }
-
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(GOLDEN);
         mix(self.0)
@@ -48,14 +38,14 @@ mod tests {
     #[test]
     fn the_sequence_is_splitmix64() {
         // The first numbers for seed 1234567, as the generator's public test vectors give them.
-        let mut random = Random::new(1_234_567);
+        let mut random = Random(1_234_567);
         let numbers: Vec<u64> = (0..3).map(|_| random.next()).collect();
         assert_eq!(numbers, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);
     }
 
     #[test]
     fn below_stays_below_and_reaches_all() {
-        let mut random = Random::new(1);
+        let mut random = Random(1);
         let mut seen = [0; 6];
         for _ in 0..6_000 {
             seen[random.below(6) as usize] += 1;

@@ -41,7 +41,7 @@ pub fn parts(entities: u64, verb: Verb, every_minutes: u64) -> Parts {
         id: "bench".to_owned(),
         name: "A World to Measure".to_owned(),
         tick: Tick(0),
-        random: Random::new(1),
+        random: Random(1),
         weather: Weather::ALL[0],
         next_id: entities + 2,
         entities: all,

@@ -111,7 +111,7 @@ fn a_second_stop_signal_does_not_spoil_the_first() {
 #[test]
 fn an_interruption_leaves_no_trace_in_the_life_of_the_world() {
     let folder = Folder::new();
-    let mut random = Random::new(7);
+    let mut random = Random(7);
     let mut undisturbed = worldfile::read(BUILTIN, 42).unwrap();
     let mut world = worldfile::read(BUILTIN, 42).unwrap();
     let (mut storage, found) = Storage::open(&folder.database(), clock::wall()).unwrap();

@@ -79,7 +79,7 @@ fn transactions(wal: &[u8]) -> Vec<Range<usize>> {
 
 fn is_refused_or_the_same(killed: bool) {
     let seed = seed();
-    let mut random = Random::new(seed);
+    let mut random = Random(seed);
     let folder = Folder::new();
     let (sound, digests) = lived(killed);
     let flushes = transactions(&sound.wal);

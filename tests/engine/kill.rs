@@ -42,7 +42,7 @@ const PACES: [(&str, &str); 3] = [("1000", "10"), ("20", "1000000"), ("50", "100
 fn killed_at_any_moment_it_comes_back_at_persisted_tick_or_later_and_whole() {
     let rounds = std::env::var("KILL_ROUNDS").map_or(50, |rounds| rounds.parse().unwrap());
     let seed = seed();
-    let mut random = Random::new(seed);
+    let mut random = Random(seed);
     let preload = Preload::new();
     let folder = Folder::new();
     let text = worlds::restless(200, 2_000);

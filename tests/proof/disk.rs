@@ -132,7 +132,7 @@ impl Disk {
 
     /// What the disk holds if the power goes now.
     pub fn after(&self, loss: Loss) -> BTreeMap<PathBuf, Vec<u8>> {
-        let mut random = Random::new(if let Loss::Shuffled(seed) = loss { seed } else { 0 });
+        let mut random = Random(if let Loss::Shuffled(seed) = loss { seed } else { 0 });
         let found = self.files.iter().filter_map(|(name, file)| {
             let base = file.durable.as_deref();
             let bytes = match loss {

@@ -118,7 +118,7 @@ impl Cut {
     fn of(world: &World) -> Cut {
         Cut {
             tick: world.now(),
-            random: world.random.state(),
+            random: world.random.0,
             weather: world.weather.label(),
             next_id: world.next_id,
             entities: world.entities().cloned().collect(),
@@ -258,7 +258,7 @@ impl Simulation {
         let machine = Rc::new(RefCell::new(Machine {
             folder: folder.path().to_owned(),
             disk: Disk::default(),
-            random: Random::new(!seed),
+            random: Random(!seed),
             failing: 0,
             doomed: None,
             last: None,
@@ -271,7 +271,7 @@ impl Simulation {
         storage.found(&mut world, "test", WALL).unwrap();
         machine.borrow_mut().disk.note_published(&folder.database());
         Simulation {
-            random: Random::new(seed),
+            random: Random(seed),
             machine,
             folder,
             now: Monotonic::default(),

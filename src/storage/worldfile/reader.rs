@@ -166,7 +166,7 @@ impl<'s> Reader<'s> {
 
     fn new(cursor: Cursor<'s>, survey: Survey, seed: u64) -> Reader<'s> {
         let next_id = 1 + survey.met.iter().copied().map(u64::from).sum::<u64>();
-        let parts = Parts { random: Random::new(seed), next_id, ..Parts::default() };
+        let parts = Parts { random: Random(seed), next_id, ..Parts::default() };
         Reader { cursor, survey, problems: Problems::default(), parts, met: [0; Kind::ALL.len()], hints: 0 }
     }
 
