@@ -23,7 +23,7 @@ use crate::log::{Fields, Level, Log};
 use crate::metrics::{Metrics, Outcome};
 use crate::schedule::{Flusher, Ticker, Trigger};
 use crate::storage::schema::Found;
-use crate::storage::{Checkpoint, Failure, Loaded, Storage, StorageError, worldfile};
+use crate::storage::{Failure, Loaded, Storage, StorageError, worldfile};
 use crate::sys::{self, PollFd, Signals};
 use crate::world::{Audience, Effect, Tick, World};
 
@@ -263,7 +263,7 @@ impl Engine {
         // The write-ahead log is kept short: by records, and by the time since it was last emptied.
         let aged = now.since(self.checkpointed_at) >= Duration::from_millis(CHECKPOINT_INTERVAL_MS);
         if saved && (aged || self.records_since_checkpoint >= CHECKPOINT_RECORDS) {
-            self.checkpoint(Checkpoint::Passive);
+            self.checkpoint("PASSIVE");
         }
         self.wal_bytes = self.storage.wal_bytes();
     }
@@ -308,9 +308,9 @@ impl Engine {
         self.last_error = Some(error);
     }
 
-    fn checkpoint(&mut self, how: Checkpoint) {
+    fn checkpoint(&mut self, mode: &str) {
         let begun = clock::monotonic();
-        let checkpointed = self.storage.checkpoint(how);
+        let checkpointed = self.storage.checkpoint(mode);
         self.checkpointed_at = clock::monotonic();
         self.records_since_checkpoint = 0;
         self.metrics.checkpoint_duration.observe(self.checkpointed_at.since(begun));
@@ -368,7 +368,7 @@ impl Engine {
                 self.flush(Trigger::Shutdown)
             });
         if saved {
-            self.checkpoint(Checkpoint::Truncate);
+            self.checkpoint("TRUNCATE");
             let Err(error) = self.storage.close(&self.world) else {
                 self.log.info("stopped", &[("tick", &self.world.now().0)]);
                 return 0;

@@ -433,10 +433,10 @@ impl Storage {
     }
 
     /// Moves what flushes left in the write-ahead log into the database itself; false if somebody reads what could not be
-    /// moved. Without a connection there is nothing to do.
-    pub fn checkpoint(&mut self, how: Checkpoint) -> Result<bool, StorageError> {
+    /// moved. Without a connection there is nothing to do. `mode` is SQLite's word: "PASSIVE" goes as far as is possible
+    /// without waiting for anybody; "TRUNCATE" moves all of it and cuts the log to nothing.
+    pub fn checkpoint(&mut self, mode: &str) -> Result<bool, StorageError> {
         let State::Open(Open { connection, .. }) = &self.state else { return Ok(true) };
-        let mode = if how == Checkpoint::Passive { "PASSIVE" } else { "TRUNCATE" };
         // SQLite, "PRAGMA wal_checkpoint": whether it was blocked, frames in the log, frames of it that were moved.
         let moved = connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| {
             Ok(!row.get::<_, bool>(0)? && row.get::<_, i64>(1)? == row.get(2)?)
@@ -457,15 +457,6 @@ impl Storage {
     pub fn wal_bytes(&self) -> u64 {
         bytes_beside(&self.path, "-wal")
     }
-}
-
-/// How far a checkpoint goes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Checkpoint {
-    /// As far as is possible without waiting for anybody.
-    Passive,
-    /// All of it, and the log is cut to nothing.
-    Truncate,
 }
 
 /// Reads and checks a database or backup that this process does not own: SQLite's integrity check, then the world's

@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::ops::Range;
 
 use aqevia_engine::clock;
-use aqevia_engine::storage::{Checkpoint, Storage, worldfile};
+use aqevia_engine::storage::{Storage, worldfile};
 use aqevia_engine::world::random::Random;
 
 use crate::support::{Folder, command, output, seed, wal_frames};
@@ -56,7 +56,7 @@ fn lived(killed: bool) -> (Files, Vec<u64>) {
     let mut digests = Vec::new();
     for flush in 0..60 {
         if flush == 40 {
-            storage.checkpoint(Checkpoint::Passive).unwrap();
+            storage.checkpoint("PASSIVE").unwrap();
         }
         (0..7_200).for_each(|_| _ = world.tick());
         storage.flush(&world, clock::wall()).unwrap();
@@ -64,7 +64,7 @@ fn lived(killed: bool) -> (Files, Vec<u64>) {
         digests.push(world.digest());
     }
     if !killed {
-        storage.checkpoint(Checkpoint::Truncate).unwrap();
+        storage.checkpoint("TRUNCATE").unwrap();
         storage.close(&world).unwrap();
     }
     (Files::read(&folder), digests)

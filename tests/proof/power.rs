@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use aqevia_engine::storage::schema::Found;
-use aqevia_engine::storage::{Checkpoint, Storage, StorageError};
+use aqevia_engine::storage::{Storage, StorageError};
 use aqevia_engine::world::{Tick, World};
 use rusqlite::ffi::SQLITE_IOERR_FSYNC;
 
@@ -104,10 +104,10 @@ fn live(file: &str, record: &Shared, then: Then) {
             }
         }
         if step % 3 == 1 {
-            let _ = storage.checkpoint(Checkpoint::Passive);
+            let _ = storage.checkpoint("PASSIVE");
         }
     }
-    let _ = storage.checkpoint(Checkpoint::Truncate).and_then(|_| storage.close(&world));
+    let _ = storage.checkpoint("TRUNCATE").and_then(|_| storage.close(&world));
     record.borrow_mut().moment();
 }
 

@@ -17,8 +17,8 @@ use aqevia_engine::http::{Snapshot, StorageView};
 use aqevia_engine::limits::HTTP_HEAD_MS_MAX;
 use aqevia_engine::metrics::Metrics;
 use aqevia_engine::schedule::{Flusher, Ticker};
+use aqevia_engine::storage::Storage;
 use aqevia_engine::storage::schema::Found;
-use aqevia_engine::storage::{Checkpoint, Storage};
 use aqevia_engine::sys::Usage;
 use aqevia_engine::world::digest::Hasher;
 use aqevia_engine::world::random::Random;
@@ -435,7 +435,7 @@ impl Simulation {
                 (*last_flush_at, *last_error) = (Some(WALL), None);
                 self.cuts.drain(..self.cuts.len() - 1);
                 self.saw("a flush");
-                if self.below(3) == 0 && self.process.storage.checkpoint(Checkpoint::Passive).is_ok() {
+                if self.below(3) == 0 && self.process.storage.checkpoint("PASSIVE").is_ok() {
                     self.saw("a checkpoint");
                 }
                 true
@@ -495,7 +495,7 @@ impl Simulation {
     /// The engine is stopped as an operator does it, and started again.
     fn stop(&mut self) {
         let saved = self.flush()
-            && self.process.storage.checkpoint(Checkpoint::Truncate).is_ok()
+            && self.process.storage.checkpoint("TRUNCATE").is_ok()
             && self.process.storage.close(&self.process.world).is_ok();
         self.saw(if saved { "a stop" } else { "a stop without saving" });
         // What is saved must survive whatever follows.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use aqevia_engine::clock::Wall;
 use aqevia_engine::storage::files::beside;
 use aqevia_engine::storage::schema::Found;
-use aqevia_engine::storage::{self, Checkpoint, Loaded, Storage, StorageError, worldfile};
+use aqevia_engine::storage::{self, Loaded, Storage, StorageError, worldfile};
 use libfuzzer_sys::fuzz_target;
 
 /// One moment for everything, so that a run can be repeated.
@@ -98,7 +98,7 @@ fn live(mut storage: Storage, Loaded { mut world, .. }: Loaded, sound: bool) {
     let saved = storage.flush(&world, WALL).and_then(|_| {
         world.flushed();
         // To the engine it is no failure if this fails: the log keeps what could not be moved.
-        let _ = storage.checkpoint(Checkpoint::Truncate);
+        let _ = storage.checkpoint("TRUNCATE");
         storage.close(&world)
     });
     match saved {
@@ -202,7 +202,7 @@ fn make() -> [Files; 2] {
         world.flushed();
     }
     let mut killed = folder.read();
-    storage.checkpoint(Checkpoint::Truncate).expect("a checkpoint");
+    storage.checkpoint("TRUNCATE").expect("a checkpoint");
     storage.close(&world).expect("an end");
     // SQLite gives each log salts of its own.
     seal(&mut killed.log);
