@@ -6,7 +6,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::AsRawFd;
 
 use crate::clock::Monotonic;
 use crate::limits::BUFFER_BYTES_KEPT;
@@ -56,9 +56,11 @@ impl Listener for TcpListener {
 
 /// A connection and its buffers.
 pub struct Connection<S> {
-    stream: S,
+    /// To wait for, and to be finished; its bytes go by way of the buffers.
+    pub stream: S,
     input: Vec<u8>,
-    output: Vec<u8>,
+    /// The bytes to be sent; whatever is appended goes out with the next `send`.
+    pub output: Vec<u8>,
     unsent_since: Option<Monotonic>,
 }
 
@@ -111,17 +113,7 @@ impl<S: Stream> Connection<S> {
         self.input.capacity() + self.output.capacity()
     }
 
-    /// The bytes to be sent; whatever is appended goes out with the next `send`.
-    pub fn output(&mut self) -> &mut Vec<u8> {
-        &mut self.output
-    }
-
-    /// How many bytes wait to be sent.
-    pub fn unsent(&self) -> usize {
-        self.output.len()
-    }
-
-    /// Since when the kernel has not taken all of them.
+    /// Since when the kernel has not taken all of the output.
     pub fn unsent_since(&self) -> Option<Monotonic> {
         self.unsent_since
     }
@@ -138,16 +130,5 @@ impl<S: Stream> Connection<S> {
             self.unsent_since = None;
         }
         true
-    }
-
-    /// Tells the peer that no more will come.
-    pub fn finish(&mut self) {
-        self.stream.finish();
-    }
-}
-
-impl<S: Stream> AsRawFd for Connection<S> {
-    fn as_raw_fd(&self) -> RawFd {
-        self.stream.as_raw_fd()
     }
 }

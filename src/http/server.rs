@@ -128,7 +128,8 @@ impl<L: Listener> Server<L> {
     /// Appends what is to be waited for: every client, then the listener, in the order that `read` expects.
     pub fn wait_for(&self, descriptors: &mut Vec<PollFd>) {
         for client in &self.clients {
-            descriptors.push(PollFd::new(&client.connection, client.reads(), client.connection.unsent() > 0));
+            let connection = &client.connection;
+            descriptors.push(PollFd::new(&connection.stream, client.reads(), !connection.output.is_empty()));
         }
         if let Some(listener) = &self.listener {
             descriptors.push(PollFd::new(listener, self.paused_until.is_none(), false));
@@ -274,7 +275,7 @@ impl<S: Stream> Client<S> {
     /// Whether bytes of the peer are of interest. A peer that does not take its answers is not read on.
     fn reads(&self) -> bool {
         match self.phase {
-            Phase::Open => !self.ended && !self.waiting && self.connection.unsent() == 0,
+            Phase::Open => !self.ended && !self.waiting && self.connection.output.is_empty(),
             Phase::Lingering(_) => true,
             Phase::Closing | Phase::Done => false,
         }
@@ -282,7 +283,7 @@ impl<S: Stream> Client<S> {
 
     /// Whether requests that wait in the input can be answered now.
     fn has_turn(&self) -> bool {
-        self.phase == Phase::Open && self.waiting && self.connection.unsent() == 0
+        self.phase == Phase::Open && self.waiting && self.connection.output.is_empty()
     }
 
     /// Until when it may stay as it is, and the limit that this is.
@@ -306,7 +307,7 @@ impl<S: Stream> Client<S> {
             }
         }
         match self.phase {
-            Phase::Open if self.connection.unsent() == 0 => self.answer_all(now, snapshot, turn),
+            Phase::Open if self.connection.output.is_empty() => self.answer_all(now, snapshot, turn),
             Phase::Lingering(_) if self.ended => self.phase = Phase::Done,
             Phase::Lingering(_) => self.drop_input(),
             Phase::Open | Phase::Closing | Phase::Done => (),
@@ -321,7 +322,7 @@ impl<S: Stream> Client<S> {
         while self.phase == Phase::Open {
             match self.parser.read_on(&self.connection.input()[used..]) {
                 Ok(None) => break,
-                _ if left == 0 || self.connection.unsent() >= HTTP_OUTPUT_BYTES_HIGH => {
+                _ if left == 0 || self.connection.output.len() >= HTTP_OUTPUT_BYTES_HIGH => {
                     turn.counters.reach(if left == 0 { Limit::RequestsPerTurn } else { Limit::Output });
                     self.waiting = true;
                     break;
@@ -342,7 +343,7 @@ impl<S: Stream> Client<S> {
             let has_begun = !self.parser.head(self.connection.input()).is_empty();
             self.head_since = has_begun.then(|| self.head_since.filter(|_| used == 0).unwrap_or(now));
             if self.ended && !self.waiting {
-                self.phase = if self.connection.unsent() > 0 { Phase::Closing } else { Phase::Done };
+                self.phase = if self.connection.output.is_empty() { Phase::Done } else { Phase::Closing };
             }
         }
     }
@@ -372,7 +373,7 @@ impl<S: Stream> Client<S> {
 
     fn give(&mut self, answer: &Answer, path: Path, after: answer::Connection, with_body: bool, turn: &mut Turn) {
         *turn.counters.requests.entry((path, answer.status)).or_default() += 1;
-        answer.write(self.connection.output(), &turn.date, after, with_body);
+        answer.write(&mut self.connection.output, &turn.date, after, with_body);
         if after == answer::Connection::Close {
             self.phase = Phase::Closing;
             self.drop_input();
@@ -386,21 +387,21 @@ impl<S: Stream> Client<S> {
     /// All is sent. Closing while unread bytes lie here, or still come, would reset the connection and could take the
     /// last answer with it.
     fn linger(&mut self, now: Monotonic) {
-        self.connection.finish();
+        self.connection.stream.finish();
         self.phase = Phase::Lingering(now);
     }
 
     fn write(&mut self, now: Monotonic) {
-        if self.connection.unsent() > 0 {
+        if !self.connection.output.is_empty() {
             if !self.connection.send(now) {
                 self.phase = Phase::Done;
             }
-            if self.connection.unsent() == 0 {
+            if self.connection.output.is_empty() {
                 // While answers were waiting nothing was read, so the time of a head that has begun starts here.
                 self.head_since = self.head_since.map(|_| now);
             }
         }
-        if self.phase == Phase::Closing && self.connection.unsent() == 0 {
+        if self.phase == Phase::Closing && self.connection.output.is_empty() {
             if self.ended {
                 self.phase = Phase::Done;
             } else {
