@@ -176,7 +176,7 @@ impl Engine {
         self.server.wait_for(descriptors);
         let flush = self.flusher.next(self.world.pending());
         let look = self.looked_at.after(Duration::from_millis(LOOK_INTERVAL_MS));
-        let timers = [Some(self.ticker.next()), Some(look), flush, self.server.next_deadline()];
+        let timers = [Some(self.ticker.next), Some(look), flush, self.server.next_deadline()];
         let now = clock::monotonic();
         let next = timers.into_iter().flatten().min().map(|next| next.since(now));
         if let Err(error) = sys::poll(descriptors, timeout.or(next)) {
@@ -214,7 +214,7 @@ impl Engine {
             },
             tick_interval: self.config.tick_interval,
             metrics: &self.metrics,
-            log_lines_dropped: self.log.dropped(),
+            log_lines_dropped: self.log.dropped,
             usage: OnceCell::new(),
         };
         if self.server.read(ready, now, &snapshot) {

@@ -37,7 +37,8 @@ pub type Fields<'a> = &'a [(&'a str, &'a dyn Display)];
 pub struct Log {
     level: Level,
     output: Output,
-    dropped: u64,
+    /// How many lines could not be written.
+    pub dropped: u64,
 }
 
 /// A standard stream to which lines are written without waiting.
@@ -91,11 +92,6 @@ impl Log {
     /// True if lines of `level` are shown: lets a caller skip preparing one that is not.
     pub fn shows(&self, level: Level) -> bool {
         level <= self.level
-    }
-
-    /// How many lines could not be written.
-    pub fn dropped(&self) -> u64 {
-        self.dropped
     }
 
     /// Something failed and somebody should look.

@@ -70,9 +70,9 @@ impl Histogram {
 /// Labels by name, and the value that has them.
 pub type Labelled<const N: usize> = ([(&'static str, &'static str); N], u64);
 
-/// Writes metrics in the text format, each family with its help and type.
+/// Metrics in the text format, each family with its help and type.
 #[derive(Default)]
-pub struct Exposition(String);
+pub struct Exposition(pub String);
 
 impl Exposition {
     /// A family of one counter without labels. By convention its name ends in `_total`.
@@ -113,11 +113,6 @@ impl Exposition {
         let _ = writeln!(self.0, "{name}_sum {}\n{name}_count {count}", histogram.sum.as_secs_f64());
     }
 
-    /// The whole text.
-    pub fn finish(self) -> String {
-        self.0
-    }
-
     fn family(&mut self, name: &str, help: &str, kind: &str) {
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }
@@ -151,7 +146,7 @@ mod tests {
         histogram.observe(Duration::from_nanos(10_001));
         let mut text = Exposition::default();
         text.histogram("x_seconds", "X.", &histogram);
-        let text = text.finish();
+        let text = text.0;
         for line in [
             "# TYPE x_seconds histogram",
             "x_seconds_bucket{le=\"0.00001\"} 2",

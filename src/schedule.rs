@@ -10,7 +10,8 @@ use crate::text::keys;
 #[derive(Debug)]
 pub struct Ticker {
     interval: Duration,
-    next: Monotonic,
+    /// When the next tick is due.
+    pub next: Monotonic,
 }
 
 /// A tick that is due.
@@ -26,11 +27,6 @@ impl Ticker {
     /// The first tick is due one `interval` after `now`.
     pub fn new(interval: Duration, now: Monotonic) -> Ticker {
         Ticker { interval, next: now.after(interval) }
-    }
-
-    /// When the next tick is due.
-    pub fn next(&self) -> Monotonic {
-        self.next
     }
 
     /// Takes the tick that is due at `now`, if one is. A loop that is late by up to a second catches up tick by tick;
@@ -134,7 +130,7 @@ mod tests {
         for (now, lateness) in [(103, 3), (200, 0), (399, 99), (400, 0)] {
             assert_eq!(ticker.take(at(now)), Some(Due { lateness: ms(lateness), skipped: 0 }), "at {now}");
         }
-        assert_eq!(ticker.next(), at(500));
+        assert_eq!(ticker.next, at(500));
     }
 
     #[test]
@@ -151,7 +147,7 @@ mod tests {
         let mut ticker = Ticker::new(TICK, at(0));
         // Due at 100, 200, ... 10,100: the first hundred are left out, the last happens.
         assert_eq!(ticker.take(at(10_130)), Some(Due { lateness: ms(10_030), skipped: 100 }));
-        assert_eq!(ticker.next(), at(10_200));
+        assert_eq!(ticker.next, at(10_200));
         assert_eq!(ticker.take(at(10_199)), None);
     }
 

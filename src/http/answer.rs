@@ -236,7 +236,7 @@ fn metrics(snapshot: &Snapshot, counters: &Counters) -> Answer {
     let dropped = snapshot.log_lines_dropped;
     text.counter("aqevia_log_lines_dropped_total", "Log lines that could not be written.", dropped);
     process_metrics(&mut text, snapshot);
-    Answer { status: Status::Ok, content: Some(("text/plain; version=0.0.4; charset=utf-8", text.finish())) }
+    Answer { status: Status::Ok, content: Some(("text/plain; version=0.0.4; charset=utf-8", text.0)) }
 }
 
 fn world_metrics(text: &mut Exposition, Snapshot { world, metrics, .. }: &Snapshot) {

@@ -62,7 +62,7 @@ pub fn run(arguments: &[String]) {
     }
     let mut text = Exposition::default();
     text.histogram(LATENESS, "How late ticks began.", &lateness);
-    print!("{}", text.finish());
+    print!("{}", text.0);
 }
 
 fn accept(listener: &TcpListener) -> Option<TcpStream> {

@@ -415,7 +415,7 @@ impl Simulation {
             if self.machine.borrow().last.is_some() {
                 self.crash();
             }
-            if self.process.ticker.next() > self.now {
+            if self.process.ticker.next > self.now {
                 return;
             }
         }
