@@ -1,6 +1,7 @@
 //! A consistent copy of a live database, made by SQLite in one read transaction.
 
 use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use rusqlite::Connection;
@@ -15,7 +16,7 @@ pub fn backup(from: &Path, to: &Path) -> Result<Loaded, StorageError> {
     let from = fs::canonicalize(from).map_err(StorageError::io("read", from))?;
     let to = files::real_name(to)?;
     if fs::symlink_metadata(&to).is_ok() {
-        return Err(StorageError::new(&to, Failure::Exists));
+        return Err(StorageError::io("copy to", &to)(io::Error::new(ErrorKind::AlreadyExists, "it exists already")));
     }
     if files::belongs_to(&to, &from) {
         let what = format!("that name belongs to the database {from:?} itself");

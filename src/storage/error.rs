@@ -41,8 +41,6 @@ pub enum Failure {
     OtherWorld(String),
     /// While the engine ran, the file was removed, replaced or written by somebody else: how.
     Disturbed(String),
-    /// The target of a backup exists.
-    Exists,
 }
 
 impl StorageError {
@@ -109,7 +107,6 @@ impl StorageError {
             Failure::Held(_) => {
                 "One database serves one engine: stop the other one, or give this one a path of its own."
             }
-            Failure::Exists => "Nothing is written over: choose another path.",
             Failure::OtherWorld(_) => {
                 "Nothing was changed. Unset AQEVIA_WORLD_PATH and AQEVIA_WORLD_ID to go on with the stored world, or give \
                  the other world a database of its own."
@@ -128,6 +125,7 @@ impl StorageError {
                     "Another program is using it: fuser or lsof names it. If the path is a single file that is mounted, \
                      mount its folder instead."
                 }
+                ErrorKind::AlreadyExists => "Nothing is written over: choose another path.",
                 ErrorKind::NotFound => "Check that the path is right, and that the volume is mounted.",
                 ErrorKind::PermissionDenied => return owners(path),
                 _ => return format!("Check that the disk is sound, and that the path is right. {}", owners(path)),
@@ -178,7 +176,6 @@ impl fmt::Display for StorageError {
             Failure::Damaged(problems) => write!(f, "{path:?} is damaged: {}", problems.join("; ")),
             Failure::OtherWorld(what) => write!(f, "{path:?} holds the world {what}"),
             Failure::Disturbed(what) => write!(f, "{path:?} was disturbed: {what}"),
-            Failure::Exists => write!(f, "{path:?} exists already"),
         }
     }
 }
@@ -200,10 +197,11 @@ mod tests {
         let sqlite = |code| Failure::Sqlite("try", rusqlite::Error::SqliteFailure(ffi::Error::new(code), None));
         let (busy, room) = ("Another program is using it", "There is no room");
         let (missing, owner) = ("the path is right, and that the volume is mounted", "This runs as user ");
-        // By the numbers of errno(3): EBUSY and EXDEV, ENOSPC and EDQUOT, ENOENT, EACCES and EIO.
+        // By the numbers of errno(3): EBUSY and EXDEV, EEXIST, ENOSPC and EDQUOT, ENOENT, EACCES and EIO.
         for (failure, expected) in [
             (system(16), busy),
             (system(18), busy),
+            (system(17), "Nothing is written over"),
             (system(28), room),
             (system(122), room),
             (system(2), missing),
@@ -216,7 +214,6 @@ mod tests {
             (sqlite(ffi::SQLITE_READONLY_DIRECTORY), owner),
             (sqlite(ffi::SQLITE_IOERR_WRITE), "Check that the disk is sound"),
             (Failure::Disturbed("it has gone".to_owned()), "Check that the disk is sound"),
-            (Failure::Exists, "Nothing is written over"),
         ] {
             let error = StorageError::new(&there, failure);
             let advice = error.advice();

@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::{Failure, StorageError};
+use super::StorageError;
 use crate::limits::PARTIAL_NAMES_MAX;
 use crate::sys;
 
@@ -144,7 +144,7 @@ impl Partial {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => None,
             created => Some(created.map(|_| Partial(path.clone())).map_err(StorageError::io("create", &path))),
         });
-        made.unwrap_or_else(|| Err(StorageError::new(&name(0), Failure::Exists)))
+        made.unwrap_or_else(|| Err(StorageError::io("create", &name(0))(ErrorKind::AlreadyExists.into())))
     }
 
     /// Where it is.
@@ -152,7 +152,7 @@ impl Partial {
         &self.0
     }
 
-    /// Gives it its name for good, both it and its folder synced. What has that name is left alone: `Failure::Exists`.
+    /// Gives it its name for good, both it and its folder synced. What has that name is left alone: `AlreadyExists`.
     pub fn publish(self, target: &Path) -> Result<(), StorageError> {
         let rename = |from: &Path, to: &Path| match sys::rename_new(from, to) {
             // Where the file system does not know that, a second name is refused if it is taken, and the first goes.
@@ -171,10 +171,7 @@ impl Partial {
 
     fn finish(self, target: &Path, rename: impl Fn(&Path, &Path) -> io::Result<()>) -> Result<(), StorageError> {
         File::open(&self.0).and_then(|file| file.sync_all()).map_err(StorageError::io("sync", &self.0))?;
-        rename(&self.0, target).map_err(|error| match error.kind() {
-            ErrorKind::AlreadyExists => StorageError::new(target, Failure::Exists),
-            _ => StorageError::io("give its name to", target)(error),
-        })?;
+        rename(&self.0, target).map_err(StorageError::io("give its name to", target))?;
         sync_folder(target).map_err(|error| {
             let what = format!("it stands there, whole, but its name may be lost if the power goes: {error}");
             StorageError::unfit(target, what, "Check that the disk is sound, and run sync.")
