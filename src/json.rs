@@ -63,7 +63,7 @@ impl Json {
         }
     }
 
-    /// A value that prints as a JSON number, or `true` or `false`.
+    /// A value that prints as a JSON number, or as `true`, `false` or `null`.
     pub fn plain(&mut self, value: impl Display) {
         self.begin(Last::Value);
         let _ = write!(self.text, "{value}");
@@ -71,10 +71,7 @@ impl Json {
 
     /// A whole number, or `null`.
     pub fn number(&mut self, value: Option<u64>) {
-        match value {
-            Some(number) => self.plain(number),
-            None => self.string(None),
-        }
+        self.plain(value.map_or("null".to_owned(), |number| number.to_string()));
     }
 
     /// A string, or `null`.

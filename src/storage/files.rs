@@ -120,17 +120,12 @@ pub type FileId = (u64, u64);
 
 /// Device and inode of what a name leads to.
 pub fn file_id(path: &Path) -> Option<FileId> {
-    fs::metadata(path).ok().map(|metadata| id_of(&metadata))
-}
-
-/// The same of what is known already.
-pub fn id_of(metadata: &fs::Metadata) -> FileId {
-    (metadata.dev(), metadata.ino())
+    fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
 /// Whether a name leads to an open file.
 pub fn leads_to(path: &Path, file: &File) -> bool {
-    file.metadata().is_ok_and(|metadata| file_id(path) == Some(id_of(&metadata)))
+    file.metadata().is_ok_and(|metadata| file_id(path) == Some((metadata.dev(), metadata.ino())))
 }
 
 /// A file under a name of its own, until it is whole. What is dropped before is removed.
