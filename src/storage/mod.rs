@@ -366,7 +366,9 @@ impl Storage {
         let failed = StorageError::sqlite("write again the log of", &self.path);
         // Others write too. While this holds SQLite's lock for writers, nobody does.
         let locked = open.connection.execute_batch("BEGIN IMMEDIATE").map_err(&failed);
-        let written = locked.and_then(|()| {
+        // From here on nothing waits for a lock: a flush that cannot have it fails and is tried again.
+        let at_once = open.connection.busy_timeout(Duration::ZERO).map_err(&failed);
+        let written = locked.and(at_once).and_then(|()| {
             let written = write_again(&beside(&self.path, "-wal"));
             open.connection.execute_batch("ROLLBACK").map_err(&failed).and(written)
         });
@@ -545,7 +547,7 @@ fn write_again(log: &Path) -> Result<(), StorageError> {
     }
 }
 
-/// A connection that may write, set up as the engine's promises need it.
+/// A connection that may write, set up as the engine's promises need it. It waits for others as long as `busy` says.
 fn open_writer(path: &Path, busy: Duration) -> Result<Connection, StorageError> {
     schema::refuse_journal(path)?;
     let failed = StorageError::sqlite("open", path);
@@ -579,7 +581,5 @@ fn open_writer(path: &Path, busy: Duration) -> Result<Connection, StorageError> 
          PRAGMA journal_size_limit = {WAL_BYTES_KEPT}"
     );
     connection.execute_batch(&pragmas).map_err(&failed)?;
-    // The loop never waits for a lock: a flush that cannot have it fails and is tried again.
-    connection.busy_timeout(Duration::ZERO).map_err(&failed)?;
     Ok(connection)
 }

@@ -9,7 +9,9 @@ use std::process::Command;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::preload::Preload;
-use crate::support::{Engine, Folder, by_way_of, command, output, query, refusal, sanitizer_options, skip, wait_for};
+use crate::support::{
+    Engine, Folder, PATIENCE, by_way_of, command, output, query, refusal, sanitizer_options, skip, wait_for,
+};
 use crate::trouble::{expect_recovery, expect_unready, stop_and_check};
 
 /// A user who is not the one the tests run as.
@@ -149,6 +151,45 @@ fn what_others_put_on_our_tables_is_refused_by_name() {
     edit(&folder.database(), "DROP INDEX theirs");
     expect_recovery(&engine);
     stop_and_check(engine, &folder);
+}
+
+#[test]
+fn a_start_waits_for_whoever_writes_and_loses_nothing_of_theirs() {
+    let folder = Folder::new();
+    let engine = Engine::start(&folder);
+    engine.wait_for_tick(20);
+    let other = Connection::open(folder.database()).unwrap();
+    other.busy_timeout(PATIENCE).unwrap();
+    other.execute_batch("CREATE TABLE theirs (a)").unwrap();
+    let promised = engine.status_number("$.storage.persisted_tick");
+    engine.kill();
+    // What a start writes again is the log, to which they add.
+    other.execute_batch("BEGIN IMMEDIATE; INSERT INTO theirs VALUES (1)").unwrap();
+    let mut command = command(&folder, &[]);
+    let engine = std::thread::scope(|scope| {
+        let starting = scope.spawn(|| Engine::spawn(&mut command));
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        other.execute_batch("COMMIT").unwrap();
+        starting.join().unwrap()
+    });
+    assert!(engine.status_number("$.world.tick") >= promised);
+    engine.kill();
+    drop(other);
+    assert_eq!(query(&folder.database(), "SELECT count(*) FROM theirs"), "1");
+    Engine::start(&folder).stop();
+}
+
+#[test]
+fn a_database_that_another_program_has_only_begun_is_left_to_it() {
+    let folder = Folder::new();
+    let other = Connection::open(folder.database()).unwrap();
+    other.execute_batch("PRAGMA journal_mode = WAL; VACUUM").unwrap();
+    assert!(fs::metadata(folder.database()).unwrap().len() > 0);
+    let (code, stdout, stderr) = output(&mut command(&folder, &[]));
+    assert!(code == 3 && stdout.contains("another program may be about to fill"), "{code} {stdout}{stderr}");
+    other.execute_batch("CREATE TABLE theirs (a); INSERT INTO theirs VALUES (1)").unwrap();
+    drop(other);
+    assert_eq!(query(&folder.database(), "SELECT count(*) FROM theirs"), "1");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::process::Stdio;
 
 use rusqlite::Connection;
@@ -141,6 +142,8 @@ fn a_lock_whose_name_is_removed_is_taken_again() {
         wait_for("the lock to be there again", || {
             fs::read_to_string(&lock).ok().filter(|holder| holder.contains("process "))
         });
+        // Who may open it, if only for reading, could hold it.
+        assert_eq!(fs::metadata(&lock).unwrap().mode() & 0o777, 0o600);
         assert_eq!(engine.get("/ready").0, 200);
         let (code, _, log) = second_engine(&folder);
         assert_eq!(code, 3, "{log}");
