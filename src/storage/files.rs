@@ -52,7 +52,14 @@ fn folder_of(path: &Path) -> &Path {
 /// where every later process looks for it.
 pub fn real_path(path: &Path) -> Result<PathBuf, StorageError> {
     let Ok(metadata) = fs::symlink_metadata(path) else { return real_name(path) };
-    let real = fs::canonicalize(path).map_err(StorageError::io("follow", path))?;
+    let real = match fs::canonicalize(path) {
+        // A link to a file that is yet to be made.
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let target = fs::read_link(path).map_err(StorageError::io("follow", path))?;
+            return real_name(&folder_of(path).join(target));
+        }
+        real => real.map_err(StorageError::io("follow", path))?,
+    };
     if fs::metadata(&real).is_ok_and(|metadata| metadata.is_file() && metadata.nlink() > 1) {
         let remedy = "Nothing was changed. A second name comes with a second lock and a second log: keep one and remove the others; find FOLDER \
                       -samefile FILE names them. For a copy, use the command `backup`.";

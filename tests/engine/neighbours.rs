@@ -180,6 +180,21 @@ fn a_start_waits_for_whoever_writes_and_loses_nothing_of_theirs() {
 }
 
 #[test]
+fn a_world_is_founded_where_a_link_leads() {
+    let folder = Folder::new();
+    fs::create_dir(folder.join("volume")).unwrap();
+    symlink("volume/world.sqlite", folder.database()).unwrap();
+    Engine::start(&folder).stop();
+    assert!(folder.join("volume/world.sqlite.lock").is_file() && !folder.join("storage.sqlite.lock").exists());
+    let engine = Engine::start(&folder);
+    assert!(!engine.log().contains("founded"), "{}", engine.log());
+    stop_and_check(engine, &folder);
+    // Where it leads to no folder, nothing can be made.
+    fs::remove_dir_all(folder.join("volume")).unwrap();
+    assert_eq!(output(&mut command(&folder, &[])).0, 3);
+}
+
+#[test]
 fn a_database_that_another_program_has_only_begun_is_left_to_it() {
     let folder = Folder::new();
     let other = Connection::open(folder.database()).unwrap();
