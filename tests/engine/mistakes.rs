@@ -229,7 +229,7 @@ fn one_file_has_one_name_and_one_lock() {
 
     symlink("nowhere/yet.sqlite", folder.join("dangling.sqlite")).unwrap();
     let (code, stderr) = refusal(&folder, &[("AQEVIA_SQLITE_PATH", "dangling.sqlite")]);
-    assert!(code == 3 && stderr.contains("cannot follow"), "{stderr}");
+    assert!(code == 3 && stderr.contains("cannot find the folder"), "{stderr}");
 
     // What is no lock file is not written over.
     fs::write(&lock, "precious").unwrap();
