@@ -177,7 +177,8 @@ fn checksum([mut first, mut second]: [u32; 2], bytes: &[u8]) -> [u32; 2] {
 /// The files with the digest that the engine found in place of the one that it was told, if that is all it said.
 fn confirmed(files: &Files, error: &str) -> Option<Files> {
     let (found, told) = error.split_once("their digest is ")?.1.split_once(", and ")?;
-    let told = told.split(' ').next().filter(|told| !told.is_empty())?;
+    // What was told may be anything, such as a part of what was found.
+    let told = told.split(' ').next().filter(|told| told.len() == found.len())?;
     let mut files = files.clone();
     for file in [&mut files.database, &mut files.log] {
         while let Some(at) = file.windows(told.len()).position(|window| window == told.as_bytes()) {
