@@ -113,8 +113,9 @@ impl Disk {
         }
     }
 
-    /// Notes which doubtful files were written again and synced by other means than SQLite's.
-    fn note_writing_again(&mut self) {
+    /// Notes which doubtful files were written again and synced by other means than SQLite's. To be asked before the disk is
+    /// looked at, because that need not be followed by anything that SQLite does.
+    pub fn note_writing_again(&mut self) {
         let again =
             |path: &PathBuf| fs::metadata(path).is_ok_and(|metadata| metadata.modified().unwrap() != UNIX_EPOCH);
         for path in self.doubtful.extract_if(.., |path| again(path)) {

@@ -38,6 +38,7 @@ struct Record {
 
 impl Record {
     fn moment(&mut self) {
+        self.disk.note_writing_again();
         self.moments.push(Moment { disk: self.disk.clone(), acknowledged: self.acknowledged });
     }
 
@@ -113,6 +114,7 @@ fn live(file: &str, record: &Shared, then: Then) {
 
 /// Another process on the same machine: it finds what the last one wrote, whether a sync failed or not.
 fn rise(record: &Shared, folder: &Folder) -> (World, Storage) {
+    record.borrow_mut().disk.note_writing_again();
     let files = record.borrow().disk.after(Loss::Nothing);
     disk::restore(&files, folder.path());
     let disk = record.borrow().disk.taken_over(folder.path());

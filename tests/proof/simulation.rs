@@ -80,6 +80,7 @@ impl Machine {
             return Verdict::Fail(SQLITE_IOERR_WRITE);
         }
         if self.last.is_none() && self.doomed == Some(0) {
+            self.disk.note_writing_again();
             self.last = Some(self.disk.clone());
         }
         self.doomed = self.doomed.map(|left| left.saturating_sub(1));
@@ -512,7 +513,10 @@ impl Simulation {
                 3 => ("a power cut that tore a write", Loss::Torn),
                 _ => ("a power cut that shuffled writes", Loss::Shuffled(self.random.below(u64::MAX))),
             };
-            let disk = machine.last.take().unwrap_or_else(|| machine.disk.clone());
+            let disk = machine.last.take().unwrap_or_else(|| {
+                machine.disk.note_writing_again();
+                machine.disk.clone()
+            });
             let files = disk.after(loss);
             let folder = Folder::new();
             disk::restore(&files, folder.path());
