@@ -91,7 +91,7 @@ for end in TERM=0 KILL=137 TERM=0; do
   expect 400 "${get}Content-Length: x\r\n\r\n"
   expect 501 "${get}Transfer-Encoding: chunked\r\n\r\n"
   expect 414 "GET /$(printf '%03000d' 0) HTTP/1.1\r\n\r\n"
-  expect 431 "${get}X: $(printf '%09000d' 0)\r\n\r\n"
+  expect 431 "${get}X: $(printf '%034000d' 0)\r\n\r\n"
   AQEVIA_OBSERVABILITY_ADDR=$address "${engine[@]}" healthcheck
   tick=$((tick + 400))
   wait_for has_persisted $tick
