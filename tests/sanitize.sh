@@ -79,7 +79,9 @@ get='GET / HTTP/1.1\r\nHost: a\r\n'
 close='Connection: close\r\n\r\n'
 tick=0
 for end in TERM=0 KILL=137 TERM=0; do
-  "${engine[@]}" >"$folder/log" &
+  # Emptied here: the engine before had another address.
+  : >"$folder/log"
+  "${engine[@]}" >>"$folder/log" &
   process=$!
   wait_for listens
   for path in / /health /ready /status /metrics; do
