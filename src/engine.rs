@@ -23,9 +23,9 @@ use crate::log::{Fields, Level, Log};
 use crate::metrics::{Metrics, Outcome};
 use crate::schedule::{Flusher, Ticker, Trigger};
 use crate::storage::schema::Found;
-use crate::storage::{Failure, Loaded, Storage, StorageError, worldfile};
+use crate::storage::{Failure, Storage, StorageError, worldfile};
 use crate::sys::{self, PollFd, Signals};
-use crate::world::{Audience, Effect, Tick, World};
+use crate::world::{Audience, Effect, Gathering, Record, Tick, World};
 
 /// One World, its storage and its listener.
 pub struct Engine {
@@ -249,7 +249,7 @@ impl Engine {
     fn look_if_due(&mut self, now: Monotonic) {
         if now.since(self.looked_at) >= Duration::from_millis(LOOK_INTERVAL_MS) {
             self.looked_at = now;
-            if let Err(error) = self.storage.look(&self.world).and_then(|()| self.storage.read_back(&self.world))
+            if let Err(error) = self.storage.look().and_then(|()| self.storage.read_back())
                 && !self.flusher.is_failing()
             {
                 self.failed(&error);
@@ -272,14 +272,14 @@ impl Engine {
     fn flush(&mut self, trigger: Trigger) -> bool {
         let begun = clock::monotonic();
         let wall = clock::wall();
-        let flushed = self.storage.flush(&self.world, wall);
+        let flushed = self.store(wall);
         let now = clock::monotonic();
         self.metrics.flush_duration.observe(now.since(begun));
         let outcome = if flushed.is_ok() { Outcome::Success } else { Outcome::Failure };
         self.metrics.flushes[trigger as usize][outcome as usize] += 1;
         match flushed {
             Ok(records) => {
-                self.world.flushed();
+                self.world.acknowledged();
                 self.flusher.succeeded(now);
                 self.last_flush_at = Some(wall);
                 self.metrics.records_flushed += records;
@@ -290,9 +290,31 @@ impl Engine {
                 true
             }
             Err(error) => {
+                self.world.cut_failed();
                 self.failed(&error);
                 false
             }
+        }
+    }
+
+    /// Hands storage one cut of the world, or all of it if the database has lost its content. Returns how many records.
+    fn store(&mut self, wall: Wall) -> Result<u64, StorageError> {
+        let world = &mut self.world;
+        let flushed = self.storage.flush(wall, |take| {
+            world.cut(&mut *take);
+            take(Record::Head(&world.head()));
+            true
+        });
+        match flushed {
+            Err(error) if error.is_emptied() => {
+                world.cut(|_| ());
+                self.storage.replace(&world.head(), wall, |take| {
+                    world.records(take);
+                    true
+                })?;
+                Ok(self.world.entities().count() as u64 + 1)
+            }
+            flushed => flushed,
         }
     }
 
@@ -369,7 +391,7 @@ impl Engine {
             });
         if saved {
             self.checkpoint("TRUNCATE");
-            let Err(error) = self.storage.close(&self.world) else {
+            let Err(error) = self.storage.close(&self.world.head()) else {
                 self.log.info("stopped", &[("tick", &self.world.now().0)]);
                 return 0;
             };
@@ -384,9 +406,12 @@ impl Engine {
     fn rescue(mut self) {
         let (tick, pending) = (self.world.now(), self.world.pending());
         let error = self.last_error.take().unwrap_or_default();
-        let persisted = self.storage.tick_at_a_start(&self.world);
+        let persisted = self.storage.tick_at_a_start();
         let persisted = persisted.map_or("unknown".to_owned(), |tick| tick.0.to_string());
-        let rescued = self.storage.rescue(&self.world, clock::wall());
+        let rescued = self.storage.rescue(self.world.head(), clock::wall(), |take| {
+            self.world.records(take);
+            true
+        });
         let mut fields: Vec<(&str, &dyn fmt::Display)> =
             vec![("tick", &tick.0), ("pending_records", &pending), ("persisted_tick", &persisted)];
         let (path, command);
@@ -410,13 +435,13 @@ impl Engine {
 
 /// Tells of a rescued world that is later than the one that was loaded.
 fn warn_of_rescue(storage: &Storage, world: &World, log: &mut Log) -> Option<(PathBuf, Tick, String)> {
-    let rescue = storage.later_rescue(world)?;
+    let rescue = storage.later_rescue(&world.head())?;
     let (command, path) = (rescue.command(), rescue.path.display());
-    let (now, then) = (world.now().0, rescue.stamp.tick.0);
+    let (now, then) = (world.now().0, rescue.head.tick.0);
     let message =
         "a later state of this world was rescued and never put in place; with the engine stopped, the command does it";
     log.warn(message, &[("tick", &now), ("rescued_tick", &then), ("rescued", &path), ("put_in_place", &command)]);
-    Some((rescue.path, rescue.stamp.tick, command))
+    Some((rescue.path, rescue.head.tick, command))
 }
 
 /// The world that the configuration names, in an empty database.
@@ -426,10 +451,11 @@ fn found_world(config: &Config, storage: &mut Storage, log: &mut Log) -> Result<
     let seed = sys::random_u64().map_err(refused("get random bytes"))?;
     let path = path.unwrap_or(Path::new("the built-in world"));
     let source = worldfile::source_digest(&text);
-    let mut world = worldfile::read(text, seed).map_err(|problems| Exit::world_file(path, problems))?;
+    let world = worldfile::read(text, seed).map_err(|problems| Exit::world_file(path, problems))?;
     require_wanted(config, &world, path)?;
     let traces = storage.traces().join("; ");
-    storage.found(&mut world, &source, clock::wall())?;
+    storage.found(&world, &source, clock::wall())?;
+    storage.attach(&world.head())?;
     for warning in worldfile::warnings(&world) {
         log.warn(&warning, &[("file", &path.display())]);
     }
@@ -444,7 +470,10 @@ fn found_world(config: &Config, storage: &mut Storage, log: &mut Log) -> Result<
 
 /// The world that the database holds, and why nothing can be flushed yet, if that is so.
 fn load_world(config: &Config, storage: &mut Storage, log: &mut Log) -> Result<(World, Option<String>), Exit> {
-    let Loaded { world, source, warnings } = storage.load()?;
+    let mut gathering = Gathering::default();
+    let (head, source, warnings) = storage.load(&mut |record| gathering.take(record))?;
+    let damaged = |problems| StorageError::new(&config.sqlite_path, Failure::Damaged(problems));
+    let world = gathering.finish().map_err(damaged)?;
     for warning in warnings {
         let database = config.sqlite_path.display();
         log.warn("the database is not quite as it should be", &[("database", &database), ("found", &warning)]);
@@ -455,7 +484,7 @@ fn load_world(config: &Config, storage: &mut Storage, log: &mut Log) -> Result<(
     }
     compare_with_file(config, &world, &source, log)?;
     // Only now that everything is accepted may anything be written.
-    match storage.attach(&world) {
+    match storage.attach(&head) {
         Err(error) if error.is_for_want_of_room() => {
             let error = error.to_string();
             log.error("flush failed: there is no room yet, and it is tried again", &[("error", &error)]);

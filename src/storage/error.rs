@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 
 use crate::sys;
 
+/// How our own file is disturbed that has no content any more.
+pub(super) const EMPTIED: &str = "it has been emptied";
+
 /// Why a database could not be used.
 #[derive(Debug)]
 pub struct StorageError {
@@ -92,6 +95,11 @@ impl StorageError {
     pub(super) fn is_of_the_disk(&self) -> bool {
         matches!(&self.failure, Failure::Sqlite(_, source)
             if source.sqlite_error_code() == Some(rusqlite::ErrorCode::SystemIoFailure))
+    }
+
+    /// Whether our own file has no content any more.
+    pub fn is_emptied(&self) -> bool {
+        matches!(&self.failure, Failure::Disturbed(what) if what == EMPTIED)
     }
 
     /// Whether there is no room on the disk, for the files that SQLite needs beside the database above all.

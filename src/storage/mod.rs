@@ -30,16 +30,14 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use crate::clock::Wall;
 use crate::limits::{READER_BUSY_MS_MAX, WAL_BYTES_KEPT};
-use crate::world::{Tick, World};
+use crate::world::{Gathering, Head, Record, Tick, World};
+use error::EMPTIED;
 pub use error::{Failure, StorageError};
 use files::{FileId, Partial, beside, bytes_beside, file_id, leads_to, log_of, sync_folder};
 use lock::Lock;
-use records::{Stamp, Stored};
+use records::Rows;
 pub use rescue::Rescue;
 use schema::{APPLICATION_ID, Found, SCHEMA, SCHEMA_VERSION};
-
-/// How our own file is disturbed that has no content any more.
-const EMPTIED: &str = "it has been emptied";
 
 /// How it is disturbed if it, or its log, does not hold any more what was put there.
 const SPOILT: &str = "somebody has written over it or its -wal file";
@@ -52,14 +50,15 @@ pub struct Storage {
     /// it with the write-ahead log of this one. It stays open as long as a connection to it is.
     file: Option<File>,
     state: State,
-    /// The digest of the world file that the world was founded from.
+    /// The id of the world, and the digest of the world file that it was founded from.
+    world: String,
     source: String,
     /// What was seen in the database that is no obstacle, until it is told.
     warnings: Vec<String>,
-    /// The tick that the stored world has, as far as is known.
-    persisted: Tick,
-    /// The latest tick that a flush tried to store: a commit that failed may have succeeded all the same.
-    attempted: Tick,
+    /// The state that is stored, as far as is known.
+    persisted: Stamp,
+    /// The state that a flush tried to store last: a commit that failed may have succeeded all the same.
+    attempted: Stamp,
     /// Whether what stands at our path is, as far as can be seen, what was put there.
     sound: bool,
 }
@@ -99,6 +98,24 @@ struct Log {
     header: [u8; 32],
 }
 
+/// As of when a world is stored: its tick, and its digest then.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stamp {
+    /// Its tick.
+    pub tick: Tick,
+    /// Its digest; `None` if somebody has cleared it.
+    pub digest: Option<String>,
+}
+
+impl From<&Head> for Stamp {
+    fn from(head: &Head) -> Stamp {
+        Stamp { tick: head.tick, digest: head.digest.clone() }
+    }
+}
+
+/// Where a world is read to.
+pub type Taker<'a> = &'a mut dyn FnMut(Record);
+
 /// A world as it came from a database.
 pub struct Loaded {
     /// The world.
@@ -117,18 +134,10 @@ impl Storage {
         let lock = Lock::take(&path, started)?;
         files::require_writable(&path)?;
         let (found, warnings) = schema::inspect(&path)?;
-        files::remove_leftovers(&path);
-        let storage = Storage {
-            path,
-            lock,
-            file: None,
-            state: State::Closed,
-            source: String::new(),
-            warnings,
-            persisted: Tick(0),
-            attempted: Tick(0),
-            sound: false,
-        };
+        let (state, [world, source]) = (State::Closed, Default::default());
+        let (persisted, attempted) = Default::default();
+        let storage =
+            Storage { path, lock, file: None, state, world, source, warnings, persisted, attempted, sound: false };
         Ok((storage, found))
     }
 
@@ -149,63 +158,65 @@ impl Storage {
     }
 
     /// Writes a new world where no database is.
-    pub fn found(&mut self, world: &mut World, source: &str, wall: Wall) -> Result<(), StorageError> {
+    pub fn found(&mut self, world: &World, source: &str, wall: Wall) -> Result<(), StorageError> {
         if fs::metadata(&self.path).is_ok_and(|metadata| metadata.len() > 0) {
             let what = "it is a database without tables, which another program may be about to fill";
             return Err(StorageError::unfit(&self.path, what, "Nothing was changed. Remove it to found a World here."));
         }
         source.clone_into(&mut self.source);
-        self.put(world, wall)?;
-        world.flushed();
-        Ok(())
+        files::remove_leftovers(&self.path);
+        self.put(&world.head(), wall, |take| {
+            world.records(take);
+            true
+        })
     }
 
     /// Puts the whole world where nothing is, or a file without content. It is made under another name and gets its own
     /// when it is whole and synced, so what is cut short leaves nothing behind that counts.
-    fn put(&mut self, world: &World, wall: Wall) -> Result<(), StorageError> {
+    fn put(&mut self, head: &Head, wall: Wall, feed: impl FnOnce(Taker) -> bool) -> Result<(), StorageError> {
         let partial = Partial::create(&self.path)?;
-        write_new(partial.path(), world, &self.source, wall, "WAL")?;
+        write_new(partial.path(), head, &self.source, wall, "WAL", feed)?;
         self.state = State::Closed;
-        if self.path.exists() {
-            self.replace_with(partial)?;
-        } else {
-            partial.publish(&self.path)?;
+        if self.path.exists() { self.replace_with(partial) } else { partial.publish(&self.path) }
+    }
+
+    /// Puts the whole world where our own file has lost its content.
+    pub fn replace(&mut self, head: &Head, wall: Wall, feed: impl FnOnce(Taker) -> bool) -> Result<(), StorageError> {
+        match self.look() {
+            Err(error) if error.is_emptied() => self.put(head, wall, feed)?,
+            looked => return looked.and(Err(StorageError::disturbed(&self.path, "it has a content again"))),
         }
-        self.attach(world)
+        self.attach(head)
     }
 
-    /// Reads the world out of a database that is ours, without changing anything.
-    pub fn load(&mut self) -> Result<Loaded, StorageError> {
-        let loaded = reader::read(&self.path, |connection| load_from(connection, &self.path))?;
-        loaded.source.clone_into(&mut self.source);
-        Ok(Loaded { warnings: std::mem::take(&mut self.warnings), ..loaded })
+    /// Reads the world out of a database that is ours, without changing anything, and checks the database.
+    pub fn load(&mut self, take: Taker) -> Result<(Head, String, Vec<String>), StorageError> {
+        let (head, source, warning) = read(&self.path, take)?;
+        source.clone_into(&mut self.source);
+        Ok((head, source, std::mem::take(&mut self.warnings).into_iter().chain(warning).collect()))
     }
 
-    /// Begins to write for `world`, which is the one stored here. Waits for a reader of a database that was just put in
-    /// place, which SQLite must have for itself once.
-    pub fn attach(&mut self, world: &World) -> Result<(), StorageError> {
-        (self.persisted, self.attempted) = (world.now(), world.now());
+    /// Begins to write for the world that is stored here. Waits for a reader of a database that was just put in place,
+    /// which SQLite must have for itself once.
+    pub fn attach(&mut self, head: &Head) -> Result<(), StorageError> {
+        head.id.clone_into(&mut self.world);
+        (self.persisted, self.attempted) = (head.into(), head.into());
+        files::remove_leftovers(&self.path);
         self.watch()?;
         self.sound = true;
-        self.state = State::Open(self.reopen(world, Duration::from_millis(READER_BUSY_MS_MAX))?);
+        self.state = State::Open(self.reopen(Duration::from_millis(READER_BUSY_MS_MAX))?);
         Ok(())
     }
 
-    /// Writes everything that is pending in `world`, all or nothing. The caller tells the world afterwards.
-    /// Returns the number of records written, the world's own included.
-    pub fn flush(&mut self, world: &World, wall: Wall) -> Result<u64, StorageError> {
-        match self.look(world) {
-            Err(StorageError { failure: Failure::Disturbed(what), .. }) if what == EMPTIED => {
-                return self.put(world, wall).map(|()| world.entities().count() as u64 + 1);
-            }
-            looked => looked?,
-        }
-        let mut open = self.connect(world)?;
-        self.attempted = world.now();
-        let written = write(&mut open, &self.path, world, self.persisted, wall);
+    /// Writes what `feed` hands out, all or nothing: changed records, then the head. It says whether that was all. Returns
+    /// the number of records written, the head included.
+    pub fn flush(&mut self, wall: Wall, feed: impl FnOnce(Taker) -> bool) -> Result<u64, StorageError> {
+        self.look()?;
+        let mut open = self.connect()?;
+        let written = self.write(&mut open, wall, feed);
         match &written {
             Ok(_) => {
-                (self.persisted, self.sound) = (world.now(), true);
+                (self.persisted, self.sound) = (self.attempted.clone(), true);
                 (open.log, open.left) = (self.log_names(), self.log());
                 self.state = State::Open(open);
             }
@@ -220,9 +231,42 @@ impl Storage {
         written
     }
 
+    fn write(&mut self, open: &mut Open, wall: Wall, feed: impl FnOnce(Taker) -> bool) -> Result<u64, StorageError> {
+        let (path, failed) = (&self.path, StorageError::sqlite("flush to", &self.path));
+        let transaction = open.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
+        let schema_version = schema::version(&transaction, path)?;
+        if schema_version != open.schema_version {
+            // Somebody has made or dropped something. Only what is not ours may differ.
+            schema::identify(&transaction, path)?;
+            open.schema_version = schema_version;
+        }
+        let mut rows = Rows::prepare(&transaction).map_err(&failed)?;
+        let (mut count, mut written) = (0, Ok(false));
+        let is_whole = feed(&mut |record| {
+            count += 1;
+            written = match (&written, &record) {
+                (Err(_), _) => return,
+                (_, Record::Head(head)) => {
+                    self.attempted = Stamp::from(*head);
+                    records::update_head(&transaction, head, self.persisted.tick, wall)
+                }
+                _ => rows.write(&record).map(|()| false),
+            };
+        });
+        drop(rows);
+        if !is_whole {
+            return Err(incomplete(path));
+        }
+        if !written.map_err(&failed)? {
+            return Err(StorageError::disturbed(path, "somebody else has written to it"));
+        }
+        transaction.commit().map_err(&failed)?;
+        Ok(count)
+    }
+
     /// Makes sure that what stands at our path is still ours alone. What can be seen from outside is seen here, so it is
     /// to be called before each flush and often enough between them.
-    pub fn look(&mut self, world: &World) -> Result<(), StorageError> {
+    pub fn look(&mut self) -> Result<(), StorageError> {
         let looked = self.lock.hold().and_then(|()| {
             let is_ours = self.leads_to_ours();
             if is_ours && !self.is_overwritten() {
@@ -245,7 +289,7 @@ impl Storage {
         let log = self.log();
         match &self.state {
             // Others may checkpoint, and so cut it or let it begin anew. Then all of it is in the database.
-            State::Open(open) if log.bytes < open.left.bytes || log.header != open.left.header => self.read_back(world),
+            State::Open(open) if log.bytes < open.left.bytes || log.header != open.left.header => self.read_back(),
             _ => Ok(()),
         }
     }
@@ -262,12 +306,12 @@ impl Storage {
 
     /// Reads back, by another connection, that what stands at our path is what was put there last. To be called now and
     /// then: it finds what was written over the files by other means than SQLite's.
-    pub fn read_back(&mut self, world: &World) -> Result<(), StorageError> {
-        let read = stamp_at(&self.path).and_then(|stamp| self.own_tick(stamp, world));
+    pub fn read_back(&mut self) -> Result<(), StorageError> {
+        let read = head_at(&self.path).and_then(|head| self.own(&head));
         let log = self.log();
         let State::Open(open) = &mut self.state else { return Ok(()) };
         match read {
-            Ok(tick) if tick == self.persisted => open.left = log,
+            Ok(stamp) if stamp == self.persisted => open.left = log,
             // Whatever else keeps it from being read is no sign.
             Err(error) if !error.is_of_the_content() => (),
             _ => {
@@ -301,16 +345,16 @@ impl Storage {
 
     /// The tick at which the world comes back after a crash, or a later one; `None` while that cannot be promised.
     pub fn persisted(&self) -> Option<Tick> {
-        self.sound.then_some(self.persisted)
+        self.sound.then_some(self.persisted.tick)
     }
 
     /// The connection that is at hand, or after a failure a fresh one.
-    fn connect(&mut self, world: &World) -> Result<Open, StorageError> {
+    fn connect(&mut self) -> Result<Open, StorageError> {
         match std::mem::replace(&mut self.state, State::Closed) {
             State::Closed => (),
             State::Open(open) => return Ok(open),
             State::Doubtful(open) if open.log == self.log_names() => {
-                let fresh = self.reopen(world, Duration::ZERO);
+                let fresh = self.reopen(Duration::ZERO);
                 match &fresh {
                     Ok(_) => drop(ManuallyDrop::into_inner(open)),
                     Err(_) => {
@@ -330,7 +374,7 @@ impl Storage {
             }
             State::Severed(open) => self.give_up(open)?,
         }
-        self.reopen(world, Duration::ZERO)
+        self.reopen(Duration::ZERO)
     }
 
     /// Closes a connection whose log has no name any more. The database is replaced before by a copy of what this
@@ -360,7 +404,7 @@ impl Storage {
 
     /// A fresh connection, to what this engine has put there. The process or the connection that wrote the log may have
     /// ended after a sync that failed, so the log is written again before anything is read or built on it.
-    fn reopen(&mut self, world: &World, busy: Duration) -> Result<Open, StorageError> {
+    fn reopen(&mut self, busy: Duration) -> Result<Open, StorageError> {
         let connection = open_writer(&self.path, busy)?;
         let mut open = Open { connection, log: self.log_names(), left: Log::default(), schema_version: 0 };
         let failed = StorageError::sqlite("write again the log of", &self.path);
@@ -380,9 +424,8 @@ impl Storage {
             return Err(StorageError::disturbed(&self.path, EMPTIED));
         }
         self.sound = false;
-        let stamp =
-            records::read_stamp(&open.connection).map_err(StorageError::sqlite("read the tick of", &self.path))?;
-        self.persisted = self.own_tick(stamp, world)?;
+        let read = records::read_head(&open.connection).map_err(StorageError::sqlite("read the tick of", &self.path));
+        self.persisted = self.own(&read?.0)?;
         self.sound = true;
         open.schema_version = schema::version(&open.connection, &self.path)?;
         (open.log, open.left) = (self.log_names(), self.log());
@@ -394,19 +437,19 @@ impl Storage {
         Some([log?, index?])
     }
 
-    /// The tick of what is stored, if this engine has put it there.
-    fn own_tick(&self, stamp: Stamp, world: &World) -> Result<Tick, StorageError> {
-        let Stamp { world: id, tick, .. } = stamp;
-        if id == world.id && (self.persisted..=self.attempted).contains(&tick) {
-            return Ok(tick);
+    /// As of when a world is stored, if this engine has put it there.
+    fn own(&self, head: &Head) -> Result<Stamp, StorageError> {
+        let stamp = Stamp::from(head);
+        if head.id == self.world && (stamp == self.persisted || stamp == self.attempted) {
+            return Ok(stamp);
         }
-        let what = format!("it holds tick {} of {id:?}, which this engine did not put there", tick.0);
+        let what = format!("it holds tick {} of {:?}, which this engine did not put there", head.tick.0, head.id);
         Err(StorageError::disturbed(&self.path, what))
     }
 
-    /// Writes the whole world into a database of its own beside this one, for a stop that cannot save.
-    pub fn rescue(&mut self, world: &World, wall: Wall) -> Result<Rescue, StorageError> {
-        let rescue = rescue::write(&self.path, world, &self.source, wall)?;
+    /// Writes the whole world that `feed` hands out into a database of its own beside this one, for a stop that cannot save.
+    pub fn rescue(&mut self, head: Head, wall: Wall, feed: impl FnOnce(Taker) -> bool) -> Result<Rescue, StorageError> {
+        let rescue = rescue::write(&self.path, head, &self.source, wall, feed)?;
         if let State::Open(Open { log: Some(log), .. }) = &self.state
             && self.log_names() == Some(*log)
             && self.path.exists()
@@ -418,20 +461,19 @@ impl Storage {
         Ok(rescue)
     }
 
-    fn remove_log(&self) {
-        log_of(&self.path).iter().for_each(|path| _ = fs::remove_file(path));
-    }
-
-    /// What an earlier stop rescued of this very world and was never put in place, if it is later than `world`.
-    pub fn later_rescue(&self, world: &World) -> Option<Rescue> {
-        let later = |rescue: &Rescue| rescue.stamp.world == world.id && rescue.stamp.tick > world.now();
-        rescue::all(&self.path).into_iter().filter(later).max_by_key(|rescue| rescue.stamp.tick)
+    /// What an earlier stop rescued of this very world and was never put in place, if it is later.
+    pub fn later_rescue(&self, than: &Head) -> Option<Rescue> {
+        let later = |rescue: &Rescue| rescue.head.id == than.id && rescue.head.tick > than.tick;
+        rescue::all(&self.path).into_iter().filter(later).max_by_key(|rescue| rescue.head.tick)
     }
 
     /// The tick that a start would find here, as far as that is known.
-    pub fn tick_at_a_start(&self, world: &World) -> Option<Tick> {
-        let found = stamp_at(&self.path);
-        found.map_or(self.persisted(), |stamp| (stamp.world == world.id).then_some(stamp.tick))
+    pub fn tick_at_a_start(&self) -> Option<Tick> {
+        head_at(&self.path).map_or(self.persisted(), |head| (head.id == self.world).then_some(head.tick))
+    }
+
+    fn remove_log(&self) {
+        log_of(&self.path).iter().for_each(|path| _ = fs::remove_file(path));
     }
 
     /// Moves what flushes left in the write-ahead log into the database itself; false if somebody reads what could not be
@@ -446,11 +488,17 @@ impl Storage {
         moved.map_err(StorageError::sqlite("checkpoint", &self.path))
     }
 
-    /// Ends writing, and reads back by another connection that the file at our path holds all of `world`.
-    pub fn close(&mut self, world: &World) -> Result<(), StorageError> {
+    /// Ends writing, and reads back by another connection, record by record, that the file at our path holds the world
+    /// with this head.
+    pub fn close(&mut self, head: &Head) -> Result<(), StorageError> {
         // The reader goes first, because only a writer removes the empty log when it is the last to close.
         let failed = StorageError::sqlite("read back", &self.path);
-        let is_there = reader::read(&self.path, |connection| records::holds(connection, world).map_err(&failed))?;
+        let is_there = reader::read(&self.path, |connection| {
+            let transaction = connection.transaction().map_err(&failed)?;
+            let (found, mut sum) = (records::read_head(&transaction).map_err(&failed)?.0, 0_u64);
+            records::read_records(&transaction, |record| sum = sum.wrapping_add(record.digest())).map_err(&failed)?;
+            Ok(found == *head && found.digest == Some(found.digest_with(sum)))
+        })?;
         self.state = State::Closed;
         if is_there { Ok(()) } else { Err(StorageError::disturbed(&self.path, "it does not hold what was flushed")) }
     }
@@ -465,54 +513,65 @@ impl Storage {
 /// own invariants and its digest.
 pub fn examine(path: &Path) -> Result<Loaded, StorageError> {
     let path = &fs::canonicalize(path).map_err(StorageError::io("read", path))?;
-    let (found, warnings) = schema::inspect(path)?;
+    let (found, mut warnings) = schema::inspect(path)?;
     found.require_ours(path)?;
-    Ok(Loaded { warnings, ..reader::read(path, |connection| load_from(connection, path))? })
+    let mut gathering = Gathering::default();
+    let (_, source, warning) = read(path, &mut |record| gathering.take(record))?;
+    warnings.extend(warning);
+    let world = gathering.finish().map_err(|problems| StorageError::new(path, Failure::Damaged(problems)))?;
+    Ok(Loaded { world, source, warnings })
 }
 
-/// Which world the database at `path` holds, and as of when.
-fn stamp_at(path: &Path) -> Result<Stamp, StorageError> {
-    reader::read(path, |connection| records::read_stamp(connection).map_err(StorageError::sqlite("read", path)))
+/// The head of the world that the database at `path` holds.
+fn head_at(path: &Path) -> Result<Head, StorageError> {
+    let read = |connection: &mut _| records::read_head(connection).map_err(StorageError::sqlite("read", path));
+    reader::read(path, read).map(|(head, _)| head)
 }
 
-fn load_from(connection: &mut Connection, path: &Path) -> Result<Loaded, StorageError> {
-    let damaged = |problems| StorageError::new(path, Failure::Damaged(problems));
-    let Stored { parts, source, digest } = records::read_world(connection).map_err(|source| match source {
-        rusqlite::Error::SqliteFailure(..) => StorageError::sqlite("load the world from", path)(source),
-        rusqlite::Error::QueryReturnedNoRows => damaged(vec!["the world's own record is missing".to_owned()]),
-        other => damaged(vec![other.to_string()]),
-    })?;
-    let world = World::restore(parts).map_err(damaged)?;
-    let found = records::hexadecimal(world.digest());
-    match digest {
-        Some(stored) if stored != found => Err(damaged(vec![format!(
-            "the records are not those of the last flush: their digest is {found}, and {stored} was stored with them"
-        )])),
-        _ => Ok(Loaded { world, source, warnings: Vec::new() }),
-    }
+/// Reads the world in the database at `path`, then checks the database: whoever puts the world together need not wait.
+/// Returns its head, its source, and what is wrong with what others keep there.
+fn read(path: &Path, take: Taker) -> Result<(Head, String, Option<String>), StorageError> {
+    reader::read(path, |connection| {
+        schema::identify(connection, path)?.require_ours(path)?;
+        let stored = stream(connection, take).map_err(|source| match source {
+            rusqlite::Error::SqliteFailure(..) => StorageError::sqlite("load the world from", path)(source),
+            rusqlite::Error::QueryReturnedNoRows => damaged(path, "the world's own record is missing".to_owned()),
+            other => damaged(path, other.to_string()),
+        });
+        // What is wrong with the file says more than what it makes of a record.
+        let warning = schema::check_integrity(connection, path)?;
+        stored.map(|(head, source)| (head, source, warning))
+    })
 }
 
-fn write(open: &mut Open, path: &Path, world: &World, persisted: Tick, wall: Wall) -> Result<u64, StorageError> {
-    let failed = StorageError::sqlite("flush to", path);
-    let behavior = TransactionBehavior::Immediate;
-    let transaction = open.connection.transaction_with_behavior(behavior).map_err(&failed)?;
-    let schema_version = schema::version(&transaction, path)?;
-    if schema_version != open.schema_version {
-        // Somebody has made or dropped something. Only what is not ours may differ.
-        schema::identify(&transaction, path)?;
-        open.schema_version = schema_version;
-    }
-    let count = records::write_changes(&transaction, world).map_err(&failed)?;
-    if !records::update_world(&transaction, world, persisted, wall).map_err(&failed)? {
-        return Err(StorageError::disturbed(path, "somebody else has written to it"));
-    }
-    transaction.commit().map_err(&failed)?;
-    Ok(count + 1)
+fn damaged(path: &Path, problem: String) -> StorageError {
+    StorageError::new(path, Failure::Damaged(vec![problem]))
+}
+
+/// Hands out all of a world, in one transaction so that it is one cut.
+fn stream(connection: &mut Connection, take: Taker) -> rusqlite::Result<(Head, String)> {
+    let transaction = connection.transaction()?;
+    let (head, source) = records::read_head(&transaction)?;
+    take(Record::Head(&head));
+    records::read_records(&transaction, take)?;
+    Ok((head, source))
+}
+
+/// What is to be written has not come to its end.
+fn incomplete(path: &Path) -> StorageError {
+    StorageError::io("hear all that is to be written to", path)(ErrorKind::UnexpectedEof.into())
 }
 
 /// Makes a database of its own at `path`, all of it in one file. `journal_mode` is what it is left in: "WAL" if an engine
 /// goes on with it at once, "DELETE" if others read it first, who would make files beside it otherwise.
-fn write_new(path: &Path, world: &World, source: &str, wall: Wall, journal_mode: &str) -> Result<(), StorageError> {
+fn write_new(
+    path: &Path,
+    head: &Head,
+    source: &str,
+    wall: Wall,
+    journal_mode: &str,
+    feed: impl FnOnce(Taker) -> bool,
+) -> Result<(), StorageError> {
     let failed = StorageError::sqlite("found a world in", path);
     let mut connection = Connection::open(path).map_err(&failed)?;
     // Nobody looks at it before it is whole and synced, so it needs no journal.
@@ -521,8 +580,19 @@ fn write_new(path: &Path, world: &World, source: &str, wall: Wall, journal_mode:
     transaction.execute_batch(SCHEMA).map_err(&failed)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(&failed)?;
     transaction.pragma_update(None, "user_version", SCHEMA_VERSION).map_err(&failed)?;
-    records::insert_world(&transaction, world, source, wall).map_err(&failed)?;
-    records::insert_entities(&transaction, world).map_err(&failed)?;
+    records::insert_head(&transaction, head, source, wall).map_err(&failed)?;
+    let mut rows = Rows::prepare(&transaction).map_err(&failed)?;
+    let mut written = Ok(());
+    let is_whole = feed(&mut |record| {
+        if written.is_ok() {
+            written = rows.write(&record);
+        }
+    });
+    drop(rows);
+    written.map_err(&failed)?;
+    if !is_whole {
+        return Err(incomplete(path));
+    }
     transaction.commit().map_err(&failed)?;
     connection.query_row(&format!("PRAGMA journal_mode = {journal_mode}"), [], |_| Ok(())).map_err(&failed)?;
     connection.close().map_err(|(_, error)| failed(error))

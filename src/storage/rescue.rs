@@ -8,18 +8,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::files::{Partial, beside};
-use super::records::{Stamp, hexadecimal};
-use super::{StorageError, stamp_at, write_new};
+use super::{StorageError, Taker, head_at, write_new};
 use crate::clock::Wall;
 use crate::text::shell_quoted;
-use crate::world::World;
+use crate::world::Head;
 
 /// A rescued world.
 pub struct Rescue {
     /// Where it lies.
     pub path: PathBuf,
     /// Which world it is, and as of when.
-    pub stamp: Stamp,
+    pub head: Head,
 }
 
 impl Rescue {
@@ -27,7 +26,7 @@ impl Rescue {
     /// it. Nothing is moved unless it is there, and the one that is put aside has a name of its own.
     pub fn command(&self) -> String {
         let folder = shell_quoted(&self.path.parent().unwrap_or(Path::new("/")).display());
-        let tick = self.stamp.tick.0;
+        let tick = self.head.tick.0;
         let name = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let database = shell_quoted(&name.strip_suffix(&format!(".rescued-{tick}")).unwrap_or(&name));
         let name = shell_quoted(&name);
@@ -46,20 +45,25 @@ pub fn all(database: &Path) -> Vec<Rescue> {
         let tick = path.as_os_str().as_encoded_bytes().strip_prefix(beginning.as_os_str().as_encoded_bytes());
         tick.is_some_and(|tick| !tick.is_empty() && tick.iter().all(u8::is_ascii_digit))
     });
-    named.filter_map(|path| Some(Rescue { stamp: stamp_at(&path).ok()?, path })).collect()
+    named.filter_map(|path| Some(Rescue { head: head_at(&path).ok()?, path })).collect()
 }
 
-/// Writes all of `world`, if that has not been done. Earlier rescues of it make way.
-pub fn write(database: &Path, world: &World, source: &str, wall: Wall) -> Result<Rescue, StorageError> {
-    let path = beside(database, &format!(".rescued-{}", world.now().0));
-    let stamp = Stamp { world: world.id.clone(), tick: world.now(), digest: Some(hexadecimal(world.digest())) };
-    let earlier = |rescue: &Rescue| rescue.stamp.world == stamp.world && rescue.stamp.tick < stamp.tick;
+/// Writes all of a world, if that has not been done. Earlier rescues of it make way.
+pub fn write(
+    database: &Path,
+    head: Head,
+    source: &str,
+    wall: Wall,
+    feed: impl FnOnce(Taker) -> bool,
+) -> Result<Rescue, StorageError> {
+    let path = beside(database, &format!(".rescued-{}", head.tick.0));
+    let earlier = |rescue: &Rescue| rescue.head.id == head.id && rescue.head.tick < head.tick;
     let there = all(database);
-    if !there.iter().any(|rescue| rescue.path == path && rescue.stamp == stamp) {
+    if !there.iter().any(|rescue| rescue.path == path && rescue.head == head) {
         let partial = Partial::create(&path)?;
-        write_new(partial.path(), world, source, wall, "DELETE")?;
+        write_new(partial.path(), &head, source, wall, "DELETE", feed)?;
         partial.publish(&path)?;
     }
     there.iter().filter(|rescue| earlier(rescue)).for_each(|rescue| _ = fs::remove_file(&rescue.path));
-    Ok(Rescue { path, stamp })
+    Ok(Rescue { path, head })
 }

@@ -106,17 +106,14 @@ pub fn inspect(path: &Path) -> Result<(Found, Vec<String>), StorageError> {
     if application != 0 && application != APPLICATION_ID {
         return foreign(format!("its application_id is {application:#010x}, and ours is {APPLICATION_ID:#010x}"));
     }
-    let (found, theirs) = reader::read(path, |connection| {
-        let found = identify(connection, path)?;
-        Ok((found, if found == Found::Ours { check_integrity(connection, path)? } else { None }))
-    })?;
+    let found = reader::read(path, |connection| identify(connection, path))?;
     // The read version: a backup has no log (SQLite, "Database File Format", section 1.3.3).
     let apart = match header[19] == 2 {
         true if names > 1 => Some("it has more than one name (a hard link): a log beside another is not seen"),
         true if files::is_mounted(path) => Some("it is mounted as a single file: its log is not seen"),
         _ => None,
     };
-    Ok((found, theirs.into_iter().chain(apart.map(str::to_owned)).collect()))
+    Ok((found, apart.map(str::to_owned).into_iter().collect()))
 }
 
 /// A journal undoes what was begun, and SQLite takes any that it finds for the database's own. One of another database, or
@@ -200,7 +197,7 @@ pub fn is_surely_not_ours(header: &[u8]) -> bool {
 
 /// Lets SQLite look through all of it. `quick_check` would take as long, because there is next to no index, and see less.
 /// Returns what is wrong with what others keep in it.
-fn check_integrity(connection: &Connection, path: &Path) -> Result<Option<String>, StorageError> {
+pub fn check_integrity(connection: &Connection, path: &Path) -> Result<Option<String>, StorageError> {
     let failed = StorageError::sqlite("check", path);
     // SQLite ends its search where it meets a collation that it lacks, an expression it cannot compute, or damage.
     let ends = |error: &rusqlite::Error| {

@@ -69,19 +69,20 @@ keys! {
 /// A *prototype* is a thing or creature without a location: it stands nowhere itself; its copies name it in
 /// `prototype` and take from it whatever they do not have of their own.
 ///
-/// There may be millions: texts are boxed, which is 8 bytes less for each than what can grow.
+/// There may be millions: texts are boxed, which is 8 bytes less for each than what can grow. On its way to and from
+/// storage an entity borrows them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entity {
+pub struct Entity<T = Box<str>> {
     /// Its number.
     pub id: EntityId,
     /// What it is.
     pub kind: Kind,
     /// The short name by which its world file speaks of it.
-    pub tag: Option<Box<str>>,
+    pub tag: Option<T>,
     /// What people call it; `None`: as its prototype.
-    pub name: Option<Box<str>>,
+    pub name: Option<T>,
     /// What people see who look at it; `None`: as its prototype, if it has one.
-    pub description: Option<Box<str>>,
+    pub description: Option<T>,
     /// Where it is: the room of an exit, creature or player; the room, carrier or container of a thing.
     pub location: Option<EntityId>,
     /// Where it belongs: for a spawned copy, the room of its spawn rule.
@@ -93,7 +94,7 @@ pub struct Entity {
     /// The room an exit leads to.
     pub destination: Option<EntityId>,
     /// How a creature moves, as a verb: "flaps"; `None`: as its prototype, or "goes".
-    pub gait: Option<Box<str>>,
+    pub gait: Option<T>,
     /// When a creature is awake.
     pub active: Active,
     /// The stop of its route that a creature reached last, counted from 0.
@@ -108,9 +109,9 @@ pub struct Entity {
     pub asleep: bool,
 }
 
-impl Entity {
+impl<T> Entity<T> {
     /// An entity of which no more is known.
-    pub fn new(id: EntityId, kind: Kind) -> Entity {
+    pub fn new(id: EntityId, kind: Kind) -> Entity<T> {
         Entity {
             id,
             kind,
@@ -137,14 +138,52 @@ impl Entity {
         self.location.is_none() && matches!(self.kind, Kind::Thing | Kind::Creature)
     }
 
+    /// The same with its texts taken another way.
+    pub fn with_texts<'a, U>(&'a self, take: impl Fn(&'a T) -> U) -> Entity<U> {
+        let Entity { id, kind, tag, name, description, location, home, owner, prototype, destination, .. } = self;
+        let Entity { gait, active, step, indoors, locked, fixed, asleep, .. } = self;
+        let [tag, name, description, gait] = [tag, name, description, gait].map(|text| text.as_ref().map(&take));
+        let (location, home, owner, prototype, destination) = (*location, *home, *owner, *prototype, *destination);
+        let (id, kind, active, step) = (*id, *kind, *active, *step);
+        let (indoors, locked, fixed, asleep) = (*indoors, *locked, *fixed, *asleep);
+        Entity {
+            id,
+            kind,
+            tag,
+            name,
+            description,
+            location,
+            home,
+            owner,
+            prototype,
+            destination,
+            gait,
+            active,
+            step,
+            indoors,
+            locked,
+            fixed,
+            asleep,
+        }
+    }
+}
+
+impl Entity {
+    /// The same, with its texts where they are.
+    pub fn borrowed(&self) -> Entity<&str> {
+        self.with_texts(AsRef::as_ref)
+    }
+}
+
+impl<T: AsRef<str>> Entity<T> {
     /// A digest of every field. All are named here, so that a new one cannot be forgotten.
-    pub(super) fn digest(&self) -> u64 {
+    pub fn digest(&self) -> u64 {
         let Entity { id, kind, tag, name, description, location, home, owner, prototype, destination, .. } = self;
         let Entity { gait, active, step, indoors, locked, fixed, asleep, .. } = self;
         let mut hasher = Hasher::new(1);
         hasher.number(id.get()).number(*kind as u64);
         for text in [tag, name, description, gait] {
-            hasher.text_option(text.as_deref());
+            hasher.text_option(text.as_ref().map(AsRef::as_ref));
         }
         for reference in [location, home, owner, prototype, destination] {
             hasher.option(reference.map(EntityId::get));

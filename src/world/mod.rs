@@ -2,8 +2,8 @@
 //! but its own seeded generator, no order that depends on hashing. It knows nothing of storage, sockets or JSON.
 //!
 //! `World::tick` and `World::apply` are the only ways to change a world. Both tell what is to be heard and note which
-//! records changed; `changes`, `digest` and `flushed` are how storage takes them. Next: `life.rs` for what creatures
-//! do, `check.rs` for what always holds.
+//! records changed; `cut` hands them out, and what is not acknowledged then is pending again. Next: `life.rs` for what
+//! creatures do, `check.rs` for what always holds.
 
 pub mod calendar;
 mod check;
@@ -11,8 +11,10 @@ pub mod digest;
 mod entity;
 mod life;
 pub mod random;
+mod record;
 
 use std::cell::Cell;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Deref;
@@ -20,11 +22,11 @@ use std::rc::Rc;
 
 pub use calendar::{Tick, Time, Weather};
 pub use check::Problems;
-use digest::Hasher;
 pub use entity::{Active, EVERY_MINUTES, Entity, EntityId, Habit, Kind, SPAWN_AT_MOST, Spawn, Verb};
 use life::Event;
 pub use life::{Action, Command, Refusal, sleeps_at};
 use random::Random;
+pub use record::{Gathering, Head, Record, hexadecimal};
 
 use crate::limits::{ENTITIES_MAX, SPAWN_ENTITIES_MAX, SPAWNS_MAX};
 use crate::text::keys;
@@ -103,40 +105,34 @@ pub struct World {
     most: [usize; Bound::ALL.len()],
     reached: [u64; Bound::ALL.len()],
 
-    /// The records changed since the last flush, with the digest each had then (0: there was none).
-    changed: BTreeMap<EntityId, u64>,
-    /// The sum of the digests of all records as of the last flush, habits and spawn rules included.
-    settled: u64,
-    /// The same sum as of now, once it has been asked for: a flush needs it before it writes and after.
+    /// What has changed since the last cut.
+    changed: Changes,
+    /// What was cut and is not yet acknowledged.
+    in_flight: Option<Changes>,
+    /// How many records have changed in both.
+    twice: usize,
+    /// The sum of the digests of all records as of now, once it has been asked for.
     present: Cell<Option<u64>>,
-    flushed_tick: Option<Tick>,
-    /// What `next_id` was when changes were last handed out: storage has never seen an entity of that id or a later one.
-    offered: Cell<u64>,
+    /// What `next_id` was at the last cut: storage has never seen an entity of that id or a later one.
+    offered: u64,
+}
+
+/// What has changed since a cut.
+#[derive(Default)]
+struct Changes {
+    /// The records, with the digest each had at that cut (0: there was none).
+    records: BTreeMap<EntityId, u64>,
+    /// The sum of the digests of all records at that cut, habits and spawn rules included.
+    settled: u64,
+    /// The tick of that cut; `None` if there was none.
+    tick: Option<Tick>,
 }
 
 impl World {
-    /// A world that storage does not hold yet: every record of it is pending.
-    pub fn found(parts: Parts) -> Result<World, Vec<String>> {
-        let mut world = World::assemble(parts)?;
-        world.changed = world.entities.keys().map(|&id| (id, 0)).collect();
-        Ok(world)
-    }
-
     /// A world as storage holds it: nothing is pending.
-    pub fn restore(parts: Parts) -> Result<World, Vec<String>> {
-        let mut world = World::assemble(parts)?;
-        world.settled = world.entities.values().fold(world.settled, |sum, entity| sum.wrapping_add(entity.digest()));
-        world.flushed_tick = Some(world.tick);
-        world.offered.set(world.next_id);
-        Ok(world)
-    }
-
-    fn assemble(mut parts: Parts) -> Result<World, Vec<String>> {
-        let habits = parts.habits.iter();
-        let habits = habits.flat_map(|(&id, habits)| habits.iter().map(move |habit| habit_digest(id, habit)));
-        let spawns = parts.spawns.iter().enumerate().map(|(position, spawn)| spawn_digest(position, spawn));
-        let settled = habits.chain(spawns).fold(0_u64, u64::wrapping_add);
+    pub fn restore(mut parts: Parts) -> Result<World, Vec<String>> {
         let entities = std::mem::take(&mut parts.entities);
+        let (offered, tick) = (parts.next_id, Some(parts.tick));
         let mut world = World {
             parts,
             contents: entities.values().filter_map(|entity| standing(entity)).collect(),
@@ -145,11 +141,11 @@ impl World {
             queue: BTreeSet::new(),
             most: [ENTITIES_MAX, SPAWN_ENTITIES_MAX, SPAWNS_MAX],
             reached: [0; Bound::ALL.len()],
-            changed: BTreeMap::new(),
-            settled,
+            changed: Changes { tick, ..Changes::default() },
+            in_flight: None,
+            twice: 0,
             present: Cell::new(None),
-            flushed_tick: None,
-            offered: Cell::new(0),
+            offered,
         };
         entities.values().for_each(|entity| world.count(entity));
         world.parts.entities = entities;
@@ -159,6 +155,9 @@ impl World {
             return Err(problems);
         }
         world.schedule_all();
+        let mut sum = 0_u64;
+        world.records(|record| sum = sum.wrapping_add(record.digest()));
+        world.changed.settled = sum;
         Ok(world)
     }
 
@@ -243,37 +242,78 @@ impl World {
         field(entity).or_else(|| field(self.entity(entity.prototype?)?))
     }
 
-    /// How many records wait for a flush: the changed entities, and the world's own record if a tick has passed.
+    /// How many records storage is not known to hold: the changed entities, and the world's own record if it has lived on.
     pub fn pending(&self) -> usize {
-        self.changed.len() + usize::from(self.flushed_tick != Some(self.tick))
+        let in_flight = self.in_flight.as_ref().map_or(0, |changes| changes.records.len());
+        let own = usize::from(self.in_flight.is_some() || self.has_lived_on());
+        self.changed.records.len() + in_flight - self.twice + own
     }
 
-    /// The changed entities by id; `None` stands for one that is gone.
-    pub fn changes(&self) -> impl Iterator<Item = (EntityId, Option<&Entity>)> {
-        self.offered.set(self.next_id);
-        self.changed.keys().map(|&id| (id, self.entity(id)))
+    /// How many of them are not in a cut that may yet be acknowledged.
+    pub fn pending_since_cut(&self) -> usize {
+        self.changed.records.len() + usize::from(self.has_lived_on())
     }
 
-    /// Storage has what `changes` gave, and nothing has changed since.
-    pub fn flushed(&mut self) {
-        self.settled = self.sum();
-        self.changed.clear();
-        self.flushed_tick = Some(self.tick);
-        self.offered.set(self.next_id);
+    fn has_lived_on(&self) -> bool {
+        self.changed.tick != Some(self.tick)
+    }
+
+    /// Hands out the changed entities by id, as they are now. Until the cut is
+    /// acknowledged or has failed they stay pending, and there is no other one.
+    pub fn cut(&mut self, mut take: impl FnMut(Record)) {
+        assert!(self.in_flight.is_none(), "a cut is in flight");
+        let mut sum = self.changed.settled;
+        for (&id, before) in &self.changed.records {
+            let entity = self.entity(id);
+            sum = sum.wrapping_sub(*before).wrapping_add(entity.map_or(0, Entity::digest));
+            take(entity.map_or(Record::Gone(id), |entity| Record::Entity(entity.borrowed())));
+        }
+        self.present.set(Some(sum));
+        let next = Changes { settled: sum, tick: Some(self.tick), ..Changes::default() };
+        self.in_flight = Some(std::mem::replace(&mut self.changed, next));
+        self.offered = self.next_id;
+    }
+
+    /// Storage has what was cut.
+    pub fn acknowledged(&mut self) {
+        (self.in_flight, self.twice) = (None, 0);
+    }
+
+    /// Storage may not have what was cut, if anything was: it is pending again, and with it what has changed since. Of a
+    /// record in both, the digest as of the earlier cut counts.
+    pub fn cut_failed(&mut self) {
+        if let Some(mut earlier) = self.in_flight.take() {
+            self.changed.records.append(&mut earlier.records);
+            (self.changed.settled, self.changed.tick, self.twice) = (earlier.settled, earlier.tick, 0);
+        }
+    }
+
+    /// Hands out every record.
+    pub fn records(&self, mut take: impl FnMut(Record)) {
+        self.entities().for_each(|entity| take(Record::Entity(entity.borrowed())));
+        let habits = self.habits.iter().flat_map(|(&id, habits)| habits.iter().map(move |habit| (id, habit)));
+        habits.for_each(|(id, habit)| take(Record::Habit(id, habit)));
+        self.spawns.iter().enumerate().for_each(|(position, spawn)| take(Record::Spawn(position as u64, spawn)));
+    }
+
+    /// Its own record.
+    pub fn head(&self) -> Head {
+        let Parts { id, name, tick, random, weather, next_id, .. } = &self.parts;
+        let (id, name, digest) = (id.clone(), name.clone(), Some(hexadecimal(self.digest())));
+        Head { id, name, tick: *tick, random: *random, weather: *weather, next_id: *next_id, digest }
     }
 
     /// A digest of the whole state: equal for two worlds that are the same, bit for bit. Its cost follows the
-    /// number of pending records.
+    /// number of records changed since the last cut.
     pub fn digest(&self) -> u64 {
-        let mut hasher = Hasher::new(0);
-        hasher.text(&self.id).text(&self.name).number(self.tick.0).number(self.random.0);
-        hasher.number(self.weather as u64).number(self.next_id).number(self.sum()).finish()
+        let Parts { id, name, tick, random, weather, next_id, .. } = &self.parts;
+        record::digest(id, name, [tick.0, random.0, *weather as u64, *next_id, self.sum()])
     }
 
     /// The sum of the digests of all records. A sum does not depend on order and can be kept up to date.
     fn sum(&self) -> u64 {
         self.present.get().unwrap_or_else(|| {
-            let sum = self.changed.iter().fold(self.settled, |sum, (id, before)| {
+            let sum = self.changed.records.iter().fold(self.changed.settled, |sum, (id, before)| {
                 sum.wrapping_sub(*before).wrapping_add(self.entity(*id).map_or(0, Entity::digest))
             });
             self.present.set(Some(sum));
@@ -285,7 +325,10 @@ impl World {
     fn change(&mut self, id: EntityId) -> Option<&mut Entity> {
         let entity = self.parts.entities.get_mut(&id)?;
         self.present.set(None);
-        self.changed.entry(id).or_insert_with(|| entity.digest());
+        if let Entry::Vacant(new) = self.changed.records.entry(id) {
+            new.insert(entity.digest());
+            self.twice += usize::from(self.in_flight.as_ref().is_some_and(|cut| cut.records.contains_key(&id)));
+        }
         Some(entity)
     }
 
@@ -310,7 +353,7 @@ impl World {
         self.count(&entity);
         self.parts.entities.insert(id, Box::new(entity));
         self.present.set(None);
-        self.changed.insert(id, 0);
+        self.changed.records.insert(id, 0);
         Some(id)
     }
 
@@ -329,8 +372,8 @@ impl World {
         self.unschedule(id);
         let Some(entity) = self.parts.entities.remove(&id) else { return };
         standing(&entity).map(|here| self.contents.remove(&here));
-        if id.get() >= self.offered.get() {
-            self.changed.remove(&id);
+        if id.get() >= self.offered {
+            self.changed.records.remove(&id);
         }
         self.counts[entity.kind as usize] -= 1;
         if let Some(count) = entity.prototype.zip(entity.home).and_then(|copy| self.copies.get_mut(&copy)) {
@@ -359,23 +402,6 @@ impl Deref for World {
 
 fn standing(entity: &Entity) -> Option<Standing> {
     entity.location.map(|place| (place, entity.kind, entity.prototype, entity.id))
-}
-
-fn habit_digest(creature: EntityId, habit: &Habit) -> u64 {
-    let Habit { verb, every_minutes, targets, lines } = habit;
-    let mut hasher = Hasher::new(2);
-    hasher.number(creature.get()).number(*verb as u64).number(*every_minutes).number(targets.len() as u64);
-    targets.iter().for_each(|target| _ = hasher.number(target.get()));
-    lines.iter().for_each(|line| _ = hasher.text(line));
-    hasher.finish()
-}
-
-/// The position counts: it decides when a rule has its turns.
-fn spawn_digest(position: usize, spawn: &Spawn) -> u64 {
-    let Spawn { prototype, room, at_most, every_minutes, text } = spawn;
-    let mut hasher = Hasher::new(3);
-    hasher.number(position as u64).number(prototype.get()).number(room.get()).number(*at_most).number(*every_minutes);
-    hasher.text_option(text.as_deref()).finish()
 }
 
 impl fmt::Debug for World {
@@ -425,16 +451,25 @@ mod tests {
         assert_eq!(world.entities_in_the_end(), 30);
         assert_eq!(world.excesses(), ["30 entities, and 29 are the most", "1 spawn rules, and 0 are the most"]);
     }
+
     #[test]
     fn the_end_of_what_was_never_handed_out_is_not_told() {
         let mut world = worldfile::read(RATS, 3).unwrap();
-        world.changes().for_each(drop);
-        world.flushed();
         let rat = |id| Entity { location: EntityId::new(1), ..Entity::new(id, Kind::Creature) };
         let [first, second] = [(); 2].map(|()| world.create(rat).unwrap());
+        let cut = |world: &mut World| {
+            let mut records = Vec::new();
+            world.cut(|record| match record {
+                Record::Entity(entity) => records.push((entity.id, true)),
+                Record::Gone(id) => records.push((id, false)),
+                _ => (),
+            });
+            world.cut_failed();
+            records
+        };
         world.destroy(first);
-        assert_eq!(world.changes().map(|(id, entity)| (id, entity.is_some())).collect::<Vec<_>>(), [(second, true)]);
+        assert_eq!(cut(&mut world), [(second, true)]);
         world.destroy(second);
-        assert_eq!(world.changes().map(|(id, entity)| (id, entity.is_some())).collect::<Vec<_>>(), [(second, false)]);
+        assert_eq!(cut(&mut world), [(second, false)]);
     }
 }

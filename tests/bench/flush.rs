@@ -8,7 +8,7 @@ use std::time::Instant;
 use aqevia_engine::clock;
 use aqevia_engine::limits::EVERY_MINUTES_MAX;
 use aqevia_engine::storage::Storage;
-use aqevia_engine::world::{Action, Command, Entity, EntityId, Kind, Verb, World};
+use aqevia_engine::world::{Action, Command, Entity, EntityId, Kind, Record, Verb, World};
 use rusqlite::{Connection, params};
 
 use crate::progress;
@@ -36,7 +36,13 @@ pub fn measure() {
         let pairs = Pairs::alternate(rounds, |side| {
             if !is_second {
                 change(&mut world, &creatures, records);
-                changed = world.changes().map(|(id, _)| id).collect();
+                changed.clear();
+                world.cut(|record| {
+                    if let Record::Entity(entity) = record {
+                        changed.push(entity.id);
+                    }
+                });
+                world.cut_failed();
             }
             is_second = !is_second;
             match side {
@@ -65,8 +71,13 @@ fn change(world: &mut World, creatures: &[EntityId], records: usize) {
 /// Seconds for what the loop does in a flush; the checkpoint comes later and does not count.
 fn flush(storage: &mut Storage, world: &mut World) -> f64 {
     let begun = Instant::now();
-    storage.flush(world, clock::wall()).unwrap();
-    world.flushed();
+    let flushed = storage.flush(clock::wall(), |take| {
+        world.cut(&mut *take);
+        take(Record::Head(&world.head()));
+        true
+    });
+    flushed.unwrap();
+    world.acknowledged();
     let taken = begun.elapsed();
     storage.checkpoint("PASSIVE").unwrap();
     taken.as_secs_f64()

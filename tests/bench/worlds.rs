@@ -73,8 +73,9 @@ pub fn carriers(creatures: u64, things: u64) -> Parts {
 
 /// Makes a database of a world. What is returned can go on writing to it.
 pub fn store(database: &Path, parts: Parts) -> (Storage, World) {
-    let mut world = World::found(parts).unwrap();
+    let world = World::restore(parts).unwrap();
     let (mut storage, _) = Storage::open(database, clock::wall()).unwrap();
-    storage.found(&mut world, "bench", clock::wall()).unwrap();
+    storage.found(&world, "bench", clock::wall()).unwrap();
+    storage.attach(&world.head()).unwrap();
     (storage, world)
 }

@@ -11,6 +11,7 @@ use aqevia_engine::storage::worldfile::{self, BUILTIN};
 use aqevia_engine::world::random::Random;
 
 use crate::support::{Engine, Folder, command, output, query, skip, wait_for};
+use crate::worlds;
 
 #[test]
 fn a_stopped_world_goes_on_where_it_stood() {
@@ -116,16 +117,16 @@ fn an_interruption_leaves_no_trace_in_the_life_of_the_world() {
     let mut world = worldfile::read(BUILTIN, 42).unwrap();
     let (mut storage, found) = Storage::open(&folder.database(), clock::wall()).unwrap();
     assert_eq!(found, Found::Empty);
-    storage.found(&mut world, "test", clock::wall()).unwrap();
+    storage.found(&world, "test", clock::wall()).unwrap();
+    storage.attach(&world.head()).unwrap();
     for _ in 0..40 {
         for _ in 0..random.below(1_500) {
             assert_eq!(undisturbed.tick(), world.tick());
             if random.below(50) == 0 {
-                storage.flush(&world, clock::wall()).unwrap();
-                world.flushed();
+                worlds::flush(&mut storage, &mut world).unwrap();
             }
         }
-        storage.flush(&world, clock::wall()).unwrap();
+        worlds::flush(&mut storage, &mut world).unwrap();
         let before = world.digest();
         drop(storage);
         // Another test that starts a program right now holds the lock too, until that program runs.
@@ -133,8 +134,8 @@ fn an_interruption_leaves_no_trace_in_the_life_of_the_world() {
         let (reopened, found) = wait_for("the lock", open);
         assert_eq!(found, Found::Ours);
         storage = reopened;
-        world = storage.load().unwrap().world;
-        storage.attach(&world).unwrap();
+        world = worlds::load(&mut storage).unwrap();
+        storage.attach(&world.head()).unwrap();
         assert_eq!((world.digest(), undisturbed.digest()), (before, before));
         assert_eq!((world.pending(), world.violations()), (0, Vec::new()));
     }

@@ -10,6 +10,7 @@ use aqevia_engine::storage::{Storage, worldfile};
 use aqevia_engine::world::random::Random;
 
 use crate::support::{Folder, command, output, seed, wal_frames};
+use crate::worlds;
 
 /// Before the first frame of a log (SQLite, "Database File Format", section 4.1).
 const WAL_HEADER_BYTES: usize = 32;
@@ -52,20 +53,20 @@ fn lived(killed: bool) -> (Files, Vec<u64>) {
     let folder = Folder::new();
     let mut world = worldfile::read(worldfile::BUILTIN, 1).unwrap();
     let (mut storage, _) = Storage::open(&folder.database(), clock::wall()).unwrap();
-    storage.found(&mut world, "test", clock::wall()).unwrap();
+    storage.found(&world, "test", clock::wall()).unwrap();
+    storage.attach(&world.head()).unwrap();
     let mut digests = Vec::new();
     for flush in 0..60 {
         if flush == 40 {
             storage.checkpoint("PASSIVE").unwrap();
         }
         (0..7_200).for_each(|_| _ = world.tick());
-        storage.flush(&world, clock::wall()).unwrap();
-        world.flushed();
+        worlds::flush(&mut storage, &mut world).unwrap();
         digests.push(world.digest());
     }
     if !killed {
         storage.checkpoint("TRUNCATE").unwrap();
-        storage.close(&world).unwrap();
+        storage.close(&world.head()).unwrap();
     }
     (Files::read(&folder), digests)
 }

@@ -15,9 +15,7 @@ use aqevia_engine::world::random::Random;
 
 use crate::preload::Preload;
 use crate::support::{Engine, Folder, PATIENCE, command, json, output, query, seed, wal_frames};
-
-#[path = "../proof/worlds.rs"]
-mod worlds;
+use crate::worlds;
 
 const WAL: &str = "storage.sqlite-wal";
 
@@ -46,9 +44,9 @@ fn killed_at_any_moment_it_comes_back_at_persisted_tick_or_later_and_whole() {
     let preload = Preload::new();
     let folder = Folder::new();
     let text = worlds::restless(200, 2_000);
-    let (mut undisturbed, mut world) = (worlds::world(&text, seed), worlds::world(&text, seed));
+    let (mut undisturbed, world) = (worlds::world(&text, seed), worlds::world(&text, seed));
     let (mut storage, _) = Storage::open(&folder.database(), clock::wall()).unwrap();
-    storage.found(&mut world, "test", clock::wall()).unwrap();
+    storage.found(&world, "test", clock::wall()).unwrap();
     drop(storage);
 
     let mut cut_short = 0;
@@ -165,6 +163,7 @@ fn examine_copy(folder: &Folder, undisturbed: &mut World, by_command: bool, cont
         undisturbed.tick();
     }
     assert_eq!((undisturbed.now(), undisturbed.digest()), (left.world.now(), left.world.digest()), "{context}");
-    undisturbed.flushed();
+    undisturbed.cut(|_| ());
+    undisturbed.acknowledged();
     left.world.now().0
 }

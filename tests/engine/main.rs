@@ -23,3 +23,6 @@ mod support;
 mod trouble;
 mod vectors;
 mod world;
+#[allow(dead_code)]
+#[path = "../proof/worlds.rs"]
+mod worlds;

@@ -1,13 +1,14 @@
 //! The kernel: what creatures do, what comes back, and that the same seed gives the same world.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aqevia_engine::limits::CONTAINMENT_DEPTH_MAX;
 use aqevia_engine::storage::export::export;
 use aqevia_engine::storage::worldfile::{self, BUILTIN};
 use aqevia_engine::world::digest::Hasher;
+use aqevia_engine::world::random::Random;
 use aqevia_engine::world::{
-    Action, Active, Audience, Command, Effect, Entity, EntityId, Kind, Refusal, Verb, Weather, World,
+    Action, Active, Audience, Command, Effect, Entity, EntityId, Kind, Record, Refusal, Verb, Weather, World,
 };
 
 use crate::support::SMALL_WORLD;
@@ -122,8 +123,8 @@ fn the_same_seed_lives_the_life_that_it_has_always_lived() {
         for tick in 0..30_000 {
             world.tick().iter().for_each(|effect| _ = text.text(&effect.text));
             if tick % 7 == 0 {
-                world.changes().for_each(drop);
-                world.flushed();
+                world.cut(|_| ());
+                world.acknowledged();
             }
         }
         assert_eq!((world.digest(), text.finish()), (later, heard), "{}", &world.id);
@@ -160,8 +161,13 @@ fn the_digest_kept_up_to_date_is_the_one_computed_afresh() {
     let mut world = worldfile::read(BUILTIN, 5).unwrap();
     for round in 0..200_u64 {
         (0..round % 37).for_each(|_| drop(world.tick()));
-        if round % 3 == 0 {
-            world.flushed();
+        // What is in flight counts as it is now, whether it is acknowledged or fails.
+        match round % 6 {
+            0 => world.cut(|_| ()),
+            2 => world.acknowledged(),
+            3 => world.cut(|_| ()),
+            5 => world.cut_failed(),
+            _ => (),
         }
         let parts = aqevia_engine::world::Parts {
             id: world.id.clone(),
@@ -174,8 +180,7 @@ fn the_digest_kept_up_to_date_is_the_one_computed_afresh() {
             habits: world.habits.clone(),
             spawns: world.spawns.to_vec(),
         };
-        assert_eq!(World::restore(parts.clone()).unwrap().digest(), world.digest());
-        assert_eq!(World::found(parts).unwrap().digest(), world.digest());
+        assert_eq!(World::restore(parts).unwrap().digest(), world.digest());
     }
 }
 
@@ -405,25 +410,97 @@ fn what_is_born_has_from_its_prototype_whether_it_is_fixed_and_whether_it_sleeps
 #[test]
 fn what_storage_has_never_seen_and_is_gone_is_not_pending() {
     let mut world = worldfile::read(RESTLESS, 2).unwrap();
-    let at_first = world.changes().count();
-    world.flushed();
+    let founded = world.entities().count();
+    // The ids of the dead in a cut that fails.
+    let dead_in_cut = |world: &mut World| {
+        let mut dead = BTreeSet::new();
+        world.cut(|record| {
+            if let Record::Gone(id) = record {
+                dead.insert(id);
+            }
+        });
+        world.cut_failed();
+        dead
+    };
     // While flushes fail, each of them is handed the changes.
     for handed_out in [false, true] {
         let mut gone: BTreeSet<EntityId> = BTreeSet::new();
         for tick in 0..40_000 {
             world.tick();
             if handed_out && tick % 100 == 0 {
-                gone.extend(world.changes().filter(|(_, entity)| entity.is_none()).map(|(id, _)| id));
+                gone.extend(dead_in_cut(&mut world));
             }
         }
         let living = world.entities().count();
         if !handed_out {
-            assert!(world.next_id > 1_000 && world.pending() <= living + at_first + 1, "{}", world.pending());
+            assert!(world.next_id > 1_000 && world.pending() <= living + founded + 1, "{}", world.pending());
         }
         // What was handed out may be stored although the flush failed, so its end must be told.
-        let told: BTreeSet<EntityId> =
-            world.changes().filter(|(_, entity)| entity.is_none()).map(|(id, _)| id).collect();
+        let told = dead_in_cut(&mut world);
         assert!(gone.is_subset(&told));
         assert_eq!(handed_out, !gone.is_empty());
     }
+}
+
+/// What a cut hands out: the living and the dead.
+fn cut(world: &mut World) -> BTreeMap<EntityId, bool> {
+    let mut records = BTreeMap::new();
+    world.cut(|record| match record {
+        Record::Entity(entity) => _ = records.insert(entity.id, true),
+        Record::Gone(id) => _ = records.insert(id, false),
+        _ => panic!("neither habits nor rules ever change"),
+    });
+    records
+}
+
+/// Beside the world runs a naive model of what storage holds: cuts that were acknowledged, each record as of the last.
+#[test]
+fn whatever_becomes_of_cuts_what_storage_lacks_is_pending_and_nothing_is_pending_twice() {
+    let mut random = Random(11);
+    let mut world = worldfile::read(RESTLESS, 5).unwrap();
+    let all = |world: &World| world.entities().map(|it| (it.id, it.clone())).collect::<BTreeMap<_, _>>();
+    let (mut stored, mut in_flight) = (all(&world), None);
+    let mut failed = 0;
+    for _ in 0..4_000 {
+        (0..random.below(9)).for_each(|_| drop(world.tick()));
+        match (&in_flight, random.below(4)) {
+            (None, 0 | 1) => {
+                let handed_out = cut(&mut world);
+                assert_eq!(world.pending_since_cut(), 0);
+                in_flight = Some((handed_out, all(&world)));
+            }
+            (Some(_), 0) => {
+                world.acknowledged();
+                let (handed_out, then) = in_flight.take().unwrap();
+                for (id, lives) in handed_out {
+                    if lives {
+                        stored.insert(id, then[&id].clone())
+                    } else {
+                        stored.remove(&id)
+                    };
+                }
+                assert_eq!(stored, then, "an acknowledged cut is all that storage lacked");
+            }
+            (Some(_), 1) => {
+                world.cut_failed();
+                in_flight = None;
+                failed += 1;
+            }
+            _ => (),
+        }
+        let now = all(&world);
+        let differs = |id: &EntityId| stored.get(id) != now.get(id);
+        let ids: BTreeSet<EntityId> = stored.keys().chain(now.keys()).copied().collect();
+        let lacking = ids.iter().filter(|id| differs(id)).count();
+        assert!(world.pending() >= lacking, "{} are pending, and storage lacks {lacking}", world.pending());
+        assert!(world.pending_since_cut() <= world.pending());
+        let offered = in_flight.as_ref().map_or(0, |(handed_out, _): &(BTreeMap<EntityId, bool>, _)| handed_out.len());
+        assert!(world.pending() <= ids.len() + offered + 1);
+    }
+    assert!(failed > 100);
+    world.cut_failed();
+    let all_that_is_left: Vec<EntityId> = cut(&mut world).into_keys().collect();
+    let again = world.pending();
+    world.cut_failed();
+    assert_eq!((world.pending(), again), (all_that_is_left.len() + 1, all_that_is_left.len() + 1));
 }

@@ -92,8 +92,7 @@ impl Life {
 
     fn flush(&mut self) -> Result<(), StorageError> {
         self.cuts.insert(self.world.now(), self.world.digest());
-        self.storage.flush(&self.world, WALL)?;
-        self.world.flushed();
+        worlds::flush(&mut self.storage, &mut self.world)?;
         self.acknowledged = self.world.now();
         Ok(())
     }
@@ -105,7 +104,7 @@ impl Life {
             self.flush()?;
             checkpoint.map_or(Ok(true), |how| self.storage.checkpoint(how))?;
         }
-        self.storage.close(&self.world)
+        self.storage.close(&self.world.head())
     }
 
     /// Makes sure of what another process would find if this one were killed now; returns the tick it would find.
@@ -116,7 +115,7 @@ impl Life {
         }
         let (mut storage, found) = Storage::open(&copy.database(), WALL).unwrap();
         assert_eq!(found, Found::Ours);
-        let world = storage.load().unwrap().world;
+        let world = worlds::load(&mut storage).unwrap();
         assert!(world.now() >= self.acknowledged, "{:?} after {:?}", world.now(), self.acknowledged);
         assert_eq!(self.cuts.get(&world.now()), Some(&world.digest()), "{:?} was never cut", world.now());
         world.now()
@@ -127,10 +126,11 @@ impl Life {
 fn survives(file: &str, fault: Fault, n: u64) -> bool {
     let folder = Folder::new();
     let trap = Trap::set(fault, n);
-    let mut world = worlds::world(file, 1);
+    let world = worlds::world(file, 1);
     let digest = world.digest();
     let founded = Storage::open(&folder.database(), WALL).and_then(|(mut storage, _)| {
-        storage.found(&mut world, "test", WALL)?;
+        storage.found(&world, "test", WALL)?;
+        storage.attach(&world.head())?;
         Ok(storage)
     });
     let storage = match founded {
@@ -160,7 +160,7 @@ fn survives(file: &str, fault: Fault, n: u64) -> bool {
                 life.flush().unwrap();
                 assert_eq!(life.check_copy(), life.world.now());
                 life.storage.checkpoint("TRUNCATE").unwrap();
-                life.storage.close(&life.world).unwrap();
+                life.storage.close(&life.world.head()).unwrap();
                 assert_eq!(life.check_copy(), life.world.now());
             });
         }
@@ -172,11 +172,11 @@ fn survives(file: &str, fault: Fault, n: u64) -> bool {
 fn start_again(file: &str, folder: &Folder, digest: u64) {
     let (mut storage, found) = Storage::open(&folder.database(), WALL).unwrap();
     if found == Found::Empty {
-        storage.found(&mut worlds::world(file, 1), "test", WALL).unwrap();
+        storage.found(&worlds::world(file, 1), "test", WALL).unwrap();
     }
-    let world = storage.load().unwrap().world;
+    let world = worlds::load(&mut storage).unwrap();
     assert_eq!(world.digest(), digest);
-    storage.attach(&world).unwrap();
+    storage.attach(&world.head()).unwrap();
 }
 
 #[test]

@@ -66,8 +66,7 @@ type Shared = Rc<RefCell<Record>>;
 fn flush(world: &mut World, storage: &mut Storage, record: &Shared) -> Result<(), StorageError> {
     (0..5).for_each(|_| drop(world.tick()));
     record.borrow_mut().cuts.insert(world.now(), world.digest());
-    storage.flush(world, WALL)?;
-    world.flushed();
+    worlds::flush(storage, world)?;
     record.borrow_mut().acknowledged = Some(world.now());
     Ok(())
 }
@@ -90,7 +89,7 @@ fn live(file: &str, record: &Shared, then: Then) {
     let (mut storage, _) = Storage::open(&database, WALL).unwrap();
     let mut world = worlds::world(file, 1);
     record.borrow_mut().cuts.insert(world.now(), world.digest());
-    let founded = storage.found(&mut world, "test", WALL);
+    let founded = storage.found(&world, "test", WALL).and_then(|()| storage.attach(&world.head()));
     record.borrow_mut().disk.note_published(&database);
     if founded.is_err() {
         return;
@@ -108,7 +107,7 @@ fn live(file: &str, record: &Shared, then: Then) {
             let _ = storage.checkpoint("PASSIVE");
         }
     }
-    let _ = storage.checkpoint("TRUNCATE").and_then(|_| storage.close(&world));
+    let _ = storage.checkpoint("TRUNCATE").and_then(|_| storage.close(&world.head()));
     record.borrow_mut().moment();
 }
 
@@ -120,8 +119,8 @@ fn rise(record: &Shared, folder: &Folder) -> (World, Storage) {
     let disk = record.borrow().disk.taken_over(folder.path());
     record.borrow_mut().disk = disk;
     let (mut storage, _) = Storage::open(&folder.database(), WALL).unwrap();
-    let world = storage.load().unwrap().world;
-    storage.attach(&world).unwrap();
+    let world = worlds::load(&mut storage).unwrap();
+    storage.attach(&world.head()).unwrap();
     (world, storage)
 }
 
@@ -133,13 +132,13 @@ fn find(files: &BTreeMap<PathBuf, Vec<u8>>) -> Option<World> {
     if found == Found::Empty {
         return None;
     }
-    let mut world = storage.load().unwrap().world;
-    let came_back = storage.load().unwrap().world;
+    let mut world = worlds::load(&mut storage).unwrap();
+    let came_back = worlds::load(&mut storage).unwrap();
     // It can be gone on with.
-    storage.attach(&world).unwrap();
+    storage.attach(&world.head()).unwrap();
     drop(world.tick());
-    storage.flush(&world, WALL).unwrap();
-    assert_eq!(storage.load().unwrap().world.digest(), world.digest());
+    worlds::flush(&mut storage, &mut world).unwrap();
+    assert_eq!(worlds::load(&mut storage).unwrap().digest(), world.digest());
     Some(came_back)
 }
 

@@ -1,9 +1,11 @@
 //! Worlds for tests, as world files.
 
 use std::fmt::Write;
+use std::time::Duration;
 
-use aqevia_engine::storage::worldfile;
-use aqevia_engine::world::World;
+use aqevia_engine::clock::Wall;
+use aqevia_engine::storage::{Storage, StorageError, worldfile};
+use aqevia_engine::world::{Gathering, Record, World};
 
 /// A world file: a ring of rooms full of creatures that never rest, and things that are carried about, eaten and grow
 /// again, so that every flush changes, adds and removes records.
@@ -40,4 +42,26 @@ pub fn restless(rooms: usize, creatures: usize) -> String {
 /// The world of such a file.
 pub fn world(file: &str, seed: u64) -> World {
     worldfile::read(file, seed).unwrap_or_else(|problems| panic!("{}", problems.join("\n")))
+}
+
+/// Flushes as the engine does: what fails is pending again. Returns the number of records.
+pub fn flush(storage: &mut Storage, world: &mut World) -> Result<u64, StorageError> {
+    let flushed = storage.flush(Wall(Duration::from_secs(1_800_000_000)), |take| {
+        world.cut(&mut *take);
+        take(Record::Head(&world.head()));
+        true
+    });
+    if flushed.is_ok() {
+        world.acknowledged()
+    } else {
+        world.cut_failed()
+    }
+    flushed
+}
+
+/// Loads the world that a database holds.
+pub fn load(storage: &mut Storage) -> Result<World, StorageError> {
+    let mut gathering = Gathering::default();
+    storage.load(&mut |record| gathering.take(record))?;
+    Ok(gathering.finish().unwrap_or_else(|problems| panic!("{problems:?}")))
 }

@@ -10,9 +10,8 @@ mod reader;
 
 use rusqlite::Connection;
 
-use super::records::hexadecimal;
 use crate::world::digest::Hasher;
-use crate::world::{Kind, Parts, World};
+use crate::world::{Kind, Parts, World, hexadecimal};
 use cursor::{Cursor, QUERY};
 pub use links::{room_above, warnings};
 use reader::Reader;
@@ -30,7 +29,7 @@ pub fn source_digest(text: &str) -> String {
 
 /// Reads a world file. The world's generator starts at `seed`. Who gives the text away saves its memory.
 pub fn read(text: impl Into<String>, seed: u64) -> Result<World, Vec<String>> {
-    World::found(parts(text.into(), seed)?)
+    World::restore(parts(text.into(), seed)?)
 }
 
 fn parts(text: String, seed: u64) -> Result<Parts, Vec<String>> {

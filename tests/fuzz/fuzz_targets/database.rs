@@ -13,7 +13,8 @@ use std::time::Duration;
 use aqevia_engine::clock::Wall;
 use aqevia_engine::storage::files::beside;
 use aqevia_engine::storage::schema::Found;
-use aqevia_engine::storage::{self, Loaded, Storage, StorageError, worldfile};
+use aqevia_engine::storage::{self, Failure, Storage, StorageError, worldfile};
+use aqevia_engine::world::{Gathering, Record, World};
 use libfuzzer_sys::fuzz_target;
 
 /// One moment for everything, so that a run can be repeated.
@@ -65,7 +66,7 @@ fn look(folder: &Folder, files: &Files) -> Result<(), StorageError> {
     let examined = storage::examine(&path);
     folder.expect(files);
     let opened = Storage::open(&path, WALL).and_then(|(mut storage, found)| {
-        let loaded = if found == Found::Ours { Some(storage.load()?) } else { None };
+        let loaded = if found == Found::Ours { Some(load(&mut storage)?) } else { None };
         Ok((storage, loaded))
     });
     folder.expect(files);
@@ -87,25 +88,41 @@ fn look(folder: &Folder, files: &Files) -> Result<(), StorageError> {
 }
 
 /// Lets the engine go on with what it has loaded.
-fn live(mut storage: Storage, Loaded { mut world, .. }: Loaded, sound: bool) {
+fn live(mut storage: Storage, mut world: World, sound: bool) {
     assert_eq!(world.violations(), [""; 0]);
     // The last chance to refuse: from here on the engine is expected to work.
-    if storage.attach(&world).is_err() {
+    if storage.attach(&world.head()).is_err() {
         return;
     }
     (0..TICKS).for_each(|_| drop(world.tick()));
     assert_eq!(world.violations(), [""; 0]);
-    let saved = storage.flush(&world, WALL).and_then(|_| {
-        world.flushed();
+    let saved = flush(&mut storage, &mut world).and_then(|()| {
         // To the engine it is no failure if this fails: the log keeps what could not be moved.
         let _ = storage.checkpoint("TRUNCATE");
-        storage.close(&world)
+        storage.close(&world.head())
     });
     match saved {
-        Ok(()) => assert_eq!(storage.load().map(|again| again.world.digest()).ok(), Some(world.digest())),
+        Ok(()) => assert_eq!(load(&mut storage).map(|again| again.digest()).ok(), Some(world.digest())),
         // The quick look at the start does not see all that can be wrong with a file.
         Err(error) => assert!(!sound, "{error}"),
     }
+}
+
+fn load(storage: &mut Storage) -> Result<World, StorageError> {
+    let mut gathering = Gathering::default();
+    storage.load(&mut |record| gathering.take(record))?;
+    let damaged = |problems| StorageError::new("".as_ref(), Failure::Damaged(problems));
+    gathering.finish().map_err(damaged)
+}
+
+fn flush(storage: &mut Storage, world: &mut World) -> Result<(), StorageError> {
+    storage.flush(WALL, |take| {
+        world.cut(&mut *take);
+        take(Record::Head(&world.head()));
+        true
+    })?;
+    world.acknowledged();
+    Ok(())
 }
 
 /// Six bytes an edit: what is done, where, and with what.
@@ -196,15 +213,15 @@ fn make() -> [Files; 2] {
     let folder = Folder::new();
     let mut world = worldfile::read(text, 1).expect("a sound world");
     let (mut storage, _) = Storage::open(&folder.database(), WALL).expect("an empty database");
-    storage.found(&mut world, "", WALL).expect("a founding");
+    storage.found(&world, "", WALL).expect("a founding");
+    storage.attach(&world.head()).expect("a beginning");
     for _ in 0..3 {
         (0..TICKS).for_each(|_| drop(world.tick()));
-        storage.flush(&world, WALL).expect("a flush");
-        world.flushed();
+        flush(&mut storage, &mut world).expect("a flush");
     }
     let mut killed = folder.read();
     storage.checkpoint("TRUNCATE").expect("a checkpoint");
-    storage.close(&world).expect("an end");
+    storage.close(&world.head()).expect("an end");
     // SQLite gives each log salts of its own.
     seal(&mut killed.log);
     [folder.read(), killed]
