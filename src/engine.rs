@@ -215,7 +215,8 @@ impl Engine {
             tick_interval: self.config.tick_interval,
             metrics: &self.metrics,
             log_lines_dropped: self.log.dropped,
-            usage: OnceCell::new(),
+            usage: sys::usage,
+            exposition: OnceCell::new(),
         };
         if self.server.read(ready, now, &snapshot) {
             self.warn_rarely("no descriptor is free for a new connection", &[]);

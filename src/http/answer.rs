@@ -1,5 +1,6 @@
 //! A request and a snapshot to the bytes of an answer.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Write as _;
 
@@ -8,7 +9,6 @@ use super::{Snapshot, StorageView};
 use crate::json::Json;
 use crate::metrics::{Exposition, Outcome};
 use crate::schedule::Trigger;
-use crate::sys;
 use crate::text::keys;
 use crate::world::{Bound, Kind};
 
@@ -98,18 +98,18 @@ impl Status {
 }
 
 /// An answer before it is bytes.
-pub struct Answer {
+pub struct Answer<'a> {
     /// Its status.
     pub status: Status,
     /// Its type and its body; none where it must not even have a length (RFC 9110 section 8.6).
-    content: Option<(&'static str, String)>,
+    content: Option<(&'static str, Cow<'a, str>)>,
 }
 
 /// What RFC 9110 sections 9.3.7 and 10.2.1 want named in the answer to OPTIONS and beside a 405.
 const ALLOW: &str = "Allow: GET, HEAD, OPTIONS\r\n";
 
 /// What a request gets.
-pub fn answer(request: &Request, snapshot: &Snapshot, counters: &Counters) -> Answer {
+pub fn answer<'a>(request: &Request, snapshot: &'a Snapshot, counters: &Counters) -> Answer<'a> {
     match (request.method, request.path) {
         (Method::Unknown, _) => error(Status::NotImplemented, "this method is not known here"),
         (Method::NotAllowed, _) => error(Status::MethodNotAllowed, "only GET, HEAD and OPTIONS are allowed here"),
@@ -120,17 +120,20 @@ pub fn answer(request: &Request, snapshot: &Snapshot, counters: &Counters) -> An
         (_, Path::Health) => json(Status::Ok, |json| json.key("status").string("ok")),
         (_, Path::Ready) => ready(&snapshot.storage),
         (_, Path::Status) => status(snapshot, counters),
-        (_, Path::Metrics) => metrics(snapshot, counters),
+        (_, Path::Metrics) => {
+            let text = snapshot.exposition.get_or_init(|| exposition(snapshot, counters)).into();
+            Answer { status: Status::Ok, content: Some(("text/plain; version=0.0.4; charset=utf-8", text)) }
+        }
     }
 }
 
 /// What is not as asked for.
-pub fn error(status: Status, message: &str) -> Answer {
+pub fn error(status: Status, message: &str) -> Answer<'static> {
     json(status, |json| json.key("error").string(message))
 }
 
-fn json(status: Status, fields: impl FnOnce(&mut Json)) -> Answer {
-    Answer { status, content: Some(("application/json", Json::object(fields))) }
+fn json(status: Status, fields: impl FnOnce(&mut Json)) -> Answer<'static> {
+    Answer { status, content: Some(("application/json", Json::object(fields).into())) }
 }
 
 /// What is here, each shown in a way.
@@ -138,7 +141,7 @@ fn list(show: impl Fn(&str) -> String) -> String {
     Path::all_named().map(|path| show(path.label())).collect::<Vec<_>>().join(", ")
 }
 
-impl Answer {
+impl Answer<'_> {
     /// Appends the answer to `output`. `date` is the value of the Date field; without `with_body`, as for HEAD,
     /// everything but the body is as it would be with it (RFC 9110 section 9.3.2).
     pub fn write(&self, output: &mut Vec<u8>, date: &str, connection: Connection, with_body: bool) {
@@ -168,7 +171,7 @@ keys! {
     }
 }
 
-fn ready(storage: &StorageView) -> Answer {
+fn ready(storage: &StorageView) -> Answer<'static> {
     let Some(reason) = storage.last_error else {
         return json(Status::Ok, |json| json.key("status").string("ready"));
     };
@@ -178,7 +181,7 @@ fn ready(storage: &StorageView) -> Answer {
     })
 }
 
-fn status(snapshot: &Snapshot, counters: &Counters) -> Answer {
+fn status(snapshot: &Snapshot, counters: &Counters) -> Answer<'static> {
     let Snapshot { world, storage, metrics, .. } = snapshot;
     let ready = storage.last_error.is_none();
     json(Status::Ok, |json| {
@@ -226,7 +229,7 @@ fn status(snapshot: &Snapshot, counters: &Counters) -> Answer {
     })
 }
 
-fn metrics(snapshot: &Snapshot, counters: &Counters) -> Answer {
+fn exposition(snapshot: &Snapshot, counters: &Counters) -> String {
     let mut text = Exposition::default();
     let build = [([("version", env!("CARGO_PKG_VERSION"))], 1)];
     text.gauges("aqevia_build_info", "The version of the engine.", build.into_iter());
@@ -236,7 +239,7 @@ fn metrics(snapshot: &Snapshot, counters: &Counters) -> Answer {
     let dropped = snapshot.log_lines_dropped;
     text.counter("aqevia_log_lines_dropped_total", "Log lines that could not be written.", dropped);
     process_metrics(&mut text, snapshot);
-    Answer { status: Status::Ok, content: Some(("text/plain; version=0.0.4; charset=utf-8", text.0)) }
+    text.0
 }
 
 fn world_metrics(text: &mut Exposition, Snapshot { world, metrics, .. }: &Snapshot) {
@@ -291,7 +294,7 @@ fn http_metrics(text: &mut Exposition, counters: &Counters) {
 }
 
 fn process_metrics(text: &mut Exposition, snapshot: &Snapshot) {
-    let usage = snapshot.usage.get_or_init(sys::usage);
+    let usage = (snapshot.usage)();
     let cpu = usage.cpu.map_or(0.0, |cpu| cpu.as_secs_f64());
     text.counter("process_cpu_seconds_total", "User and system time on the processor.", cpu);
     text.gauge("process_resident_memory_bytes", "Memory held in RAM.", usage.resident_bytes);
@@ -301,7 +304,7 @@ fn process_metrics(text: &mut Exposition, snapshot: &Snapshot) {
     text.gauge("process_start_time_seconds", "When the process started.", Some(snapshot.started.0.as_secs_f64()));
 }
 
-fn page(snapshot: &Snapshot) -> Answer {
+fn page(snapshot: &Snapshot) -> Answer<'static> {
     let Snapshot { world, .. } = snapshot;
     let body = format!(
         "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>{name}</title>\n<h1>{name}</h1>\n\
@@ -312,7 +315,7 @@ fn page(snapshot: &Snapshot) -> Answer {
         links = list(|path| format!("<a href=\"{path}\">{path}</a>")),
         version = env!("CARGO_PKG_VERSION"),
     );
-    Answer { status: Status::Ok, content: Some(("text/html; charset=utf-8", body)) }
+    Answer { status: Status::Ok, content: Some(("text/html; charset=utf-8", body.into())) }
 }
 
 fn escape_html(text: &str) -> String {

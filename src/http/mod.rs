@@ -34,8 +34,10 @@ pub struct Snapshot<'a> {
     pub metrics: &'a Metrics,
     /// Log lines that could not be written.
     pub log_lines_dropped: u64,
-    /// What the process uses: learnt when it is first asked for.
-    pub usage: OnceCell<Usage>,
+    /// Learns what the process uses.
+    pub usage: fn() -> Usage,
+    /// The text of `/metrics`, made when it is first asked for: who asks in the same turn of the loop gets the same.
+    pub exposition: OnceCell<String>,
 }
 
 /// What is to be told of the storage.

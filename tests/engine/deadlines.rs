@@ -57,7 +57,8 @@ impl Stand {
             tick_interval: Duration::ZERO,
             metrics: &self.metrics,
             log_lines_dropped: 0,
-            usage: OnceCell::new(),
+            usage: sys::usage,
+            exposition: OnceCell::new(),
         };
         self.server.read(ready, self.now, &snapshot);
         self.server.write(self.now, self.now);

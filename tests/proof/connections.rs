@@ -230,6 +230,28 @@ fn when_all_buffers_together_are_too_large_the_largest_make_way() {
 }
 
 #[test]
+fn who_asks_for_metrics_in_the_same_turn_gets_the_same_and_in_the_next_what_is_new() {
+    let (stand, network) = (Stand::new(), Network::default());
+    let mut server = Server::new(network.clone(), HTTP_CONNECTIONS_MAX);
+    let clients: Vec<Client> = (0..3).map(|_| network.connect(ROOM)).collect();
+    stand.serve(&mut server, at(0));
+    let mut ask = || {
+        clients.iter().for_each(|client| client.send(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"));
+        stand.turn(&mut server, at(0));
+        clients.iter().map(text).collect::<Vec<String>>()
+    };
+    let answered = "\naqevia_http_requests_total{path=\"/metrics\",code=\"200\"} 3\n";
+    for is_told in [false, true] {
+        let texts = ask();
+        assert!(texts.iter().all(|text| *text == texts[0]), "{texts:?}");
+        assert!(
+            texts[0].contains("\naqevia_http_connections 3\n") && texts[0].contains(answered) == is_told,
+            "{texts:?}"
+        );
+    }
+}
+
+#[test]
 fn a_stop_answers_whoever_has_connected_and_ends_each_connection_in_order() {
     let (stand, network) = (Stand::new(), Network::default());
     let mut server = Server::new(network.clone(), HTTP_CONNECTIONS_MAX);

@@ -19,7 +19,6 @@ use aqevia_engine::metrics::Metrics;
 use aqevia_engine::schedule::{Flusher, Ticker};
 use aqevia_engine::storage::Storage;
 use aqevia_engine::storage::schema::Found;
-use aqevia_engine::sys::Usage;
 use aqevia_engine::world::digest::Hasher;
 use aqevia_engine::world::random::Random;
 use aqevia_engine::world::{Action, Command, Entity, EntityId, Kind, Tick, World};
@@ -28,6 +27,7 @@ use rusqlite::ffi::{SQLITE_CANTOPEN, SQLITE_FULL, SQLITE_IOERR_FSYNC, SQLITE_IOE
 use crate::disk::{self, Disk, Loss};
 use crate::folder::{Folder, WALL};
 use crate::network::{self, Client, Network};
+use crate::stand::NO_USAGE;
 use crate::vfs::{self, Operation, Verdict, Watched};
 use crate::worlds;
 
@@ -36,9 +36,6 @@ const STEPS: u32 = 150;
 /// Few, so that the table is often full.
 const CLIENTS_MAX: usize = 4;
 const TICK: Duration = Duration::from_millis(100);
-/// What the process uses is no matter of the seed.
-const NO_USAGE: Usage =
-    Usage { cpu: None, resident_bytes: None, virtual_bytes: None, descriptors: None, descriptors_max: None };
 /// What must have happened over all seeds, or the test tests nothing.
 const EXPECTED: [&str; 17] = [
     "a bad answer",
@@ -403,7 +400,8 @@ impl Simulation {
                 tick_interval: TICK,
                 metrics,
                 log_lines_dropped: 0,
-                usage: OnceCell::from(NO_USAGE),
+                usage: || NO_USAGE,
+                exposition: OnceCell::new(),
             };
             server.read(&descriptors, self.now, &snapshot);
             if ticker.take(self.now).is_some() {

@@ -18,6 +18,10 @@ use crate::worlds;
 /// More turns than anything that is sent at once takes.
 const TURNS_MAX: usize = 100;
 
+/// What the process uses is no matter of any conversation.
+pub const NO_USAGE: Usage =
+    Usage { cpu: None, resident_bytes: None, virtual_bytes: None, descriptors: None, descriptors_max: None };
+
 /// What conversations have in common.
 pub struct Stand {
     world: World,
@@ -50,8 +54,6 @@ impl Stand {
     }
 
     pub fn snapshot(&self) -> Snapshot<'_> {
-        let usage =
-            Usage { cpu: None, resident_bytes: None, virtual_bytes: None, descriptors: None, descriptors_max: None };
         Snapshot {
             wall: WALL,
             started: WALL,
@@ -61,7 +63,8 @@ impl Stand {
             tick_interval: Duration::ZERO,
             metrics: &self.metrics,
             log_lines_dropped: 0,
-            usage: OnceCell::from(usage),
+            usage: || NO_USAGE,
+            exposition: OnceCell::new(),
         }
     }
 }
