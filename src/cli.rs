@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use crate::clock;
 use crate::config::{self, Config, Unknown, VARIABLES};
-use crate::engine::{Engine, Exit, FAILED, USAGE, read_world_file, refused};
+use crate::engine::Engine;
+use crate::exit::{Exit, FAILED, USAGE, read_world_file, refused};
 use crate::limits::HEALTHCHECK_MS_MAX;
 use crate::log::{Level, Log, Output};
 use crate::storage::schema::is_database;
@@ -18,6 +19,7 @@ use crate::storage::{self, Loaded, StorageError, export, worldfile};
 use crate::sys;
 use crate::text::nearest;
 use crate::world::{Kind, World};
+use crate::writer::link;
 
 /// How each command is called, and what it does.
 const COMMANDS: [(&str, &str); 7] = [
@@ -34,8 +36,10 @@ const COMMANDS: [(&str, &str); 7] = [
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let words: Vec<&str> = arguments.iter().map(|argument| argument.to_str().unwrap_or_default()).collect();
-    if words.is_empty() {
-        return run();
+    match words.as_slice() {
+        [] => return run(),
+        [link::COMMAND] => return write(),
+        _ => (),
     }
     let ready = sys::prepare_signals().map_err(refused("handle signals"));
     let done = ready.and_then(|()| match words.as_slice() {
@@ -95,8 +99,8 @@ fn run() -> u8 {
         log.warn("an unknown variable is ignored", &[("variable", &unknown.variable), ("nearest", &nearest)]);
     }
     end_on_panic();
-    match config.and_then(|config| Engine::start(config, log)) {
-        Ok(engine) => engine.run(),
+    match config.and_then(|config| Engine::start(config, log)).and_then(Engine::run) {
+        Ok(code) => code,
         Err(exit) => {
             let mut log = Log::new(Level::Error);
             for problem in &exit.problems {
@@ -106,6 +110,14 @@ fn run() -> u8 {
             exit.code
         }
     }
+}
+
+/// Stores what an engine hands out that has started this process.
+fn write() -> u8 {
+    end_on_panic();
+    let Err(error) = link::serve() else { return 0 };
+    complain(&mut Output::stderr(), &format!("an engine starts its writer itself: {error}"));
+    USAGE
 }
 
 /// A panic is a fault in the engine. The world may be half-changed then, so the process ends at once, without a flush,

@@ -1,4 +1,5 @@
-//! The loop: wait, read, tick, flush, write. Everything the engine does, it does here, in this order, on one thread.
+//! The loop: wait, read, tick, flush, write. Everything the engine does, it does here, in this order, on one thread, and
+//! it waits for nothing but the next event: what storage does is done by the writer, a process of its own.
 //!
 //! `Engine::start` reads in the order in which things happen; `Engine::run` is one turn after the other until a signal
 //! comes. A panic anywhere ends the process (see `cli.rs`): a half-changed world is never flushed.
@@ -6,105 +7,77 @@
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::mem;
+use std::process;
 use std::time::Duration;
 
 use crate::clock::{self, Monotonic, Wall};
 use crate::config::Config;
+use crate::exit::{Exit, FAILED, LISTEN, refused};
 use crate::http::server::Server;
 use crate::http::{Snapshot, StorageView};
 use crate::limits::{
-    CHECKPOINT_INTERVAL_MS, CHECKPOINT_RECORDS, DESCRIPTORS_RESERVED, DESCRIPTORS_WANTED, HTTP_STOP_MS_MAX,
-    LOOK_INTERVAL_MS, POLL_PAUSE_MS, SHUTDOWN_RETRIES_MS, WAL_BYTES_KEPT, WARNING_INTERVAL_MS, WORLD_FILE_BYTES_MAX,
+    DESCRIPTORS_RESERVED, DESCRIPTORS_WANTED, HTTP_STOP_MS_MAX, POLL_PAUSE_MS, SHUTDOWN_FLUSH_MS_MAX, SHUTDOWN_MS_MAX,
+    WARNING_INTERVAL_MS,
 };
 use crate::log::{Fields, Level, Log};
-use crate::metrics::{Metrics, Outcome};
+use crate::metrics::Metrics;
 use crate::schedule::{Flusher, Ticker, Trigger};
-use crate::storage::schema::Found;
-use crate::storage::{Failure, Storage, StorageError, worldfile};
+use crate::storage::{Failure, Stamp, StorageError};
 use crate::sys::{self, PollFd, Signals};
-use crate::world::{Audience, Effect, Gathering, Record, Tick, World};
+use crate::world::{Audience, Effect, Gathering, World};
+use crate::writer::State;
+use crate::writer::ledger::{Ledger, Rescued};
+use crate::writer::link::{self, Link};
+use crate::writer::serve::Wanted;
+use crate::writer::wire::{ToEngine, ToWriter, View};
 
-/// One World, its storage and its listener.
+/// One World, its writer and its listener.
 pub struct Engine {
     config: Config,
     log: Log,
     metrics: Metrics,
-    signals: Signals,
-    world: World,
-    storage: Storage,
+    /// Not there before the world is: until then a signal ends the process at once, since there is nothing to save.
+    signals: Option<Signals>,
     server: Server,
-    ticker: Ticker,
-    flusher: Flusher,
+    /// Which build the writer must be.
+    build: String,
+    writer: Option<Link>,
+    /// The writer has what it needs to take flushes.
+    is_attached: bool,
+    /// The world as it comes in, and when it is whole: with its source, and as of when it is stored.
+    gathering: Gathering,
+    loaded: Option<(World, String, Stamp)>,
+    life: Option<Life>,
+    /// What the writer has said last of all.
+    last_word: Option<ToEngine>,
     started: (Monotonic, Wall),
-    last_flush_at: Option<Wall>,
-    last_error: Option<String>,
     warned_at: BTreeMap<&'static str, Monotonic>,
-    looked_at: Monotonic,
-    checkpointed_at: Monotonic,
-    records_since_checkpoint: u64,
-    wal_bytes: u64,
-    /// Since when readers keep the write-ahead log from being emptied, and its size at which the next warning is due.
-    held_up: Option<(Monotonic, u64)>,
-    /// What was rescued of this world and is later than what was loaded: where, its tick, what puts it in place.
-    rescue: Option<(PathBuf, Tick, String)>,
 }
 
-/// Why the process ends otherwise than it should.
-pub struct Exit {
-    /// Its exit code: one of those below.
-    pub code: u8,
-    /// What is wrong, one thing each.
-    pub problems: Vec<String>,
-    /// What to do about it; may be empty.
-    pub advice: String,
-}
-
-/// The exit code of what has failed.
-pub const FAILED: u8 = 1;
-/// The exit code of a usage, a configuration or a world file that is wrong.
-pub const USAGE: u8 = 2;
-/// The exit code of a database that cannot be used.
-pub const STORAGE: u8 = 3;
-/// The exit code of an address that cannot be listened on.
-pub const LISTEN: u8 = 4;
-
-impl Exit {
-    /// Something that the system refused, or that came to nothing.
-    pub fn failed(problem: String) -> Exit {
-        Exit { code: FAILED, problems: vec![problem], advice: String::new() }
-    }
-
-    /// What is wrong with a world file.
-    pub fn world_file(path: &Path, problems: Vec<String>) -> Exit {
-        let problems = problems.iter().map(|problem| format!("{}: {problem}", path.display())).collect();
-        Exit { code: USAGE, problems, advice: String::new() }
-    }
-}
-
-impl From<StorageError> for Exit {
-    fn from(error: StorageError) -> Exit {
-        Exit { code: STORAGE, problems: vec![error.to_string()], advice: error.advice() }
-    }
+/// A world that lives.
+struct Life {
+    world: World,
+    /// The digest of the world file that it was founded from.
+    source: String,
+    ledger: Ledger,
+    ticker: Ticker,
+    /// What was rescued of this world and is later than what was loaded.
+    rescue: Option<Rescued>,
 }
 
 impl Engine {
-    /// Gets everything ready, in the order in which mistakes are best reported.
+    /// Begins to start: the writer, which loads the world, and the listener, which tells how far that is.
     pub fn start(config: Config, mut log: Log) -> Result<Engine, Exit> {
         let started = (clock::monotonic(), clock::wall());
         sys::prepare_signals().map_err(refused("handle signals"))?;
         let descriptors =
             sys::raise_descriptors_max(DESCRIPTORS_WANTED).map_err(refused("learn the limit on descriptors"))?;
-        let (mut storage, found) = Storage::open(&config.sqlite_path, started.1)?;
-        let (world, last_error) = match found {
-            Found::Empty => (found_world(&config, &mut storage, &mut log)?, None),
-            Found::Ours => load_world(&config, &mut storage, &mut log)?,
-        };
-        let rescue = warn_of_rescue(&storage, &world, &mut log);
-        // Until here a signal has ended the process at once: there was nothing to save.
-        let signals = Signals::install().map_err(refused("handle signals"))?;
+        let mut writer = Link::spawn().map_err(refused("start the writer"))?;
+        let (build, database) = (link::build(), config.sqlite_path.clone());
+        let wanted = Wanted { file: config.world_path.clone(), id: config.world_id.clone() };
+        writer.out.message(&ToWriter::Start { build: build.clone(), started: started.1, database, wanted });
+        writer.write();
         let clients_max = usize::try_from(descriptors.saturating_sub(DESCRIPTORS_RESERVED)).unwrap_or(usize::MAX);
         let bound =
             Server::bind(config.observability_addr, clients_max).and_then(|server| Ok((server.address()?, server)));
@@ -114,69 +87,61 @@ impl Engine {
             let problem = format!("cannot listen on {}: {error}", config.observability_addr);
             Exit { code: LISTEN, problems: vec![problem], advice: advice.to_owned() }
         })?;
-
-        let now = clock::monotonic();
-        log.info(
-            "listening",
-            &[
-                ("addr", &address),
-                ("world", &world.id),
-                ("tick", &world.now().0),
-                ("database", &config.sqlite_path.display()),
-                ("version", &env!("CARGO_PKG_VERSION")),
-                ("start_ms", &now.since(started.0).as_millis()),
-            ],
-        );
+        let (database, version) = (config.sqlite_path.display(), env!("CARGO_PKG_VERSION"));
+        log.info("listening", &[("addr", &address), ("database", &database), ("version", &version)]);
         Ok(Engine {
-            ticker: Ticker::new(config.tick_interval, now),
-            flusher: Flusher::new(config.flush_interval, config.batch_capacity, now),
-            metrics: Metrics::default(),
-            last_flush_at: None,
-            last_error,
-            warned_at: BTreeMap::new(),
-            looked_at: now,
-            checkpointed_at: now,
-            records_since_checkpoint: 0,
-            wal_bytes: storage.wal_bytes(),
-            held_up: None,
-            rescue,
             config,
             log,
-            signals,
-            world,
-            storage,
+            metrics: Metrics::default(),
+            signals: None,
             server,
+            build,
+            writer: Some(writer),
+            is_attached: false,
+            gathering: Gathering::default(),
+            loaded: None,
+            life: None,
+            last_word: None,
             started,
+            warned_at: BTreeMap::new(),
         })
     }
 
-    /// Runs until a signal comes. Returns the exit code: `FAILED` if not everything is saved, and the log says what.
-    pub fn run(mut self) -> u8 {
+    /// Runs until a signal comes. Returns the exit code: `FAILED` if not everything is saved, and the log says what. An
+    /// error is one of the start.
+    pub fn run(mut self) -> Result<u8, Exit> {
         let mut descriptors = Vec::new();
         loop {
             self.wait(&mut descriptors, None);
-            if let Some(signal) = self.signals.take() {
+            if let Some(signal) = self.signals.as_mut().and_then(Signals::take) {
                 self.log.info("stopping", &[("signal", &signal)]);
-                return self.stop(descriptors);
+                return Ok(self.stop(descriptors));
             }
             let now = clock::monotonic();
-            self.serve(&descriptors[1..], now);
+            self.hear(&descriptors[1], now)?;
+            self.serve(&descriptors[2..], now);
             self.tick(now);
-            self.look_if_due(now);
+            self.restart_if_due(now);
             self.flush_if_due(now);
             self.server.write(now, clock::monotonic());
+            self.send();
         }
     }
 
-    /// Sleeps until something comes in or is due, or until `timeout`. Then `descriptors` tells what came in: the
-    /// first is that of the signals, the others are the server's.
+    /// Sleeps until something comes in or is due, or until `timeout`. Then `descriptors` tells what came in: the first is
+    /// that of the signals, the second the writer's, the others are the server's.
     fn wait(&mut self, descriptors: &mut Vec<PollFd>, timeout: Option<Duration>) {
         descriptors.clear();
-        descriptors.push(PollFd::new(&self.signals, true, false));
+        descriptors.push(self.signals.as_ref().map_or(PollFd::none(), |signals| PollFd::new(signals, true, false)));
+        let writer = self.writer.as_ref();
+        descriptors.push(writer.map_or(PollFd::none(), |writer| PollFd::new(writer, true, writer.unsent() > 0)));
         self.server.wait_for(descriptors);
-        let flush = self.flusher.next(self.world.pending());
-        let look = self.looked_at.after(Duration::from_millis(LOOK_INTERVAL_MS));
-        let timers = [Some(self.ticker.next), Some(look), flush, self.server.next_deadline()];
+        let life = self.life.as_ref();
+        let flush = life.and_then(|life| match self.is_attached {
+            true => life.ledger.next(&life.world),
+            false => life.ledger.flusher.retry_at().filter(|_| self.writer.is_none()),
+        });
+        let timers = [life.map(|life| life.ticker.next), flush, self.server.next_deadline()];
         let now = clock::monotonic();
         let next = timers.into_iter().flatten().min().map(|next| next.since(now));
         if let Err(error) = sys::poll(descriptors, timeout.or(next)) {
@@ -185,6 +150,127 @@ impl Engine {
             let _ = sys::poll(&mut [], Some(Duration::from_millis(POLL_PAUSE_MS)));
         }
         self.metrics.wakeups += 1;
+    }
+
+    /// Takes what the writer has said. An error ends a start.
+    fn hear(&mut self, ready: &PollFd, now: Monotonic) -> Result<(), Exit> {
+        if let Some(writer) = self.writer.as_mut().filter(|_| ready.readable()) {
+            writer.read();
+        }
+        loop {
+            let Some(writer) = &mut self.writer else { return Ok(()) };
+            match writer.next(&mut |record| self.gathering.take(record)) {
+                Some(said) => self.act_on(said, now)?,
+                None if writer.is_over => return self.lose_writer(now),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn act_on(&mut self, said: ToEngine, now: Monotonic) -> Result<(), Exit> {
+        match (said, &mut self.life) {
+            (ToEngine::Note { line }, _) => self.log.line(&line),
+            (ToEngine::Refused { exit }, _) => return Err(exit),
+            (ToEngine::Loaded { source }, _) => {
+                let gathering = mem::take(&mut self.gathering);
+                let stamp = gathering.head.as_ref().map(Stamp::from).unwrap_or_default();
+                let damaged = |problems| StorageError::new(&self.config.sqlite_path, Failure::Damaged(problems));
+                let world = gathering.finish().map_err(damaged)?;
+                for excess in world.excesses() {
+                    self.log.warn("the world is larger than any founded today may become", &[("excess", &excess)]);
+                }
+                self.loaded = Some((world, source, stamp));
+                self.writer.iter_mut().for_each(|writer| writer.out.message(&ToWriter::Accept {}));
+            }
+            (said @ (ToEngine::Closed { .. } | ToEngine::Rescued { .. }), _) => self.last_word = Some(said),
+            (ToEngine::Attached { view, error, rescue }, None) => return self.begin_to_live(view, error, rescue),
+            (said, Some(Life { world, ledger, .. })) => {
+                self.is_attached |= matches!(said, ToEngine::Attached { .. });
+                let line = ledger.hear(said, world, now, &mut self.metrics);
+                line.iter().for_each(|line| self.log.line(line));
+                if process::id() == 1 {
+                    sys::reap(self.writer.as_ref().map_or(0, Link::id));
+                }
+            }
+            (_, None) => (),
+        }
+        Ok(())
+    }
+
+    /// The world is loaded and may be written.
+    fn begin_to_live(&mut self, view: View, error: Option<String>, rescue: Option<Rescued>) -> Result<(), Exit> {
+        let Some((world, source, stamp)) = self.loaded.take() else { return Ok(()) };
+        if let Some((path, tick, command)) = &rescue {
+            let message = "a later state of this world was rescued and never put in place; with the engine stopped, the \
+                           command does it";
+            let (now, path) = (world.now().0, path.display());
+            let fields: Fields =
+                &[("tick", &now), ("rescued_tick", &tick.0), ("rescued", &path), ("put_in_place", &command)];
+            self.log.warn(message, fields);
+        }
+        self.signals = Some(Signals::install().map_err(refused("handle signals"))?);
+        let now = clock::monotonic();
+        let flusher = Flusher::new(self.config.flush_interval, self.config.batch_capacity, now);
+        let (mut ledger, mut world) = (Ledger::new(flusher, stamp, View::default()), world);
+        let (start_ms, tick) = (now.since(self.started.0).as_millis(), world.now().0);
+        self.log.info("running", &[("world", &world.id), ("tick", &tick), ("start_ms", &start_ms)]);
+        let attached = ToEngine::Attached { view, error, rescue: None };
+        let line = ledger.hear(attached, &mut world, now, &mut self.metrics);
+        line.iter().for_each(|line| self.log.line(line));
+        let ticker = Ticker::new(self.config.tick_interval, now);
+        self.life = Some(Life { world, source, ledger, ticker, rescue });
+        self.is_attached = true;
+        Ok(())
+    }
+
+    /// The writer has ended. What it has not acknowledged is pending again.
+    fn lose_writer(&mut self, now: Monotonic) -> Result<(), Exit> {
+        self.is_attached = false;
+        let how = self.writer.take().and_then(Link::end);
+        let Some(Life { world, ledger, .. }) = &mut self.life else {
+            let how = how.unwrap_or_default();
+            return Err(Exit::failed(format!("the writer has ended while it loaded the world: {how}")));
+        };
+        // One that ends well has said why, if anything was wrong.
+        if how.is_some() || !ledger.flusher.is_failing() {
+            let error = format!("the writer has ended: {}", how.unwrap_or_default());
+            let line = ledger.fail(error, world, now, &mut self.metrics);
+            line.iter().for_each(|line| self.log.line(line));
+        }
+        Ok(())
+    }
+
+    /// Starts another writer in place of one that has ended.
+    fn restart_if_due(&mut self, now: Monotonic) {
+        let Some(Life { world, ledger, source, .. }) = self.life.as_mut().filter(|_| self.writer.is_none()) else {
+            return;
+        };
+        if ledger.flusher.retry_at().is_some_and(|at| at > now) {
+            return;
+        }
+        self.metrics.writer_restarts += 1;
+        match Link::spawn() {
+            Ok(mut writer) => {
+                writer.out.message(&ToWriter::Resume {
+                    build: self.build.clone(),
+                    started: self.started.1,
+                    database: self.config.sqlite_path.clone(),
+                    world: world.id.clone(),
+                    source: source.clone(),
+                    states: ledger.states(),
+                });
+                self.writer = Some(writer);
+            }
+            Err(error) => {
+                let line = ledger.fail(format!("cannot start a writer: {error}"), world, now, &mut self.metrics);
+                line.iter().for_each(|line| self.log.line(line));
+            }
+        }
+    }
+
+    /// Gives the writer what it takes at once.
+    fn send(&mut self) {
+        self.writer.iter_mut().filter(|writer| writer.unsent() > 0).for_each(Link::write);
     }
 
     /// Logs a warning that may come up again and again. It hides itself for a while, and no other.
@@ -198,19 +284,32 @@ impl Engine {
     }
 
     fn serve(&mut self, ready: &[PollFd], now: Monotonic) {
+        let life = self.life.as_ref();
+        let ledger = life.map(|life| &life.ledger);
+        let state = match ledger {
+            None => State::Loading,
+            Some(ledger) if ledger.out_since().is_some() => State::Flushing,
+            Some(_) if self.is_attached => State::Idle,
+            Some(_) => State::Restarting,
+        };
+        let loading = || format!("loading: {} entities so far", self.gathering.entities());
         let snapshot = Snapshot {
             wall: clock::wall(),
             started: self.started.1,
             uptime: now.since(self.started.0),
-            world: &self.world,
+            world: life.map(|life| &life.world),
             storage: StorageView {
-                pending: self.world.pending(),
-                persisted_tick: self.storage.persisted(),
-                last_flush_at: self.last_flush_at,
-                last_error: self.last_error.as_deref(),
-                wal_bytes: self.wal_bytes,
-                held_up: self.held_up.map(|(since, _)| now.since(since)),
-                rescue: self.rescue.as_ref(),
+                trouble: ledger.map_or_else(|| Some(loading()), |ledger| ledger.trouble(now)),
+                pending: life.map_or(0, |life| life.world.pending()),
+                persisted_tick: ledger.and_then(|ledger| ledger.view.persisted),
+                last_flush_at: ledger.and_then(|ledger| ledger.last_flush_at),
+                last_error: ledger.and_then(|ledger| ledger.last_error.as_deref()),
+                wal_bytes: ledger.map_or(0, |ledger| ledger.view.wal_bytes),
+                held_up: ledger.and_then(|ledger| ledger.held_up).map(|(since, _)| now.since(since)),
+                rescue: life.and_then(|life| life.rescue.as_ref()),
+                writer: state,
+                flushing: ledger.and_then(Ledger::out_since).map(|since| now.since(since)),
+                unsent_bytes: self.writer.as_ref().map_or(0, Link::unsent),
             },
             tick_interval: self.config.tick_interval,
             metrics: &self.metrics,
@@ -224,21 +323,22 @@ impl Engine {
     }
 
     fn tick(&mut self, now: Monotonic) {
-        let Some(due) = self.ticker.take(now) else { return };
+        let Some(Life { world, ticker, .. }) = &mut self.life else { return };
+        let Some(due) = ticker.take(now) else { return };
         if due.skipped > 0 {
             self.metrics.ticks_skipped += due.skipped;
             self.log.warn("the loop was late and left out ticks", &[("ticks", &due.skipped)]);
         }
         let begun = clock::monotonic();
-        let effects = self.world.tick();
+        let effects = world.tick();
         self.metrics.tick_duration.observe(clock::monotonic().since(begun));
         self.metrics.tick_lateness.observe(due.lateness);
         self.metrics.ticks += 1;
         if self.log.shows(Level::Debug) {
-            let tick = self.world.now().0;
+            let tick = world.now().0;
             for Effect { audience, text, .. } in &effects {
                 let place = match audience {
-                    Audience::Room(room) => self.world.name_of(*room),
+                    Audience::Room(room) => world.name_of(*room),
                     Audience::Outdoors => "outdoors",
                 };
                 self.log.debug(text, &[("at", &place), ("tick", &tick)]);
@@ -246,118 +346,19 @@ impl Engine {
         }
     }
 
-    /// Looks whether the database is still in its place and still ours, however long no flush is due.
-    fn look_if_due(&mut self, now: Monotonic) {
-        if now.since(self.looked_at) >= Duration::from_millis(LOOK_INTERVAL_MS) {
-            self.looked_at = now;
-            if let Err(error) = self.storage.look().and_then(|()| self.storage.read_back())
-                && !self.flusher.is_failing()
-            {
-                self.failed(&error);
-            }
-        }
-    }
-
     fn flush_if_due(&mut self, now: Monotonic) {
-        let Some(trigger) = self.flusher.due(now, self.world.pending()) else { return };
-        let saved = self.flush(trigger);
-        // The write-ahead log is kept short: by records, and by the time since it was last emptied.
-        let aged = now.since(self.checkpointed_at) >= Duration::from_millis(CHECKPOINT_INTERVAL_MS);
-        if saved && (aged || self.records_since_checkpoint >= CHECKPOINT_RECORDS) {
-            self.checkpoint("PASSIVE");
-        }
-        self.wal_bytes = self.storage.wal_bytes();
-    }
-
-    /// Makes everything that is pending durable, or notes why that failed and when to try again.
-    fn flush(&mut self, trigger: Trigger) -> bool {
-        let begun = clock::monotonic();
-        let wall = clock::wall();
-        let flushed = self.store(wall);
-        let now = clock::monotonic();
-        self.metrics.flush_duration.observe(now.since(begun));
-        let outcome = if flushed.is_ok() { Outcome::Success } else { Outcome::Failure };
-        self.metrics.flushes[trigger as usize][outcome as usize] += 1;
-        match flushed {
-            Ok(records) => {
-                self.world.acknowledged();
-                self.flusher.succeeded(now);
-                self.last_flush_at = Some(wall);
-                self.metrics.records_flushed += records;
-                self.records_since_checkpoint += records;
-                if self.last_error.take().is_some() {
-                    self.log.info("flushes succeed again", &[("records", &records)]);
-                }
-                true
-            }
-            Err(error) => {
-                self.world.cut_failed();
-                self.failed(&error);
-                false
-            }
+        let Some(Life { world, ledger, .. }) = self.life.as_mut().filter(|_| self.is_attached) else { return };
+        if let Some(trigger) = ledger.due(world, now, &mut self.metrics) {
+            self.flush(trigger, now);
+        } else if let Some(late) = ledger.late(now) {
+            self.warn_rarely("storage has not acknowledged a flush", &[("seconds", &late.as_secs())]);
         }
     }
 
-    /// Hands storage one cut of the world, or all of it if the database has lost its content. Returns how many records.
-    fn store(&mut self, wall: Wall) -> Result<u64, StorageError> {
-        let world = &mut self.world;
-        let flushed = self.storage.flush(wall, |take| {
-            world.cut(&mut *take);
-            take(Record::Head(&world.head()));
-            true
-        });
-        match flushed {
-            Err(error) if error.is_emptied() => {
-                world.cut(|_| ());
-                self.storage.replace(&world.head(), wall, |take| {
-                    world.records(take);
-                    true
-                })?;
-                Ok(self.world.entities().count() as u64 + 1)
-            }
-            flushed => flushed,
-        }
-    }
-
-    /// Notes that nothing can be flushed just now, and why.
-    fn failed(&mut self, error: &StorageError) {
-        let pause = self.flusher.failed(clock::monotonic());
-        let error = error.to_string();
-        if self.last_error.as_ref() != Some(&error) {
-            let (pending, retry_ms) = (self.world.pending(), pause.as_millis());
-            let fields: Fields = &[("error", &error), ("pending_records", &pending), ("retry_ms", &retry_ms)];
-            self.log.error("flush failed: everything stays pending and is tried again", fields);
-        }
-        self.last_error = Some(error);
-    }
-
-    fn checkpoint(&mut self, mode: &str) {
-        let begun = clock::monotonic();
-        let checkpointed = self.storage.checkpoint(mode);
-        self.checkpointed_at = clock::monotonic();
-        self.records_since_checkpoint = 0;
-        self.metrics.checkpoint_duration.observe(self.checkpointed_at.since(begun));
-        match checkpointed {
-            Ok(true) => self.held_up = None,
-            Ok(false) => self.note_readers(),
-            Err(error) => {
-                // Nothing is lost: the log keeps what could not be moved.
-                self.metrics.checkpoint_failures += 1;
-                self.log.warn("checkpoint failed", &[("error", &error)]);
-            }
-        }
-    }
-
-    /// Counts checkpoints that readers have held up, and warns while the log grows for that.
-    fn note_readers(&mut self) {
-        self.metrics.checkpoints_held_up += 1;
-        let (since, warn_bytes) = self.held_up.unwrap_or((self.checkpointed_at, WAL_BYTES_KEPT));
-        let wal_bytes = self.storage.wal_bytes();
-        self.held_up = Some((since, if wal_bytes < warn_bytes { warn_bytes } else { 2 * wal_bytes }));
-        if wal_bytes >= warn_bytes {
-            let seconds = self.checkpointed_at.since(since).as_secs();
-            let message = "a reader of the database keeps its write-ahead log from being emptied, and it grows";
-            self.log.warn(message, &[("seconds", &seconds), ("wal_bytes", &wal_bytes)]);
+    /// Cuts the world and hands it to the writer.
+    fn flush(&mut self, trigger: Trigger, now: Monotonic) {
+        if let (Some(Life { world, ledger, .. }), Some(writer)) = (&mut self.life, &mut self.writer) {
+            ledger.cut(world, trigger, now, clock::wall(), &mut writer.out);
         }
     }
 
@@ -368,63 +369,122 @@ impl Engine {
         let until = now.after(Duration::from_millis(HTTP_STOP_MS_MAX));
         while !self.server.is_done() && now < until {
             let next = self.server.next_deadline().map_or(until, |next| next.min(until));
-            self.wait(descriptors, Some(next.since(now)));
-            // One more is no news, and would wake the loop for as long as it is not taken.
-            while self.signals.take().is_some() {}
-            now = clock::monotonic();
-            self.serve(&descriptors[1..], now);
+            now = self.wait_for_writer(descriptors, next.since(now));
+            self.serve(&descriptors[2..], now);
             self.server.write(now, clock::monotonic());
         }
         // Storage may need their descriptors.
         self.server.hang_up();
     }
 
+    /// Waits so long, or until something comes, and takes what the writer has said. Returns the time.
+    fn wait_for_writer(&mut self, descriptors: &mut Vec<PollFd>, timeout: Duration) -> Monotonic {
+        self.send();
+        self.wait(descriptors, Some(timeout));
+        // One more is no news, and would wake the loop for as long as it is not taken.
+        while self.signals.as_mut().and_then(Signals::take).is_some() {}
+        let now = clock::monotonic();
+        // There is nothing left that could be refused.
+        let _ = self.hear(&descriptors[1], now);
+        now
+    }
+
     /// The end: nobody new is accepted, who has asked is answered, everything pending is flushed, the write-ahead log
     /// emptied.
     fn stop(mut self, mut descriptors: Vec<PollFd>) -> u8 {
+        let begun = clock::monotonic();
+        let end = begun.after(Duration::from_millis(SHUTDOWN_MS_MAX));
         self.serve_last(&mut descriptors);
-        // More attempts, on fresh connections, in case whatever is in the way is gone in a moment.
-        let mut retries = SHUTDOWN_RETRIES_MS.into_iter().map(Duration::from_millis);
-        let saved = self.flush(Trigger::Shutdown)
-            || retries.any(|pause| {
-                let _ = sys::poll(&mut [], Some(pause));
-                self.flush(Trigger::Shutdown)
-            });
-        if saved {
-            self.checkpoint("TRUNCATE");
-            let Err(error) = self.storage.close(&self.world.head()) else {
-                self.log.info("stopped", &[("tick", &self.world.now().0)]);
-                return 0;
-            };
-            self.log.error("what was saved cannot be read back", &[("error", &error)]);
-            self.last_error = Some(error.to_string());
+        let last_flush = begun.after(Duration::from_millis(SHUTDOWN_FLUSH_MS_MAX));
+        if self.flush_last(last_flush, &mut descriptors) {
+            let (Some(life), Some(writer)) = (&self.life, &mut self.writer) else { return FAILED };
+            writer.out.message(&ToWriter::Close { head: life.world.head() });
+            let tick = life.world.now().0;
+            match self.hear_last(end, &mut descriptors) {
+                Some(ToEngine::Closed { error: Some(error) }) => {
+                    self.log.error("what was saved cannot be read back", &[("error", &error)]);
+                    self.life.iter_mut().for_each(|life| life.ledger.last_error = Some(error.clone()));
+                    self.is_attached = false;
+                }
+                closed => {
+                    if closed.is_none() {
+                        self.log.warn("all is saved, and was not read back in time", &[]);
+                    }
+                    self.log.info("stopped", &[("tick", &tick)]);
+                    return 0;
+                }
+            }
         }
-        self.rescue();
+        self.rescue(end, &mut descriptors);
         FAILED
     }
 
+    /// Flushes what is pending, again and again if need be; false if it is not acknowledged in time.
+    fn flush_last(&mut self, until: Monotonic, descriptors: &mut Vec<PollFd>) -> bool {
+        let (mut now, mut has_flushed) = (clock::monotonic(), false);
+        // Whatever is in the way may be gone in a moment, and time is short.
+        self.life.iter_mut().filter(|life| life.ledger.out_since().is_none()).for_each(|life| life.ledger.hurry(now));
+        while now < until {
+            self.restart_if_due(now);
+            let Some(Life { world, ledger, .. }) = &self.life else { return false };
+            if self.is_attached && ledger.out_since().is_none() {
+                if has_flushed && world.pending() == 0 && !ledger.flusher.is_failing() {
+                    return true;
+                }
+                has_flushed = true;
+                if ledger.flusher.retry_at().is_none_or(|at| at <= now) {
+                    self.flush(Trigger::Shutdown, now);
+                }
+            }
+            let retry = self.life.as_ref().and_then(|life| life.ledger.flusher.retry_at()).filter(|at| *at > now);
+            now = self.wait_for_writer(descriptors, retry.unwrap_or(until).min(until).since(now));
+        }
+        false
+    }
+
+    /// The writer's last word, if it comes in time.
+    fn hear_last(&mut self, until: Monotonic, descriptors: &mut Vec<PollFd>) -> Option<ToEngine> {
+        let mut now = clock::monotonic();
+        while self.last_word.is_none() && self.writer.is_some() && now < until {
+            now = self.wait_for_writer(descriptors, until.since(now));
+        }
+        self.last_word.take()
+    }
+
     /// Saves the whole world beside the database that it cannot be saved into, and says how to go on from there.
-    fn rescue(mut self) {
-        let (tick, pending) = (self.world.now(), self.world.pending());
-        let error = self.last_error.take().unwrap_or_default();
-        let persisted = self.storage.tick_at_a_start();
+    fn rescue(mut self, until: Monotonic, descriptors: &mut Vec<PollFd>) {
+        // A writer that does not answer is left to itself: what it has is whole, and it ends with its pipe.
+        if !self.is_attached || self.life.as_ref().is_some_and(|life| life.ledger.out_since().is_some()) {
+            self.writer = Link::spawn().ok();
+        }
+        let Some(Life { world, source, ledger, .. }) = self.life.take() else { return };
+        if let Some(writer) = &mut self.writer {
+            let (build, database) = (self.build.clone(), self.config.sqlite_path.clone());
+            let (head, wall) = (world.head(), clock::wall());
+            writer.out.message(&ToWriter::Rescue { build, database, head, source, wall });
+            world.records(|record| _ = writer.out.record(&record));
+            writer.out.message(&ToWriter::End {});
+        }
+        let said = self.hear_last(until, descriptors);
+        let (rescued, why, persisted) = match said {
+            Some(ToEngine::Rescued { rescued, error, persisted }) => (rescued, error, persisted),
+            _ => (None, "there was no time left for it".to_owned(), None),
+        };
+        let pending = world.pending();
+        let error = ledger.trouble(clock::monotonic()).unwrap_or_else(|| "it took too long".to_owned());
         let persisted = persisted.map_or("unknown".to_owned(), |tick| tick.0.to_string());
-        let rescued = self.storage.rescue(self.world.head(), clock::wall(), |take| {
-            self.world.records(take);
-            true
-        });
         let mut fields: Vec<(&str, &dyn fmt::Display)> =
-            vec![("tick", &tick.0), ("pending_records", &pending), ("persisted_tick", &persisted)];
-        let (path, command);
+            vec![("tick", &world.tick.0), ("pending_records", &pending), ("persisted_tick", &persisted)];
+        let path;
         let message = match &rescued {
-            Ok(rescue) => {
-                (path, command) = (rescue.path.display(), rescue.command());
-                fields.extend([("rescued", &path as &dyn fmt::Display), ("put_in_place", &command)]);
+            Some((place, command)) => {
+                path = place.display();
+                fields.extend([("rescued", &path as &dyn fmt::Display), ("put_in_place", command)]);
                 "stopped without saving into the database: the whole world is in a file of its own, without what others \
                  may have stored in the database"
             }
-            Err(why) => {
-                fields.push(("rescue_error", why));
+            None => {
+                fields.push(("rescue_error", &why));
                 "stopped without saving: the world comes back as the database has it"
             }
         };
@@ -432,122 +492,4 @@ impl Engine {
         fields.push(("error", &error));
         self.log.error(message, &fields);
     }
-}
-
-/// Tells of a rescued world that is later than the one that was loaded.
-fn warn_of_rescue(storage: &Storage, world: &World, log: &mut Log) -> Option<(PathBuf, Tick, String)> {
-    let rescue = storage.later_rescue(&world.head())?;
-    let (command, path) = (rescue.command(), rescue.path.display());
-    let (now, then) = (world.now().0, rescue.head.tick.0);
-    let message =
-        "a later state of this world was rescued and never put in place; with the engine stopped, the command does it";
-    log.warn(message, &[("tick", &now), ("rescued_tick", &then), ("rescued", &path), ("put_in_place", &command)]);
-    Some((rescue.path, rescue.head.tick, command))
-}
-
-/// The world that the configuration names, in an empty database.
-fn found_world(config: &Config, storage: &mut Storage, log: &mut Log) -> Result<World, Exit> {
-    let path = config.world_path.as_deref();
-    let text = path.map_or_else(|| Ok(worldfile::BUILTIN.to_owned()), read_world_file)?;
-    let seed = sys::random_u64().map_err(refused("get random bytes"))?;
-    let path = path.unwrap_or(Path::new("the built-in world"));
-    let source = worldfile::source_digest(&text);
-    let world = worldfile::read(text, seed).map_err(|problems| Exit::world_file(path, problems))?;
-    require_wanted(config, &world, path)?;
-    let traces = storage.traces().join("; ");
-    storage.found(&world, &source, clock::wall())?;
-    storage.attach(&world.head())?;
-    for warning in worldfile::warnings(&world) {
-        log.warn(&warning, &[("file", &path.display())]);
-    }
-    let fields: Fields = &[("world", &world.id), ("from", &path.display()), ("traces", &traces)];
-    if traces.is_empty() {
-        log.info("founded a new world", fields);
-    } else {
-        log.warn("founded a new world where there may have been one: is this the right place?", fields);
-    }
-    Ok(world)
-}
-
-/// The world that the database holds, and why nothing can be flushed yet, if that is so.
-fn load_world(config: &Config, storage: &mut Storage, log: &mut Log) -> Result<(World, Option<String>), Exit> {
-    let mut gathering = Gathering::default();
-    let (head, source, warnings) = storage.load(&mut |record| gathering.take(record))?;
-    let damaged = |problems| StorageError::new(&config.sqlite_path, Failure::Damaged(problems));
-    let world = gathering.finish().map_err(damaged)?;
-    for warning in warnings {
-        let database = config.sqlite_path.display();
-        log.warn("the database is not quite as it should be", &[("database", &database), ("found", &warning)]);
-    }
-    require_wanted(config, &world, &config.sqlite_path)?;
-    for excess in world.excesses() {
-        log.warn("the world is larger than any founded today may become", &[("excess", &excess)]);
-    }
-    compare_with_file(config, &world, &source, log)?;
-    // Only now that everything is accepted may anything be written.
-    match storage.attach(&head) {
-        Err(error) if error.is_for_want_of_room() => {
-            let error = error.to_string();
-            log.error("flush failed: there is no room yet, and it is tried again", &[("error", &error)]);
-            Ok((world, Some(error)))
-        }
-        attached => Ok(attached.map(|()| (world, None))?),
-    }
-}
-
-/// Refuses the world at `place` if the configuration names another.
-fn require_wanted(config: &Config, world: &World, place: &Path) -> Result<(), StorageError> {
-    match &config.world_id {
-        Some(id) if *id != world.id => Err(other_world(place, world, format!("AQEVIA_WORLD_ID is {id:?}"))),
-        _ => Ok(()),
-    }
-}
-
-fn other_world(place: &Path, held: &World, wanted: String) -> StorageError {
-    StorageError::new(place, Failure::OtherWorld(format!("{:?}, and {wanted}", held.id)))
-}
-
-/// A file is of no use to a database that holds a world; but the wrong file is a mistake, and a changed one is likely
-/// to be another.
-fn compare_with_file(config: &Config, world: &World, source: &str, log: &mut Log) -> Result<(), Exit> {
-    let Some(path) = &config.world_path else { return Ok(()) };
-    let text = read_world_file(path)?;
-    if worldfile::source_digest(&text) == source {
-        return Ok(());
-    }
-    let problem = match worldfile::read(text, 0) {
-        Ok(file) if file.id != world.id => {
-            let wanted = format!("the world file is of {:?}", file.id);
-            return Err(other_world(&config.sqlite_path, world, wanted).into());
-        }
-        Ok(_) => String::new(),
-        Err(problems) => problems.into_iter().next().unwrap_or_default(),
-    };
-    let message = "the world file has changed since the world was founded from it: the database wins";
-    log.warn(message, &[("file", &path.display()), ("mistake", &problem)]);
-    Ok(())
-}
-
-/// Reads a world file.
-pub fn read_world_file(path: &Path) -> Result<String, Exit> {
-    let refused = |problem: String| Exit::world_file(path, vec![problem]);
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(WORLD_FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
-    read.map_err(|error| refused(format!("cannot read it: {error}")))?;
-    if bytes.len() as u64 > WORLD_FILE_BYTES_MAX {
-        return Err(refused(format!("it is larger than {WORLD_FILE_BYTES_MAX} bytes")));
-    }
-    if bytes.contains(&0) {
-        return Err(refused("it holds a NUL byte".to_owned()));
-    }
-    String::from_utf8(bytes).map_err(|error| {
-        let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
-        refused(format!("line {line}: it is not UTF-8"))
-    })
-}
-
-/// Turns an error of the system into the end of a start.
-pub fn refused(doing: &'static str) -> impl Fn(io::Error) -> Exit {
-    move |error| Exit::failed(format!("cannot {doing}: {error}"))
 }

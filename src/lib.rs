@@ -1,4 +1,5 @@
-//! Aqevia Engine hosts exactly one World: a persistent text world in one process, on one thread.
+//! Aqevia Engine hosts exactly one World: a persistent text world in two processes of one thread
+//! each: the loop, which has the World and talks to strangers, and the writer, which has the database.
 //!
 //! Each module below uses only those above it; `engine` alone knows them all. To read the whole source, take them in
 //! this order, or begin with `engine` to see the loop that everything else serves.
@@ -14,6 +15,8 @@ pub mod config;
 pub mod metrics;
 pub mod world;
 pub mod storage;
+pub mod exit;
+pub mod writer;
 pub mod net;
 pub mod http;
 pub mod engine;

@@ -44,8 +44,6 @@ pub const ACCEPTS_PER_TURN: usize = 64;
 pub const FLUSH_RETRY_MS_MIN: u64 = 250;
 /// Longest pause between two attempts to flush.
 pub const FLUSH_RETRY_MS_MAX: u64 = 30_000;
-/// Pauses before further attempts if the final flush fails; together well under a container's stop timeout.
-pub const SHUTDOWN_RETRIES_MS: [u64; 5] = [0, 100, 400, 1_000, 2_000];
 /// Records flushed since the last checkpoint that make the next one due.
 pub const CHECKPOINT_RECORDS: u64 = 1_000;
 /// Time since the last checkpoint that makes the next one due.
@@ -61,6 +59,25 @@ pub const WAL_BYTES_KEPT: u64 = 4 * 1024 * 1024;
 pub const PARTIAL_NAMES_MAX: u32 = 100;
 /// Problems listed in one report about a database or a world file; the rest are counted.
 pub const PROBLEMS_LISTED_MAX: usize = 100;
+
+// The wire between the engine and its writer.
+
+/// Bytes of a frame. No record of a world is larger, whatever others write into a database.
+pub const FRAME_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of records at which a frame takes no more of them.
+pub const FRAME_RECORDS_BYTES: usize = 32 * 1024;
+/// Bytes taken from the wire, or given to it, in one turn of the loop.
+pub const WIRE_BYTES_PER_TURN: usize = 256 * 1024;
+/// How long a start waits for another engine, or for the writer of one that has ended, to let go of the database.
+pub const LOCK_WAIT_MS_MAX: u64 = 10_000;
+/// Pause between two attempts to have it.
+pub const LOCK_RETRY_MS: u64 = 20;
+/// For how long an acknowledgement may be out before the engine is not ready any more.
+pub const ACKNOWLEDGEMENT_MS_MAX: u64 = 10_000;
+/// How long a stop takes at most: a container has 10 s.
+pub const SHUTDOWN_MS_MAX: u64 = 8_000;
+/// How long it waits for the last flush; what is left is for a rescue.
+pub const SHUTDOWN_FLUSH_MS_MAX: u64 = 4_500;
 
 // The world and its file.
 
@@ -157,6 +174,11 @@ pub const LOG_LINE_BYTES_MAX: usize = 4_096;
 
 const _: () = {
     assert!(FLUSH_RETRY_MS_MIN < FLUSH_RETRY_MS_MAX);
+    // A stop makes more than one attempt, and has time left for a rescue.
+    assert!(15 * FLUSH_RETRY_MS_MIN < SHUTDOWN_FLUSH_MS_MAX && HTTP_STOP_MS_MAX < SHUTDOWN_FLUSH_MS_MAX);
+    assert!(SHUTDOWN_FLUSH_MS_MAX < SHUTDOWN_MS_MAX);
+    // The longest habit, or any other record of a world file, fits into a frame beside those before it.
+    assert!(FRAME_RECORDS_BYTES + HABIT_ITEMS_MAX * (LINE_BYTES_MAX + 8) + DESCRIPTION_BYTES_MAX < FRAME_BYTES_MAX);
     // A connection for each descriptor must fit beside what the engine needs for itself.
     assert!(HTTP_CONNECTIONS_MAX as u64 + DESCRIPTORS_RESERVED <= DESCRIPTORS_WANTED);
     assert!(HTTP_REQUEST_LINE_BYTES_MAX < HTTP_HEAD_BYTES_MAX);

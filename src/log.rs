@@ -33,6 +33,25 @@ keys! {
 /// out: it would tell nothing.
 pub type Fields<'a> = &'a [(&'a str, &'a dyn Display)];
 
+/// A line that is yet to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// How much it matters.
+    pub level: Level,
+    /// What is said.
+    pub message: String,
+    /// Its fields.
+    pub fields: Vec<(String, String)>,
+}
+
+impl Line {
+    /// A line with these fields.
+    pub fn new(level: Level, message: impl Into<String>, fields: &[(&str, &str)]) -> Line {
+        let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Line { level, message: message.into(), fields }
+    }
+}
+
 /// A log on standard output.
 pub struct Log {
     level: Level,
@@ -92,6 +111,13 @@ impl Log {
     /// True if lines of `level` are shown: lets a caller skip preparing one that is not.
     pub fn shows(&self, level: Level) -> bool {
         level <= self.level
+    }
+
+    /// Writes a line that was made elsewhere.
+    pub fn line(&mut self, line: &Line) {
+        let fields: Vec<(&str, &dyn Display)> =
+            line.fields.iter().map(|(name, value)| (name.as_str(), value as &dyn Display)).collect();
+        self.write(line.level, &line.message, &fields);
     }
 
     /// Something failed and somebody should look.

@@ -22,8 +22,14 @@ pub struct Metrics {
     pub tick_lateness: Histogram,
     /// Flushes by trigger and outcome, in the order of those.
     pub flushes: [[u64; Outcome::ALL.len()]; Trigger::ALL.len()],
-    /// How long flushes took, failed ones included.
+    /// How long flushes took from their cut to their acknowledgement or failure.
     pub flush_duration: Histogram,
+    /// How long the commits of flushes took.
+    pub commit_duration: Histogram,
+    /// Flushes that were due while the one before was not acknowledged.
+    pub flushes_waited: u64,
+    /// Writers started because the one before had ended.
+    pub writer_restarts: u64,
     /// Records that flushes wrote.
     pub records_flushed: u64,
     /// Checkpoints that failed.

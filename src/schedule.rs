@@ -103,6 +103,11 @@ impl Flusher {
         pause
     }
 
+    /// Until when the pause after a failure lasts, if there is one.
+    pub fn retry_at(&self) -> Option<Monotonic> {
+        self.retry.map(|(_, until)| until)
+    }
+
     /// Whether the last flush failed.
     pub fn is_failing(&self) -> bool {
         self.retry.is_some()

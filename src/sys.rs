@@ -29,6 +29,11 @@ impl PollFd {
         PollFd(libc::pollfd { fd: descriptor.as_raw_fd(), events, revents: 0 })
     }
 
+    /// Waits for nothing.
+    pub fn none() -> PollFd {
+        PollFd(libc::pollfd { fd: -1, events: 0, revents: 0 })
+    }
+
     /// True if a read would not block: there is data, the end, or an error to collect.
     pub fn readable(&self) -> bool {
         self.0.revents & (libc::POLLIN | libc::POLLHUP | libc::POLLERR | libc::POLLNVAL) != 0
@@ -75,12 +80,13 @@ const ENDING: &[(libc::c_int, &str)] = signals!(
 /// comes through, and process 1, which the kernel spares what a signal does by default, ends like any other. To be
 /// called once, at the start.
 pub fn prepare_signals() -> io::Result<()> {
-    // SIGCHLD: as process 1 of a container it inherits orphans, which so vanish when they end.
-    for signal in [libc::SIGPIPE, libc::SIGXFSZ, libc::SIGCHLD] {
+    for signal in [libc::SIGPIPE, libc::SIGXFSZ] {
         act_on(signal, libc::SIG_IGN)?;
     }
+    // Whoever ignores it never learns how a child has ended.
+    act_on(libc::SIGCHLD, libc::SIG_DFL)?;
     if process::id() == 1 {
-        handle_ending(exit_on_signal)?;
+        on_ending(exit_on_signal as extern "C" fn(libc::c_int) as libc::sighandler_t)?;
     }
     // Whoever started this process may have left signals blocked.
     // SAFETY: zero bytes are the empty set of signals.
@@ -103,7 +109,7 @@ impl Signals {
         writer.set_nonblocking(true)?;
         // The handler may run until the process ends, so the write end is never closed.
         SIGNAL_PIPE.store(writer.into_raw_fd(), Ordering::Relaxed);
-        handle_ending(note_signal)?;
+        on_ending(note_signal as extern "C" fn(libc::c_int) as libc::sighandler_t)?;
         Ok(Signals(reader))
     }
 
@@ -123,10 +129,34 @@ impl AsRawFd for Signals {
     }
 }
 
-fn handle_ending(handler: extern "C" fn(libc::c_int)) -> io::Result<()> {
+/// Ignores every signal that would end the process, as far as that can be.
+pub fn ignore_signals() -> io::Result<()> {
+    on_ending(libc::SIG_IGN)
+}
+
+/// Reaps every child that has ended, but for one that somebody else waits for. As process 1 of a container a program
+/// inherits orphans, which stay until then.
+pub fn reap(other_than: u32) {
+    loop {
+        // SAFETY: `siginfo_t` is plain data, for which zero bytes are a valid value.
+        let mut ended: libc::siginfo_t = unsafe { MaybeUninit::zeroed().assume_init() };
+        let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        // SAFETY: `ended` is a live `siginfo_t` for the call to fill.
+        let looked = unsafe { libc::waitid(libc::P_ALL, 0, &mut ended, options) };
+        // SAFETY: waitid(2) has filled the structure, or left its zeros.
+        let child = unsafe { ended.si_pid() };
+        if looked == -1 || child == 0 || child as u32 == other_than {
+            return;
+        }
+        // SAFETY: the status is not asked for.
+        let _ = unsafe { libc::waitpid(child, ptr::null_mut(), libc::WNOHANG) };
+    }
+}
+
+fn on_ending(action: libc::sighandler_t) -> io::Result<()> {
     let named = ENDING.iter().map(|(signal, _)| *signal);
     for signal in named.chain(libc::SIGRTMIN()..=libc::SIGRTMAX()) {
-        let before = match act_on(signal, handler as libc::sighandler_t) {
+        let before = match act_on(signal, action) {
             // What watches a process, as valgrind(1) does, keeps one of real time for itself.
             Err(error) if error.kind() == io::ErrorKind::InvalidInput && signal >= libc::SIGRTMIN() => continue,
             before => before?,

@@ -10,7 +10,8 @@ use crate::json::Json;
 use crate::metrics::{Exposition, Outcome};
 use crate::schedule::Trigger;
 use crate::text::keys;
-use crate::world::{Bound, Kind};
+use crate::world::{Bound, Kind, World};
+use crate::writer::State;
 
 /// What the HTTP server itself counts.
 #[derive(Debug, Default)]
@@ -172,7 +173,7 @@ keys! {
 }
 
 fn ready(storage: &StorageView) -> Answer<'static> {
-    let Some(reason) = storage.last_error else {
+    let Some(reason) = storage.trouble.as_deref() else {
         return json(Status::Ok, |json| json.key("status").string("ready"));
     };
     json(Status::ServiceUnavailable, |json| {
@@ -183,22 +184,15 @@ fn ready(storage: &StorageView) -> Answer<'static> {
 
 fn status(snapshot: &Snapshot, counters: &Counters) -> Answer<'static> {
     let Snapshot { world, storage, metrics, .. } = snapshot;
-    let ready = storage.last_error.is_none();
+    let ready = storage.trouble.is_none();
     json(Status::Ok, |json| {
         json.key("version").string(env!("CARGO_PKG_VERSION"));
         json.key("uptime_seconds").plain(snapshot.uptime.as_secs());
         json.key("ready").plain(ready);
-        json.key("world").nested(|json| {
-            json.key("id").string(world.id.as_str());
-            json.key("name").string(world.name.as_str());
-            json.key("tick").plain(world.now().0);
-            json.key("time").string(world.time().to_string().as_str());
-            json.key("weather").string(world.weather.label());
-            for (kind, count) in Kind::ALL.iter().zip(world.counts()) {
-                json.key(&format!("{}s", kind.label())).plain(count);
-            }
-            json.key("players_online").plain(0);
-        });
+        match world {
+            Some(world) => json.key("world").nested(|json| status_of_world(json, world)),
+            None => json.key("world").string(None),
+        }
         json.key("storage").nested(|json| {
             json.key("backend").string("sqlite");
             json.key("ready").plain(ready);
@@ -219,6 +213,12 @@ fn status(snapshot: &Snapshot, counters: &Counters) -> Answer<'static> {
                 }),
                 None => json.key("rescued").string(None),
             }
+            json.key("writer").nested(|json| {
+                json.key("state").string(storage.writer.label());
+                json.key("flushing_ms").number(storage.flushing.map(|out| out.as_millis() as u64));
+                json.key("restarts").plain(metrics.writer_restarts);
+                json.key("unsent_bytes").plain(storage.unsent_bytes);
+            });
         });
         json.key("loop").nested(|json| {
             json.key("tick_interval_ms").plain(snapshot.tick_interval.as_millis());
@@ -227,6 +227,18 @@ fn status(snapshot: &Snapshot, counters: &Counters) -> Answer<'static> {
             json.key("sessions").plain(0);
         });
     })
+}
+
+fn status_of_world(json: &mut Json, world: &World) {
+    json.key("id").string(world.id.as_str());
+    json.key("name").string(world.name.as_str());
+    json.key("tick").plain(world.now().0);
+    json.key("time").string(world.time().to_string().as_str());
+    json.key("weather").string(world.weather.label());
+    for (kind, count) in Kind::ALL.iter().zip(world.counts()) {
+        json.key(&format!("{}s", kind.label())).plain(count);
+    }
+    json.key("players_online").plain(0);
 }
 
 fn exposition(snapshot: &Snapshot, counters: &Counters) -> String {
@@ -248,6 +260,7 @@ fn world_metrics(text: &mut Exposition, Snapshot { world, metrics, .. }: &Snapsh
     text.histogram("aqevia_tick_duration_seconds", "How long ticks took.", &metrics.tick_duration);
     text.histogram("aqevia_tick_lateness_seconds", "How late ticks began.", &metrics.tick_lateness);
     text.counter("aqevia_loop_wakeups_total", "Turns of the loop.", metrics.wakeups);
+    let Some(world) = world else { return };
     text.gauge("aqevia_world_tick", "The tick of the world.", Some(world.now().0));
     let counts = Kind::ALL.iter().zip(world.counts()).map(|(kind, count)| ([("kind", kind.label())], count));
     text.gauges("aqevia_world_entities", "Entities in the world by kind.", counts);
@@ -256,9 +269,14 @@ fn world_metrics(text: &mut Exposition, Snapshot { world, metrics, .. }: &Snapsh
 }
 
 fn storage_metrics(text: &mut Exposition, Snapshot { storage, metrics, .. }: &Snapshot) {
-    let ready = u8::from(storage.last_error.is_none());
-    text.gauge("aqevia_ready", "1 if the engine is ready, 0 if flushes fail.", Some(ready));
-    text.gauge("aqevia_pending_records", "Records that wait for a flush.", Some(storage.pending));
+    let ready = u8::from(storage.trouble.is_none());
+    text.gauge("aqevia_ready", "1 if the engine is ready, 0 while it loads or flushes fail.", Some(ready));
+    text.gauge("aqevia_pending_records", "Records that storage is not known to hold.", Some(storage.pending));
+    let states = State::ALL.iter().map(|state| ([("state", state.label())], u64::from(*state == storage.writer)));
+    text.gauges("aqevia_writer_state", "1 for what the writer does.", states);
+    text.counter("aqevia_writer_restarts_total", "Writers started in place of another.", metrics.writer_restarts);
+    let unsent = storage.unsent_bytes;
+    text.gauge("aqevia_writer_unsent_bytes", "Bytes that the writer has not taken yet.", Some(unsent));
     let persisted = storage.persisted_tick.map(|tick| tick.0);
     let help = "The tick that a crash now would fall back to; not there while that is not known.";
     text.gauge("aqevia_persisted_tick", help, persisted);
@@ -269,7 +287,11 @@ fn storage_metrics(text: &mut Exposition, Snapshot { storage, metrics, .. }: &Sn
         Outcome::ALL.iter().map(labels).zip(outcomes)
     });
     text.counters("aqevia_flushes_total", "Flushes by trigger and outcome.", flushes);
-    text.histogram("aqevia_flush_duration_seconds", "How long flushes took.", &metrics.flush_duration);
+    let help = "How long flushes took from their cut to their acknowledgement.";
+    text.histogram("aqevia_flush_duration_seconds", help, &metrics.flush_duration);
+    text.histogram("aqevia_commit_duration_seconds", "How long their commits took.", &metrics.commit_duration);
+    let help = "Flushes that were due while the one before was not acknowledged.";
+    text.counter("aqevia_flushes_waited_total", help, metrics.flushes_waited);
     text.counter("aqevia_records_flushed_total", "Records that flushes wrote.", metrics.records_flushed);
     text.histogram("aqevia_checkpoint_duration_seconds", "How long checkpoints took.", &metrics.checkpoint_duration);
     text.counter("aqevia_checkpoint_failures_total", "Checkpoints that failed.", metrics.checkpoint_failures);
@@ -305,13 +327,14 @@ fn process_metrics(text: &mut Exposition, snapshot: &Snapshot) {
 }
 
 fn page(snapshot: &Snapshot) -> Answer<'static> {
-    let Snapshot { world, .. } = snapshot;
+    let name = snapshot.world.map_or("", |world| &world.name);
+    let now = snapshot.world.map_or("The World is being loaded.".to_owned(), |world| {
+        format!("It is {}; the weather: {}.", world.time(), world.weather.label())
+    });
     let body = format!(
         "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>{name}</title>\n<h1>{name}</h1>\n\
-         <p>It is {time}; the weather: {weather}.</p>\n<p>{links}</p>\n<p>Aqevia Engine {version}</p>\n</html>\n",
-        name = escape_html(&world.name),
-        time = world.time(),
-        weather = world.weather.label(),
+         <p>{now}</p>\n<p>{links}</p>\n<p>Aqevia Engine {version}</p>\n</html>\n",
+        name = escape_html(name),
         links = list(|path| format!("<a href=\"{path}\">{path}</a>")),
         version = env!("CARGO_PKG_VERSION"),
     );

@@ -8,13 +8,14 @@ pub mod request;
 pub mod server;
 
 use std::cell::OnceCell;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::clock::Wall;
 use crate::metrics::Metrics;
 use crate::sys::Usage;
 use crate::world::{Tick, World};
+use crate::writer::State;
+use crate::writer::ledger::Rescued;
 
 /// Everything that an answer can tell, as of one moment.
 pub struct Snapshot<'a> {
@@ -24,8 +25,8 @@ pub struct Snapshot<'a> {
     pub started: Wall,
     /// For how long it has run.
     pub uptime: Duration,
-    /// The world.
-    pub world: &'a World,
+    /// The world, once it is loaded.
+    pub world: Option<&'a World>,
     /// Its storage.
     pub storage: StorageView<'a>,
     /// The pace of the world.
@@ -43,7 +44,9 @@ pub struct Snapshot<'a> {
 /// What is to be told of the storage.
 #[derive(Default)]
 pub struct StorageView<'a> {
-    /// Records that wait for a flush.
+    /// Why the engine is not ready, if it is not.
+    pub trouble: Option<String>,
+    /// Records that are not acknowledged.
     pub pending: usize,
     /// After a crash the world comes back at this tick or later; `None` while that cannot be promised.
     pub persisted_tick: Option<Tick>,
@@ -57,5 +60,11 @@ pub struct StorageView<'a> {
     pub held_up: Option<Duration>,
     /// What was rescued of this world, is later than what was loaded and was never put in place: where, which tick, and
     /// the command that does it.
-    pub rescue: Option<&'a (PathBuf, Tick, String)>,
+    pub rescue: Option<&'a Rescued>,
+    /// What the writer does.
+    pub writer: State,
+    /// For how long an acknowledgement has been out, if one is.
+    pub flushing: Option<Duration>,
+    /// Bytes that the writer has not taken yet.
+    pub unsent_bytes: usize,
 }

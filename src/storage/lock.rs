@@ -7,6 +7,7 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::parent_id;
 use std::path::{Path, PathBuf};
 
 use super::files::{beside, leads_to};
@@ -59,7 +60,8 @@ impl Lock {
             // Whoever had it may have removed its name between the opening and the locking.
             if leads_to(&path, &file) {
                 let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-                let line = format!("{HOLDER}{} on {}, since {}\n", std::process::id(), host.trim(), started.rfc3339());
+                // The engine that this writer is of: whoever reads this wants to end that.
+                let line = format!("{HOLDER}{} on {}, since {}\n", parent_id(), host.trim(), started.rfc3339());
                 // It locks just as well without: a full disk must not keep a World from being loaded.
                 let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(line.as_bytes()));
                 let before = Some(holder).filter(|holder| !holder.is_empty());

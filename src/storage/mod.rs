@@ -14,7 +14,7 @@ pub mod files;
 mod lock;
 mod reader;
 mod records;
-mod rescue;
+pub mod rescue;
 pub mod schema;
 pub mod worldfile;
 
@@ -35,8 +35,8 @@ use error::EMPTIED;
 pub use error::{Failure, StorageError};
 use files::{FileId, Partial, beside, bytes_beside, file_id, leads_to, log_of, sync_folder};
 use lock::Lock;
+pub use reader::head_at;
 use records::Rows;
-pub use rescue::Rescue;
 use schema::{APPLICATION_ID, Found, SCHEMA, SCHEMA_VERSION};
 
 /// How it is disturbed if it, or its log, does not hold any more what was put there.
@@ -141,6 +141,18 @@ impl Storage {
         Ok((storage, found))
     }
 
+    /// Goes on where another process has ended that wrote the same world, if what is stored is one of two states.
+    pub fn resume(&mut self, world: &str, source: &str, states: [Stamp; 2]) -> Result<(), StorageError> {
+        (self.world, self.source) = (world.to_owned(), source.to_owned());
+        [self.persisted, self.attempted] = states;
+        self.watch()?;
+        // If it was emptied meanwhile, the next flush finds that.
+        if fs::metadata(&self.path).is_ok_and(|metadata| metadata.len() > 0) {
+            self.state = State::Open(self.reopen(Duration::ZERO)?);
+        }
+        Ok(())
+    }
+
     /// What speaks for a World that was here and is not any more. Asked where nothing was found.
     pub fn traces(&self) -> Vec<String> {
         let mut traces = Vec::new();
@@ -181,17 +193,25 @@ impl Storage {
     }
 
     /// Puts the whole world where our own file has lost its content.
-    pub fn replace(&mut self, head: &Head, wall: Wall, feed: impl FnOnce(Taker) -> bool) -> Result<(), StorageError> {
-        match self.look() {
-            Err(error) if error.is_emptied() => self.put(head, wall, feed)?,
-            looked => return looked.and(Err(StorageError::disturbed(&self.path, "it has a content again"))),
+    /// Returns the number of records written, the head included.
+    pub fn replace(&mut self, head: &Head, wall: Wall, feed: impl FnOnce(Taker) -> bool) -> Result<u64, StorageError> {
+        let looked = self.look();
+        if !looked.as_ref().is_err_and(StorageError::is_emptied) {
+            return looked.and(Err(StorageError::disturbed(&self.path, "it has a content again")));
         }
-        self.attach(head)
+        let mut count = 1;
+        self.put(head, wall, |take| {
+            feed(&mut |record| {
+                count += 1;
+                take(record);
+            })
+        })?;
+        self.attach(head).map(|()| count)
     }
 
     /// Reads the world out of a database that is ours, without changing anything, and checks the database.
     pub fn load(&mut self, take: Taker) -> Result<(Head, String, Vec<String>), StorageError> {
-        let (head, source, warning) = read(&self.path, take)?;
+        let (head, source, warning) = reader::read_world(&self.path, take)?;
         source.clone_into(&mut self.source);
         Ok((head, source, std::mem::take(&mut self.warnings).into_iter().chain(warning).collect()))
     }
@@ -447,29 +467,21 @@ impl Storage {
         Err(StorageError::disturbed(&self.path, what))
     }
 
-    /// Writes the whole world that `feed` hands out into a database of its own beside this one, for a stop that cannot save.
-    pub fn rescue(&mut self, head: Head, wall: Wall, feed: impl FnOnce(Taker) -> bool) -> Result<Rescue, StorageError> {
-        let rescue = rescue::write(&self.path, head, &self.source, wall, feed)?;
+    /// To be called once the world is rescued: if another's database stands at our path, our log must not stay beside it,
+    /// because the next to open that would read the one into the other.
+    pub fn withdraw(&mut self) {
         if let State::Open(Open { log: Some(log), .. }) = &self.state
             && self.log_names() == Some(*log)
             && self.path.exists()
             && !self.leads_to_ours()
         {
-            // Our log beside another's database: the next to open that would read the one into the other.
             self.remove_log();
         }
-        Ok(rescue)
     }
 
-    /// What an earlier stop rescued of this very world and was never put in place, if it is later.
-    pub fn later_rescue(&self, than: &Head) -> Option<Rescue> {
-        let later = |rescue: &Rescue| rescue.head.id == than.id && rescue.head.tick > than.tick;
-        rescue::all(&self.path).into_iter().filter(later).max_by_key(|rescue| rescue.head.tick)
-    }
-
-    /// The tick that a start would find here, as far as that is known.
-    pub fn tick_at_a_start(&self) -> Option<Tick> {
-        head_at(&self.path).map_or(self.persisted(), |head| (head.id == self.world).then_some(head.tick))
+    /// Where it is, with all links followed.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     fn remove_log(&self) {
@@ -516,45 +528,10 @@ pub fn examine(path: &Path) -> Result<Loaded, StorageError> {
     let (found, mut warnings) = schema::inspect(path)?;
     found.require_ours(path)?;
     let mut gathering = Gathering::default();
-    let (_, source, warning) = read(path, &mut |record| gathering.take(record))?;
+    let (_, source, warning) = reader::read_world(path, &mut |record| gathering.take(record))?;
     warnings.extend(warning);
     let world = gathering.finish().map_err(|problems| StorageError::new(path, Failure::Damaged(problems)))?;
     Ok(Loaded { world, source, warnings })
-}
-
-/// The head of the world that the database at `path` holds.
-fn head_at(path: &Path) -> Result<Head, StorageError> {
-    let read = |connection: &mut _| records::read_head(connection).map_err(StorageError::sqlite("read", path));
-    reader::read(path, read).map(|(head, _)| head)
-}
-
-/// Reads the world in the database at `path`, then checks the database: whoever puts the world together need not wait.
-/// Returns its head, its source, and what is wrong with what others keep there.
-fn read(path: &Path, take: Taker) -> Result<(Head, String, Option<String>), StorageError> {
-    reader::read(path, |connection| {
-        schema::identify(connection, path)?.require_ours(path)?;
-        let stored = stream(connection, take).map_err(|source| match source {
-            rusqlite::Error::SqliteFailure(..) => StorageError::sqlite("load the world from", path)(source),
-            rusqlite::Error::QueryReturnedNoRows => damaged(path, "the world's own record is missing".to_owned()),
-            other => damaged(path, other.to_string()),
-        });
-        // What is wrong with the file says more than what it makes of a record.
-        let warning = schema::check_integrity(connection, path)?;
-        stored.map(|(head, source)| (head, source, warning))
-    })
-}
-
-fn damaged(path: &Path, problem: String) -> StorageError {
-    StorageError::new(path, Failure::Damaged(vec![problem]))
-}
-
-/// Hands out all of a world, in one transaction so that it is one cut.
-fn stream(connection: &mut Connection, take: Taker) -> rusqlite::Result<(Head, String)> {
-    let transaction = connection.transaction()?;
-    let (head, source) = records::read_head(&transaction)?;
-    take(Record::Head(&head));
-    records::read_records(&transaction, take)?;
-    Ok((head, source))
 }
 
 /// What is to be written has not come to its end.

@@ -12,10 +12,12 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::error::StorageError;
+use super::error::{Failure, StorageError};
 use super::files::bytes_beside;
+use super::{Taker, records, schema};
 use crate::limits::{READER_ATTEMPTS_MAX, READER_BUSY_MS_MAX};
 use crate::sys;
+use crate::world::{Head, Record};
 
 /// Lets `work` read the database at `path`, as one that nobody has written meanwhile. It may be called several times;
 /// what the last call returns counts.
@@ -45,6 +47,40 @@ pub fn read<T>(
         _ => StorageError::sqlite("read", path)(error),
     })?;
     work(&mut connection)
+}
+
+/// The head of the world that the database at `path` holds.
+pub fn head_at(path: &Path) -> Result<Head, StorageError> {
+    read(path, |connection| records::read_head(connection).map_err(StorageError::sqlite("read", path))).map(|it| it.0)
+}
+
+/// Reads the world in the database at `path`, then checks the database: whoever puts the world together need not wait.
+/// Returns its head, its source, and what is wrong with what others keep there.
+pub fn read_world(path: &Path, take: Taker) -> Result<(Head, String, Option<String>), StorageError> {
+    read(path, |connection| {
+        schema::identify(connection, path)?.require_ours(path)?;
+        let stored = stream(connection, take).map_err(|source| match source {
+            rusqlite::Error::SqliteFailure(..) => StorageError::sqlite("load the world from", path)(source),
+            rusqlite::Error::QueryReturnedNoRows => damaged(path, "the world's own record is missing".to_owned()),
+            other => damaged(path, other.to_string()),
+        });
+        // What is wrong with the file says more than what it makes of a record.
+        let warning = schema::check_integrity(connection, path)?;
+        stored.map(|(head, source)| (head, source, warning))
+    })
+}
+
+fn damaged(path: &Path, problem: String) -> StorageError {
+    StorageError::new(path, Failure::Damaged(vec![problem]))
+}
+
+/// Hands out all of a world, in one transaction so that it is one cut.
+fn stream(connection: &mut Connection, take: Taker) -> rusqlite::Result<(Head, String)> {
+    let transaction = connection.transaction()?;
+    let (head, source) = records::read_head(&transaction)?;
+    take(Record::Head(&head));
+    records::read_records(&transaction, take)?;
+    Ok((head, source))
 }
 
 /// What changes when somebody writes to the file of a database; nothing if there is a log or journal that counts too.

@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::files::{Partial, beside};
+use super::files::{Partial, beside, real_name, real_path};
 use super::{StorageError, Taker, head_at, write_new};
 use crate::clock::Wall;
 use crate::text::shell_quoted;
@@ -48,6 +48,12 @@ pub fn all(database: &Path) -> Vec<Rescue> {
     named.filter_map(|path| Some(Rescue { head: head_at(&path).ok()?, path })).collect()
 }
 
+/// What an earlier stop rescued of this very world and was never put in place, if it is later.
+pub fn later(database: &Path, than: &Head) -> Option<Rescue> {
+    let later = |rescue: &Rescue| rescue.head.id == than.id && rescue.head.tick > than.tick;
+    all(database).into_iter().filter(later).max_by_key(|rescue| rescue.head.tick)
+}
+
 /// Writes all of a world, if that has not been done. Earlier rescues of it make way.
 pub fn write(
     database: &Path,
@@ -56,6 +62,8 @@ pub fn write(
     wall: Wall,
     feed: impl FnOnce(Taker) -> bool,
 ) -> Result<Rescue, StorageError> {
+    // What has become of the file itself is no matter here.
+    let database = &real_path(database).or_else(|_| real_name(database))?;
     let path = beside(database, &format!(".rescued-{}", head.tick.0));
     let earlier = |rescue: &Rescue| rescue.head.id == head.id && rescue.head.tick < head.tick;
     let there = all(database);

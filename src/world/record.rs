@@ -86,7 +86,8 @@ impl Record<'_> {
 /// A world that comes in, record by record.
 #[derive(Default)]
 pub struct Gathering {
-    head: Option<Head>,
+    /// Its own record, once that has come.
+    pub head: Option<Head>,
     entities: Vec<(EntityId, Box<Entity>)>,
     habits: BTreeMap<EntityId, Vec<Habit>>,
     spawns: Vec<Spawn>,
@@ -104,6 +105,11 @@ impl Gathering {
             Record::Habit(creature, habit) => self.habits.entry(creature).or_default().push(habit.clone()),
             Record::Spawn(_, spawn) => self.spawns.push(spawn.clone()),
         }
+    }
+
+    /// How many entities have come.
+    pub fn entities(&self) -> usize {
+        self.entities.len()
     }
 
     /// Puts the world together, or says in what way it is none, or none that was ever stored.

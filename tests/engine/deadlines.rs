@@ -52,7 +52,7 @@ impl Stand {
             wall: Wall(Duration::ZERO),
             started: Wall(Duration::ZERO),
             uptime: Duration::ZERO,
-            world: &self.world,
+            world: Some(&self.world),
             storage: StorageView::default(),
             tick_interval: Duration::ZERO,
             metrics: &self.metrics,

@@ -61,7 +61,7 @@ fn a_database_or_backup_is_synced_before_it_gets_its_name_and_its_folder_after()
     let traced = |arguments: &[&str]| {
         let engine = command(&folder, arguments);
         let mut strace = Command::new("strace");
-        strace.args(["-D", "-y", "-o"]).arg(&trace).args(["-e", calls]).arg(engine.get_program()).args(arguments);
+        strace.args(["-D", "-f", "-y", "-o"]).arg(&trace).args(["-e", calls]).arg(engine.get_program()).args(arguments);
         strace.envs(engine.get_envs().filter_map(|(name, value)| Some((name, value?)))).current_dir(folder.join("."));
         strace
     };
@@ -71,7 +71,10 @@ fn a_database_or_backup_is_synced_before_it_gets_its_name_and_its_folder_after()
     }
     let assert_order = |temporary: &str, name: &str| {
         let trace = fs::read_to_string(&trace).unwrap();
-        let lines: Vec<&str> = trace.lines().collect();
+        // Of the process that gives the name: the others write to the log at any time.
+        let naming = trace.lines().find(|line| line.contains(&format!("{name}\"")) && line.contains(temporary));
+        let process = naming.unwrap_or_else(|| panic!("{trace}")).split(' ').next().unwrap();
+        let lines: Vec<&str> = trace.lines().filter(|line| line.starts_with(process)).collect();
         let named = lines.iter().position(|line| line.contains(&format!("{name}\"")) && line.contains(temporary));
         let named = named.unwrap_or_else(|| panic!("{trace}"));
         let last = lines[..named].iter().rfind(|line| line.contains(temporary));

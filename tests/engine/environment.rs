@@ -13,7 +13,9 @@ use aqevia_engine::clock::{self, Wall};
 use rusqlite::Connection;
 
 use crate::preload::Preload;
-use crate::support::{Engine, Folder, PATIENCE, by_way_of, command, json, output, query, skip, wait_for};
+use crate::support::{
+    Engine, Folder, PATIENCE, by_way_of, command, json, limit_process, output, query, skip, wait_for,
+};
 use crate::trouble::{expect_recovery, expect_unready, stop_and_check};
 
 const HEAD: &str = "GET /health HTTP/1.1\r\nHost: test\r\n";
@@ -253,14 +255,14 @@ fn with_more_connections_than_the_limit_now_allows_the_world_goes_on_and_can_be_
     clients.drain(..10);
     wait_for("some to be closed", || (engine.metric("aqevia_http_connections") <= 21.0).then_some(()));
     // poll(2) refuses to wait for more descriptors than may be open.
-    engine.limit("--nofile=16:");
+    limit_process(engine.child.id(), "--nofile=16:");
     wait_for("a warning", || engine.log().contains("cannot wait for events").then_some(()));
     let stored = || query(&folder.database(), "SELECT tick FROM world").parse::<u64>().unwrap();
     let tick = stored();
     wait_for("life and flushes to go on", || (stored() > tick + 20).then_some(()));
-    engine.limit("--nofile=1024:");
+    limit_process(engine.child.id(), "--nofile=1024:");
     assert_eq!(engine.get("/ready").0, 200);
-    engine.limit("--nofile=16:");
+    limit_process(engine.child.id(), "--nofile=16:");
     stop_and_check(engine, &folder);
 }
 
@@ -388,12 +390,12 @@ fn a_warning_that_is_not_repeated_hides_no_other() {
     let clients: Vec<TcpStream> = (0..20).map(|_| engine.connect()).collect();
     wait_for("all to be accepted", || (engine.metric("aqevia_http_connections") > 20.0).then_some(()));
     // As many as poll(2) is asked to wait for, and fewer than are open.
-    engine.limit("--nofile=24:");
+    limit_process(engine.child.id(), "--nofile=24:");
     assert_eq!(engine.get("/health").0, 200);
     wait_for("the one", || engine.log().contains("no descriptor is free").then_some(()));
-    engine.limit("--nofile=8:");
+    limit_process(engine.child.id(), "--nofile=8:");
     wait_for("the other", || engine.log().contains("cannot wait for events").then_some(()));
-    engine.limit("--nofile=1024:");
+    limit_process(engine.child.id(), "--nofile=1024:");
     drop(clients);
     stop_and_check(engine, &folder);
 }

@@ -73,7 +73,9 @@ fn every_command_can_be_stopped_also_as_process_one() {
     for arguments in [&[][..], &["check", "storage.sqlite"], &["backup", "copy"], &["export"], &["healthcheck"]] {
         for (signal, code) in [("TERM", 143), ("INT", 130), ("QUIT", 131)] {
             let mut command = by_way_of("env", &["--default-signal"], &command(&folder, arguments));
-            command.env("AQEVIA_OBSERVABILITY_ADDR", silent.local_addr().unwrap().to_string());
+            if arguments == ["healthcheck"] {
+                command.env("AQEVIA_OBSERVABILITY_ADDR", silent.local_addr().unwrap().to_string());
+            }
             let (mut child, inner) = as_process_one(&command, &folder);
             // Its handler is in place.
             let caught = || {

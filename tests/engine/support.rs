@@ -125,7 +125,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts a world that ticks fast, and waits until it listens.
+    /// Starts a world that ticks fast, and waits until it runs.
     pub fn start(folder: &Folder) -> Engine {
         Engine::start_with(folder, &[])
     }
@@ -142,13 +142,22 @@ impl Engine {
         let (lines, shared) = (BufReader::new(child.stdout.take().unwrap()).lines(), log.clone());
         thread::spawn(move || lines.map_while(Result::ok).for_each(|line| *shared.lock().unwrap() += &(line + "\n")));
         let mut engine = Engine { child, address: SocketAddr::from(([127, 0, 0, 1], 0)), log };
-        let found = wait_for("the engine to listen", || {
-            let log = engine.log();
-            let line = log.lines().find(|line| line.contains("msg=listening"))?;
-            line.split(" addr=").nth(1)?.split(' ').next()?.parse().ok()
-        });
-        engine.address = found;
+        engine.address = wait_for("the engine to listen", || engine.told("msg=listening", " addr=")?.parse().ok());
+        wait_for("the world to run", || engine.told("msg=running", " tick="));
         engine
+    }
+
+    /// The value that stands behind a name in the line of the log that holds a text, if there is one.
+    pub fn told(&self, line: &str, name: &str) -> Option<String> {
+        let log = self.log();
+        let line = log.lines().find(|other| other.contains(line))?;
+        Some(line.split(name).nth(1)?.split(' ').next()?.to_owned())
+    }
+
+    /// The process of its writer.
+    pub fn writer(&self) -> u32 {
+        let children = format!("/proc/{0}/task/{0}/children", self.child.id());
+        wait_for("a writer", || fs::read_to_string(&children).ok()?.split_whitespace().next()?.parse().ok())
     }
 
     pub fn log(&self) -> String {
@@ -210,19 +219,16 @@ impl Engine {
         send_signal(&self.child.id().to_string(), name);
     }
 
-    /// Sets a resource limit while it runs, as prlimit(1) takes it.
+    /// Sets a resource limit of both processes while they run, as prlimit(1) takes it.
     pub fn limit(&self, limit: &str) {
-        let process = self.child.id().to_string();
-        assert!(Command::new("prlimit").args(["--pid", &process, limit]).status().unwrap().success());
+        [self.child.id(), self.writer()].into_iter().for_each(|process| limit_process(process, limit));
     }
 
     /// Ends the engine by a signal and waits until it is gone.
     pub fn end(mut self, signal: &str) -> (ExitStatus, String) {
         self.signal(signal);
         let status = self.child.wait().unwrap();
-        // The reader of its output may be a line behind.
-        let complete = || Arc::strong_count(&self.log) == 1;
-        wait_for("the end of the log", || complete().then_some(()));
+        self.wait_for_writer();
         (status, self.log())
     }
 
@@ -237,6 +243,13 @@ impl Engine {
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         assert_eq!(self.child.wait().unwrap().signal(), Some(9));
+        self.wait_for_writer();
+    }
+
+    /// Waits until its writer is gone too, which ends what it has begun.
+    pub fn wait_for_writer(&self) {
+        // Then nobody holds its output any more, and the reader of that has ended.
+        wait_for("the end of the log", || (Arc::strong_count(&self.log) == 1).then_some(()));
     }
 }
 
@@ -274,6 +287,11 @@ pub fn seed() -> u64 {
 /// Says what this machine cannot try. Not by a macro, whose output a passing test swallows.
 pub fn skip(reason: &str) {
     let _ = writeln!(std::io::stderr(), "SKIPPED: {reason}");
+}
+
+/// Sets a resource limit of a process while it runs, as prlimit(1) takes it.
+pub fn limit_process(process: u32, limit: &str) {
+    assert!(Command::new("prlimit").args(["--pid", &process.to_string(), limit]).status().unwrap().success());
 }
 
 /// By way of the shell, which has `kill` built in where no program of that name is installed.

@@ -388,11 +388,12 @@ impl Simulation {
                 wall: WALL,
                 started: WALL,
                 uptime: self.now.since(Monotonic::default()),
-                world,
+                world: Some(world),
                 storage: StorageView {
                     pending: world.pending(),
                     persisted_tick: Some(self.cuts[0].tick),
                     last_flush_at: *last_flush_at,
+                    trouble: last_error.clone(),
                     last_error: last_error.as_deref(),
                     wal_bytes: storage.wal_bytes(),
                     ..StorageView::default()

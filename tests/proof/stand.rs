@@ -58,7 +58,7 @@ impl Stand {
             wall: WALL,
             started: WALL,
             uptime: Duration::ZERO,
-            world: &self.world,
+            world: Some(&self.world),
             storage: StorageView::default(),
             tick_interval: Duration::ZERO,
             metrics: &self.metrics,

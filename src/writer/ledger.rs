@@ -1,0 +1,191 @@
+//! What the engine knows of storage: what is sent, acknowledged or failed, and when the next flush is due. No I/O and no
+//! clock: it turns the world into frames, and what the writer says into what can be promised.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::wire::{Frames, ToEngine, ToWriter, View};
+use crate::clock::{Monotonic, Wall};
+use crate::limits::{ACKNOWLEDGEMENT_MS_MAX, WAL_BYTES_KEPT};
+use crate::log::{Level, Line};
+use crate::metrics::{Metrics, Outcome};
+use crate::schedule::{Flusher, Trigger};
+use crate::storage::Stamp;
+use crate::world::{Record, Tick, World};
+
+/// What was rescued of a world and never put in place: where, its tick, and the command that does it.
+pub type Rescued = (PathBuf, Tick, String);
+
+/// What is known of storage.
+pub struct Ledger {
+    /// When flushes are due.
+    pub flusher: Flusher,
+    out: Option<Out>,
+    /// The two states that may be stored: the one that was acknowledged, and the one that was cut last.
+    states: [Stamp; 2],
+    /// The database has lost its content.
+    wants_all: bool,
+    /// What the writer sees.
+    pub view: View,
+    /// When the last acknowledged cut was made.
+    pub last_flush_at: Option<Wall>,
+    /// Why nothing can be stored, if that is so.
+    pub last_error: Option<String>,
+    /// Since when readers keep the write-ahead log from being emptied, and its size at which the next warning is due.
+    pub held_up: Option<(Monotonic, u64)>,
+}
+
+/// A cut that is neither acknowledged nor has failed.
+struct Out {
+    since: Monotonic,
+    wall: Wall,
+    trigger: Trigger,
+    /// The next one would be due.
+    is_waited_for: bool,
+}
+
+impl Ledger {
+    /// Of a world that is stored as `stamp` says.
+    pub fn new(flusher: Flusher, stamp: Stamp, view: View) -> Ledger {
+        let (out, last_flush_at, last_error, held_up) = Default::default();
+        let states = [stamp.clone(), stamp];
+        Ledger { flusher, out, states, wants_all: false, view, last_flush_at, last_error, held_up }
+    }
+
+    /// Since when an acknowledgement is out.
+    pub fn out_since(&self) -> Option<Monotonic> {
+        self.out.as_ref().map(|out| out.since)
+    }
+
+    /// For how long an acknowledgement has been out, once that is too long.
+    pub fn late(&self, now: Monotonic) -> Option<Duration> {
+        let out = self.out_since().map(|since| now.since(since));
+        out.filter(|out| *out >= Duration::from_millis(ACKNOWLEDGEMENT_MS_MAX))
+    }
+
+    /// Why the engine is not ready, if it is not.
+    pub fn trouble(&self, now: Monotonic) -> Option<String> {
+        let late = self.late(now).map(|out| format!("storage has not acknowledged a flush for {} s", out.as_secs()));
+        late.or_else(|| self.last_error.clone())
+    }
+
+    /// What has failed is tried again at once, and with short pauses.
+    pub fn hurry(&mut self, now: Monotonic) {
+        if self.flusher.is_failing() {
+            self.flusher.succeeded(now);
+            self.flusher.failed(now);
+        }
+    }
+
+    /// Whether a flush is due, and why. There is one at a time.
+    pub fn due(&mut self, world: &World, now: Monotonic, metrics: &mut Metrics) -> Option<Trigger> {
+        let due = self.flusher.due(now, world.pending_since_cut());
+        let Some(out) = &mut self.out else { return due };
+        metrics.flushes_waited += u64::from(due.is_some() && !out.is_waited_for);
+        out.is_waited_for |= due.is_some();
+        None
+    }
+
+    /// When the next flush is due, if none is out.
+    pub fn next(&self, world: &World) -> Option<Monotonic> {
+        if self.out.is_none() { self.flusher.next(world.pending()) } else { None }
+    }
+
+    /// Cuts the world and writes what is pending into frames.
+    pub fn cut(&mut self, world: &mut World, trigger: Trigger, now: Monotonic, wall: Wall, frames: &mut Frames) {
+        if self.wants_all {
+            world.cut(|_| ());
+            frames.message(&ToWriter::Replace { head: world.head(), wall });
+            world.records(|record| _ = frames.record(&record));
+        } else {
+            frames.message(&ToWriter::Flush { wall });
+            world.cut(|record| _ = frames.record(&record));
+            frames.record(&Record::Head(&world.head()));
+        }
+        frames.message(&ToWriter::End {});
+        self.states[1] = Stamp::from(&world.head());
+        self.out = Some(Out { since: now, wall, trigger, is_waited_for: false });
+    }
+
+    /// The first words to a writer that goes on.
+    pub fn states(&self) -> (Stamp, Stamp) {
+        self.states.clone().into()
+    }
+
+    /// Takes what the writer says of flushes and files. Returns what is to be logged.
+    pub fn hear(&mut self, said: ToEngine, world: &mut World, now: Monotonic, metrics: &mut Metrics) -> Option<Line> {
+        match said {
+            ToEngine::Flushed { view, records, commit } => {
+                self.view = view;
+                let out = self.end(now, Outcome::Success, metrics)?;
+                world.acknowledged();
+                self.states[0] = self.states[1].clone();
+                (self.last_flush_at, self.wants_all) = (Some(out.wall), false);
+                metrics.commit_duration.observe(commit);
+                metrics.records_flushed += records;
+                self.flusher.succeeded(out.since);
+                self.last_error.take()?;
+                let fields = [("records", &*records.to_string())];
+                Some(Line::new(Level::Info, "flushes succeed again", &fields))
+            }
+            ToEngine::Failed { view, error, wants_all } => {
+                (self.view, self.wants_all) = (view, wants_all);
+                self.fail(error, world, now, metrics)
+            }
+            ToEngine::Attached { view, error, .. } | ToEngine::Seen { view, error } => {
+                self.view = view;
+                // A flush that fails tells of it.
+                error.filter(|_| !self.flusher.is_failing()).and_then(|error| self.fail(error, world, now, metrics))
+            }
+            ToEngine::Checkpointed { view, took, trouble } => {
+                self.view = view;
+                metrics.checkpoint_duration.observe(took);
+                match trouble {
+                    None => self.held_up = None,
+                    Some(None) => return self.note_readers(now, metrics),
+                    Some(Some(error)) => {
+                        // Nothing is lost: the log keeps what could not be moved.
+                        metrics.checkpoint_failures += 1;
+                        return Some(Line::new(Level::Warn, "checkpoint failed", &[("error", &error)]));
+                    }
+                }
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// Ends the cut that is out, if one is.
+    fn end(&mut self, now: Monotonic, outcome: Outcome, metrics: &mut Metrics) -> Option<Out> {
+        let out = self.out.take()?;
+        metrics.flush_duration.observe(now.since(out.since));
+        metrics.flushes[out.trigger as usize][outcome as usize] += 1;
+        Some(out)
+    }
+
+    /// Nothing can be stored just now: what is not acknowledged is pending again, and is tried again.
+    pub fn fail(&mut self, error: String, world: &mut World, now: Monotonic, metrics: &mut Metrics) -> Option<Line> {
+        self.end(now, Outcome::Failure, metrics);
+        world.cut_failed();
+        let pause = self.flusher.failed(now);
+        let is_news = self.last_error.as_ref() != Some(&error);
+        let (pending, retry_ms) = (world.pending().to_string(), pause.as_millis().to_string());
+        let fields = [("error", &*error), ("pending_records", &pending), ("retry_ms", &retry_ms)];
+        let message = "flush failed: everything stays pending and is tried again";
+        let line = is_news.then(|| Line::new(Level::Error, message, &fields));
+        self.last_error = Some(error);
+        line
+    }
+
+    /// Counts checkpoints that readers have held up, and warns while the log grows for that.
+    fn note_readers(&mut self, now: Monotonic, metrics: &mut Metrics) -> Option<Line> {
+        metrics.checkpoints_held_up += 1;
+        let wal_bytes = self.view.wal_bytes;
+        let (since, warn_bytes) = self.held_up.unwrap_or((now, WAL_BYTES_KEPT));
+        self.held_up = Some((since, if wal_bytes < warn_bytes { warn_bytes } else { 2 * wal_bytes }));
+        let seconds = now.since(since).as_secs().to_string();
+        let message = "a reader of the database keeps its write-ahead log from being emptied, and it grows";
+        let fields = [("seconds", &*seconds), ("wal_bytes", &wal_bytes.to_string())];
+        (wal_bytes >= warn_bytes).then(|| Line::new(Level::Warn, message, &fields))
+    }
+}

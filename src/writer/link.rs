@@ -1,0 +1,148 @@
+//! The writer's process as the engine has it, and the pipe to it: what is to be sent, and what came back.
+//!
+//! A Unix socket is both ways of it at once, and std can read and write it without waiting. It goes with either process.
+
+use std::fs;
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::process::{self, Child, Command, Stdio};
+
+use super::serve::Writer;
+use super::wire::{Frames, Said, ToEngine, frame_length, understand};
+use crate::clock;
+use crate::limits::{FRAME_BYTES_MAX, WIRE_BYTES_PER_TURN};
+use crate::storage::Taker;
+use crate::sys;
+
+/// The argument that makes this program a writer. It is the engine's own, and no command for people.
+pub const COMMAND: &str = "writer";
+
+/// The very file that this program was started from, so that either side knows the other for the same.
+const PROGRAM: &str = "/proc/self/exe";
+
+/// Which build of the engine this is: its version, and what tells its file from any other.
+pub fn build() -> String {
+    let file = fs::metadata(PROGRAM).ok();
+    let id = file.map(|file| [file.dev(), file.ino(), file.size(), file.mtime() as u64, file.mtime_nsec() as u64]);
+    format!("{} {id:?}", env!("CARGO_PKG_VERSION"))
+}
+
+/// A writer and what goes to and fro.
+pub struct Link {
+    child: Child,
+    stream: UnixStream,
+    /// What is to be sent.
+    pub out: Frames,
+    sent: usize,
+    input: Vec<u8>,
+    used: usize,
+    /// No more will come.
+    pub is_over: bool,
+}
+
+impl AsRawFd for Link {
+    fn as_raw_fd(&self) -> RawFd {
+        self.stream.as_raw_fd()
+    }
+}
+
+impl Link {
+    /// Starts a writer.
+    pub fn spawn() -> io::Result<Link> {
+        let (stream, theirs) = UnixStream::pair()?;
+        stream.set_nonblocking(true)?;
+        let mut command = Command::new(PROGRAM);
+        // In a group of its own, no key of the terminal reaches it.
+        command.arg0("aqevia-engine").arg(COMMAND).process_group(0).stdin(Stdio::from(OwnedFd::from(theirs)));
+        let child = command.spawn()?;
+        let (out, input) = (Frames::default(), Vec::new());
+        Ok(Link { child, stream, out, sent: 0, input, used: 0, is_over: false })
+    }
+
+    /// Bytes that are yet to be sent.
+    pub fn unsent(&self) -> usize {
+        self.out.bytes.len() - self.sent
+    }
+
+    /// Sends as much as is taken at once.
+    pub fn write(&mut self) {
+        let end = self.out.bytes.len().min(self.sent + WIRE_BYTES_PER_TURN);
+        match self.stream.write(&self.out.bytes[self.sent..end]) {
+            Ok(count) => self.sent += count,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => (),
+            // What it has said before its end can still be read.
+            Err(_) => self.sent = self.out.bytes.len(),
+        }
+        if self.unsent() == 0 {
+            (self.out, self.sent) = (Frames::default(), 0);
+        }
+    }
+
+    /// Takes what has come.
+    pub fn read(&mut self) {
+        self.input.drain(..std::mem::take(&mut self.used));
+        let held = self.input.len();
+        self.input.resize(held + WIRE_BYTES_PER_TURN, 0);
+        let read = self.stream.read(&mut self.input[held..]);
+        self.input.truncate(held + read.as_ref().map_or(0, |count| *count));
+        match read {
+            Ok(0) => self.is_over = true,
+            Err(error) if !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
+                self.is_over = true
+            }
+            _ => (),
+        }
+        if self.input.is_empty() {
+            self.input = Vec::new();
+        }
+    }
+
+    /// The next message that is whole. Records before it are handed on.
+    pub fn next(&mut self, take: Taker) -> Option<ToEngine> {
+        loop {
+            let rest = &self.input[self.used..];
+            let length = frame_length(rest)?;
+            self.is_over |= length > 4 + FRAME_BYTES_MAX;
+            let frame = rest.get(..length).filter(|_| length <= 4 + FRAME_BYTES_MAX)?;
+            self.used += length;
+            match understand(frame, take) {
+                Some(Said::Message(message)) => return Some(message),
+                Some(Said::Records) => (),
+                None => {
+                    self.is_over = true;
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// The writer's process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Lets go of a writer that has ended, or that makes no sense; says how it ended, unless that was well.
+    pub fn end(mut self) -> Option<String> {
+        let _ = self.child.kill();
+        match self.child.wait() {
+            Ok(status) if status.success() => None,
+            Ok(status) => Some(status.to_string()),
+            Err(error) => Some(error.to_string()),
+        }
+    }
+}
+
+/// The writer's whole life, from which it does not come back but with an error of its beginning.
+pub fn serve() -> io::Result<()> {
+    // Who ends the engine by a signal to all of its processes wants it to save everything first.
+    sys::ignore_signals()?;
+    let stream = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    stream.peer_addr()?;
+    let mut writer = Writer::new(stream.try_clone()?, stream, build(), clock::monotonic);
+    while writer.step() {}
+    // Without closing anything: what is stored is in the log, the next start reads that, and none has to wait for it.
+    process::exit(0)
+}

@@ -1,0 +1,445 @@
+//! The writer: does one thing after the other that it is told, and waits for the disk as long as that takes.
+//!
+//! It lives as long as its pipe. When that ends, what has not been heard to its end is dropped, and the lock goes last.
+
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::wire::{Frames, Said, ToEngine, ToWriter, View, frame_length, understand};
+use crate::clock::{Monotonic, Wall};
+use crate::exit::{Exit, read_world_file, refused};
+use crate::limits::{
+    CHECKPOINT_INTERVAL_MS, CHECKPOINT_RECORDS, FRAME_BYTES_MAX, LOCK_RETRY_MS, LOCK_WAIT_MS_MAX, LOOK_INTERVAL_MS,
+};
+use crate::log::{Level, Line};
+use crate::storage::schema::Found;
+use crate::storage::{self, Failure, Storage, StorageError, Taker, worldfile};
+use crate::sys;
+use crate::world::Head;
+
+/// Where the writer hears from.
+pub trait Input: Read {
+    /// Sets how long a read waits for bytes before it says `WouldBlock`.
+    fn be_patient(&self, pause: Duration);
+}
+
+impl Input for UnixStream {
+    fn be_patient(&self, pause: Duration) {
+        // Where that fails, the files are looked at less often.
+        let _ = self.set_read_timeout(Some(pause));
+    }
+}
+
+/// What came in.
+enum Heard {
+    Message(ToWriter),
+    Records,
+    /// Nothing, for as long as the input has patience.
+    Nothing,
+    /// There is no engine any more, or nothing to be understood from it.
+    Over,
+}
+
+/// The end of the pipe that is listened at.
+struct Ear<R> {
+    input: R,
+    bytes: Vec<u8>,
+    used: usize,
+    is_over: bool,
+}
+
+impl<R: Input> Ear<R> {
+    fn hear(&mut self, take: Taker) -> Heard {
+        loop {
+            let rest = &self.bytes[self.used..];
+            match frame_length(rest) {
+                Some(length) if length > 4 + FRAME_BYTES_MAX => break,
+                Some(length) if length <= rest.len() => {
+                    self.used += length;
+                    match understand(&rest[..length], take) {
+                        Some(Said::Message(message)) => return Heard::Message(message),
+                        Some(Said::Records) => return Heard::Records,
+                        None => break,
+                    }
+                }
+                _ => (),
+            }
+            self.bytes.drain(..std::mem::take(&mut self.used));
+            let (held, more) = (self.bytes.len(), 64 * 1024);
+            self.bytes.resize(held + more, 0);
+            let read = self.input.read(&mut self.bytes[held..]);
+            self.bytes.truncate(held + read.as_ref().map_or(0, |count| *count));
+            match read {
+                Ok(0) => break,
+                Ok(_) => (),
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                    return Heard::Nothing;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => (),
+                Err(_) => break,
+            }
+        }
+        self.is_over = true;
+        Heard::Over
+    }
+
+    /// Hands on all records up to the end that is said; false if that does not come.
+    fn feed(&mut self, take: Taker) -> bool {
+        loop {
+            match self.hear(take) {
+                Heard::Records | Heard::Nothing => (),
+                Heard::Message(ToWriter::End {}) => return true,
+                Heard::Message(_) | Heard::Over => {
+                    self.is_over = true;
+                    return false;
+                }
+            }
+        }
+    }
+}
+
+/// Everything that the writer has.
+pub struct Writer<R, W> {
+    ear: Ear<R>,
+    output: W,
+    clock: fn() -> Monotonic,
+    /// Who it is: the engine must be the same.
+    build: String,
+    started: Wall,
+    storage: Option<Storage>,
+    /// What is to be written once it is accepted: its head, its source, and what the engine was told of both.
+    loaded: Option<(Head, String, Wanted)>,
+    told: Option<View>,
+    looked_at: Monotonic,
+    checkpointed_at: Monotonic,
+    records_since_checkpoint: u64,
+}
+
+/// What the configuration says of the World.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// The file that founds it in an empty database; `None`: the world built in.
+    pub file: Option<PathBuf>,
+    /// The only one that is to be run or founded; `None`: any.
+    pub id: Option<String>,
+}
+
+impl<R: Input, W: Write> Writer<R, W> {
+    /// One that has been told nothing yet. `clock` is to tell the time.
+    pub fn new(input: R, output: W, build: String, clock: fn() -> Monotonic) -> Writer<R, W> {
+        input.be_patient(Duration::from_millis(LOOK_INTERVAL_MS));
+        Writer {
+            ear: Ear { input, bytes: Vec::new(), used: 0, is_over: false },
+            output,
+            clock,
+            build,
+            started: Wall(Duration::ZERO),
+            storage: None,
+            loaded: None,
+            told: None,
+            looked_at: clock(),
+            checkpointed_at: clock(),
+            records_since_checkpoint: 0,
+        }
+    }
+
+    /// Does one thing that it is told, or looks at the files if nothing comes; false at its end.
+    pub fn step(&mut self) -> bool {
+        match self.ear.hear(&mut |_| ()) {
+            Heard::Message(message) => self.obey(message),
+            Heard::Nothing => (),
+            // Nobody has asked for records.
+            Heard::Records | Heard::Over => self.ear.is_over = true,
+        }
+        if !self.ear.is_over && (self.clock)().since(self.looked_at) >= Duration::from_millis(LOOK_INTERVAL_MS) {
+            self.look();
+        }
+        !self.ear.is_over
+    }
+
+    fn obey(&mut self, message: ToWriter) {
+        match message {
+            ToWriter::Start { build, started, database, wanted } if build == self.build => {
+                self.started = started;
+                if let Err(exit) = self.start(&database, wanted) {
+                    self.say_last(&ToEngine::Refused { exit });
+                }
+            }
+            ToWriter::Resume { build, started, database, world, source, states } if build == self.build => {
+                self.started = started;
+                let resumed = self.open(&database).and_then(|(mut storage, _)| {
+                    storage.resume(&world, &source, states.into())?;
+                    self.storage = Some(storage);
+                    Ok(())
+                });
+                match resumed {
+                    Ok(()) => self.say_attached(None, None),
+                    Err(error) => {
+                        let (view, error) = (View::default(), error.to_string());
+                        self.say_last(&ToEngine::Failed { view, error, wants_all: false });
+                    }
+                }
+            }
+            ToWriter::Rescue { build, database, head, source, wall } if build == self.build => {
+                self.rescue(&database, head, &source, wall);
+            }
+            ToWriter::Accept {} => {
+                if let Err(exit) = self.attach() {
+                    self.say_last(&ToEngine::Refused { exit });
+                }
+            }
+            ToWriter::Flush { wall } => self.flush(wall, None),
+            ToWriter::Replace { head, wall } => self.flush(wall, Some(head)),
+            ToWriter::Close { head } => self.close(&head),
+            // Another build, or an end of nothing.
+            _ => self.ear.is_over = true,
+        }
+    }
+
+    fn say(&mut self, message: &ToEngine) {
+        let mut frames = Frames::default();
+        frames.message(message);
+        self.ear.is_over |= self.output.write_all(&frames.bytes).is_err();
+    }
+
+    fn say_last(&mut self, message: &ToEngine) {
+        self.say(message);
+        self.ear.is_over = true;
+    }
+
+    fn note(&mut self, level: Level, message: impl Into<String>, fields: &[(&str, &str)]) {
+        self.say(&ToEngine::Note { line: Line::new(level, message, fields) });
+    }
+
+    fn view(&mut self) -> View {
+        let storage = self.storage.as_ref();
+        let view =
+            View { persisted: storage.and_then(Storage::persisted), wal_bytes: storage.map_or(0, Storage::wal_bytes) };
+        self.told = Some(view.clone());
+        view
+    }
+
+    /// Opens the database. Who has it may be about to end, such as the writer of an engine that was killed.
+    fn open(&mut self, database: &Path) -> Result<(Storage, Found), StorageError> {
+        let until = (self.clock)().after(Duration::from_millis(LOCK_WAIT_MS_MAX));
+        self.ear.input.be_patient(Duration::from_millis(LOCK_RETRY_MS));
+        let opened = loop {
+            match Storage::open(database, self.started) {
+                Err(StorageError { failure: Failure::Held(_), .. })
+                    if (self.clock)() < until && matches!(self.ear.hear(&mut |_| ()), Heard::Nothing) => {}
+                opened => break opened,
+            }
+        };
+        self.ear.input.be_patient(Duration::from_millis(LOOK_INTERVAL_MS));
+        opened
+    }
+
+    /// Opens the database, founds a World in it if it is empty, and hands out what it holds.
+    fn start(&mut self, database: &Path, wanted: Wanted) -> Result<(), Exit> {
+        let (mut storage, found) = self.open(database)?;
+        if found == Found::Empty {
+            self.found(&mut storage, &wanted)?;
+        }
+        let (output, is_over) = (&mut self.output, &mut self.ear.is_over);
+        let (mut frames, mut too_large) = (Frames::default(), false);
+        let mut send = |frames: &mut Frames| {
+            frames.close();
+            *is_over |= *is_over || output.write_all(&frames.bytes).is_err();
+            frames.bytes.clear();
+        };
+        let loaded = storage.load(&mut |record| {
+            too_large |= !frames.record(&record);
+            if frames.bytes.len() >= crate::limits::FRAME_RECORDS_BYTES {
+                send(&mut frames);
+            }
+        });
+        send(&mut frames);
+        let (head, source, warnings) = loaded?;
+        if too_large {
+            let problem = format!("it has a record of more than {FRAME_BYTES_MAX} bytes");
+            return Err(StorageError::new(database, Failure::Damaged(vec![problem])).into());
+        }
+        for found in warnings {
+            let fields = [("database", &*database.display().to_string()), ("found", &found)];
+            self.note(Level::Warn, "the database is not quite as it should be", &fields);
+        }
+        self.say(&ToEngine::Loaded { source: source.clone() });
+        self.storage = Some(storage);
+        self.loaded = Some((head, source, wanted));
+        Ok(())
+    }
+
+    /// Founds the world that the configuration names.
+    fn found(&mut self, storage: &mut Storage, wanted: &Wanted) -> Result<(), Exit> {
+        let path = wanted.file.as_deref();
+        let text = path.map_or_else(|| Ok(worldfile::BUILTIN.to_owned()), read_world_file)?;
+        let seed = sys::random_u64().map_err(refused("get random bytes"))?;
+        let path = path.unwrap_or(Path::new("the built-in world"));
+        let source = worldfile::source_digest(&text);
+        let world = worldfile::read(text, seed).map_err(|problems| Exit::world_file(path, problems))?;
+        require_wanted(wanted, &world.id, path)?;
+        let traces = storage.traces().join("; ");
+        storage.found(&world, &source, crate::clock::wall())?;
+        let path = path.display().to_string();
+        for warning in worldfile::warnings(&world) {
+            self.note(Level::Warn, warning, &[("file", &path)]);
+        }
+        let fields = [("world", &*world.id), ("from", &path), ("traces", &traces)];
+        if traces.is_empty() {
+            self.note(Level::Info, "founded a new world", &fields);
+        } else {
+            let message = "founded a new world where there may have been one: is this the right place?";
+            self.note(Level::Warn, message, &fields);
+        }
+        Ok(())
+    }
+
+    /// Begins to write. Only now that everything is accepted may anything be written.
+    fn attach(&mut self) -> Result<(), Exit> {
+        let (Some((head, source, wanted)), Some(mut storage)) = (self.loaded.take(), self.storage.take()) else {
+            self.ear.is_over = true;
+            return Ok(());
+        };
+        require_wanted(&wanted, &head.id, storage.path())?;
+        self.compare_with_file(&wanted, &head, &source, storage.path())?;
+        let rescue = storage::rescue::later(storage.path(), &head);
+        let rescue = rescue.map(|rescue| (rescue.path.clone(), rescue.head.tick, rescue.command()));
+        let error = match storage.attach(&head) {
+            Err(error) if error.is_for_want_of_room() => Some(error.to_string()),
+            attached => attached.map(|()| None)?,
+        };
+        self.storage = Some(storage);
+        self.say_attached(error, rescue);
+        Ok(())
+    }
+
+    fn say_attached(&mut self, error: Option<String>, rescue: Option<super::ledger::Rescued>) {
+        self.checkpointed_at = (self.clock)();
+        let view = self.view();
+        self.say(&ToEngine::Attached { view, error, rescue });
+    }
+
+    /// A file is of no use to a database that holds a world; but the wrong file is a mistake, and a changed one is likely
+    /// to be another.
+    fn compare_with_file(&mut self, wanted: &Wanted, head: &Head, source: &str, database: &Path) -> Result<(), Exit> {
+        let Some(path) = &wanted.file else { return Ok(()) };
+        let text = read_world_file(path)?;
+        if worldfile::source_digest(&text) == source {
+            return Ok(());
+        }
+        let mistake = match worldfile::read(text, 0) {
+            Ok(file) if file.id != head.id => {
+                return Err(other_world(database, &head.id, format!("the world file is of {:?}", file.id)).into());
+            }
+            Ok(_) => String::new(),
+            Err(problems) => problems.into_iter().next().unwrap_or_default(),
+        };
+        let message = "the world file has changed since the world was founded from it: the database wins";
+        self.note(Level::Warn, message, &[("file", &path.display().to_string()), ("mistake", &mistake)]);
+        Ok(())
+    }
+
+    /// Stores a cut, or all of a world where the database has lost its content.
+    fn flush(&mut self, wall: Wall, all: Option<Head>) {
+        let Some(storage) = &mut self.storage else { return self.ear.is_over = true };
+        let (ear, clock) = (&mut self.ear, self.clock);
+        let mut heard_at = None;
+        let mut feed = |take: Taker| {
+            let is_whole = ear.feed(take);
+            heard_at = Some(clock());
+            is_whole
+        };
+        let flushed = match &all {
+            Some(head) => storage.replace(head, wall, &mut feed),
+            None => storage.flush(wall, &mut feed),
+        };
+        let commit = heard_at.map(|heard_at| clock().since(heard_at));
+        if commit.is_none() {
+            // It has failed before anything was to be written.
+            ear.feed(&mut |_| ());
+        }
+        if ear.is_over {
+            return;
+        }
+        let view = self.view();
+        match flushed {
+            Ok(records) => {
+                self.say(&ToEngine::Flushed { view, records, commit: commit.unwrap_or_default() });
+                self.records_since_checkpoint += records;
+                // The write-ahead log is kept short: by records, and by the time since it was last emptied.
+                let aged = clock().since(self.checkpointed_at) >= Duration::from_millis(CHECKPOINT_INTERVAL_MS);
+                if aged || self.records_since_checkpoint >= CHECKPOINT_RECORDS {
+                    self.checkpoint("PASSIVE");
+                }
+            }
+            Err(error) => {
+                self.say(&ToEngine::Failed { view, error: error.to_string(), wants_all: error.is_emptied() });
+            }
+        }
+    }
+
+    fn checkpoint(&mut self, mode: &str) {
+        let Some(storage) = &mut self.storage else { return };
+        let begun = (self.clock)();
+        let trouble = match storage.checkpoint(mode) {
+            Ok(true) => None,
+            Ok(false) => Some(None),
+            Err(error) => Some(Some(error.to_string())),
+        };
+        self.checkpointed_at = (self.clock)();
+        self.records_since_checkpoint = 0;
+        let (view, took) = (self.view(), self.checkpointed_at.since(begun));
+        self.say(&ToEngine::Checkpointed { view, took, trouble });
+    }
+
+    /// Looks whether the database is still in its place and still ours, however long no flush is due.
+    fn look(&mut self) {
+        self.looked_at = (self.clock)();
+        // While a world is loaded nothing is ours yet.
+        let Some(storage) = self.storage.as_mut().filter(|_| self.loaded.is_none()) else { return };
+        let error = storage.look().and_then(|()| storage.read_back()).err().map(|error| error.to_string());
+        let told = self.told.take();
+        let view = self.view();
+        if error.is_some() || told.as_ref() != Some(&view) {
+            self.say(&ToEngine::Seen { view, error });
+        }
+    }
+
+    fn close(&mut self, head: &Head) {
+        self.checkpoint("TRUNCATE");
+        let Some(storage) = &mut self.storage else { return self.ear.is_over = true };
+        let error = storage.close(head).err().map(|error| error.to_string());
+        self.say_last(&ToEngine::Closed { error });
+    }
+
+    /// Writes the whole world beside the database that it cannot be saved into.
+    fn rescue(&mut self, database: &Path, head: Head, source: &str, wall: Wall) {
+        let (ear, id) = (&mut self.ear, head.id.clone());
+        let rescued = storage::rescue::write(database, head, source, wall, |take| ear.feed(take));
+        let known = self.storage.as_ref().and_then(Storage::persisted);
+        let found = storage::head_at(database);
+        let persisted = found.map_or(known, |found| (found.id == id).then_some(found.tick));
+        if let (Ok(_), Some(storage)) = (&rescued, &mut self.storage) {
+            storage.withdraw();
+        }
+        let (rescued, error) = match rescued {
+            Ok(rescue) => (Some((rescue.path.clone(), rescue.command())), String::new()),
+            Err(error) => (None, error.to_string()),
+        };
+        self.say_last(&ToEngine::Rescued { rescued, error, persisted });
+    }
+}
+
+/// Refuses the world at `place` if the configuration names another.
+fn require_wanted(wanted: &Wanted, held: &str, place: &Path) -> Result<(), StorageError> {
+    match &wanted.id {
+        Some(id) if id != held => Err(other_world(place, held, format!("AQEVIA_WORLD_ID is {id:?}"))),
+        _ => Ok(()),
+    }
+}
+
+fn other_world(place: &Path, held: &str, wanted: String) -> StorageError {
+    StorageError::new(place, Failure::OtherWorld(format!("{held:?}, and {wanted}")))
+}

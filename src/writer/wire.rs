@@ -1,0 +1,415 @@
+//! What the engine and its writer say to each other: frames, each with its length in front and never longer than
+//! `FRAME_BYTES_MAX`. Either side is the same binary, so there is no other version of it; a frame that makes no sense is
+//! a fault, and the end of the writer.
+//!
+//! A frame is four bytes of length (little endian, as all numbers), one that says what it is, and that. Records of a world
+//! share frames, so that each costs no more than its own bytes.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::ledger::Rescued;
+use super::serve::Wanted;
+use crate::clock::Wall;
+use crate::exit::Exit;
+use crate::limits::{FRAME_BYTES_MAX, FRAME_RECORDS_BYTES};
+use crate::log::{Level, Line};
+use crate::storage::Stamp;
+use crate::world::random::Random;
+use crate::world::{Active, Entity, EntityId, Habit, Head, Kind, Record, Spawn, Tick, Verb, Weather};
+
+/// What can be put into bytes and taken out of them again.
+pub trait Wire<'a>: Sized {
+    /// Appends it.
+    fn put(&self, out: &mut Vec<u8>);
+
+    /// Takes it from the beginning of `bytes`; `None` if that is not there.
+    fn get(bytes: &mut &'a [u8]) -> Option<Self>;
+}
+
+/// Types that are their parts, one after the other.
+macro_rules! parts {
+    ($($type:ty { $($part:ident),* })*) => { $(
+        impl<'a> Wire<'a> for $type {
+            fn put(&self, out: &mut Vec<u8>) {
+                $(self.$part.put(out);)*
+            }
+
+            fn get(bytes: &mut &'a [u8]) -> Option<Self> {
+                $(let $part = Wire::get(bytes)?;)*
+                Some(Self { $($part),* })
+            }
+        }
+    )* };
+}
+
+/// Enums that are a place in the list of all their values.
+macro_rules! places {
+    ($($type:ty)*) => { $(
+        impl Wire<'_> for $type {
+            fn put(&self, out: &mut Vec<u8>) {
+                (*self as u8).put(out);
+            }
+
+            fn get(bytes: &mut &[u8]) -> Option<Self> {
+                <$type>::ALL.get(usize::from(u8::get(bytes)?)).copied()
+            }
+        }
+    )* };
+}
+
+/// Types that are another one inside.
+macro_rules! wrapped {
+    ($($type:ty: $inner:ty = $put:expr, $get:expr;)*) => { $(
+        impl<'a> Wire<'a> for $type {
+            fn put(&self, out: &mut Vec<u8>) {
+                let put: fn(&Self) -> $inner = $put;
+                put(self).put(out);
+            }
+
+            fn get(bytes: &mut &'a [u8]) -> Option<Self> {
+                let get: fn($inner) -> Option<Self> = $get;
+                get(Wire::get(bytes)?)
+            }
+        }
+    )* };
+}
+
+/// What is said, each with its number.
+macro_rules! messages {
+    ($($(#[$about:meta])* $name:ident { $($(#[$of:meta])* $message:ident = $number:literal
+        { $($part:ident: $type:ty,)* })* })*) => { $(
+        $(#[$about])*
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        #[allow(missing_docs, reason = "each message says what its parts are")]
+        pub enum $name { $($(#[$of])* $message { $($part: $type,)* },)* }
+
+        impl Wire<'_> for $name {
+            fn put(&self, out: &mut Vec<u8>) {
+                match self {
+                    $($name::$message { $($part),* } => {
+                        out.push($number);
+                        $($part.put(out);)*
+                    })*
+                }
+            }
+
+            fn get(bytes: &mut &[u8]) -> Option<Self> {
+                match u8::get(bytes)? {
+                    $($number => {
+                        $(let $part = Wire::get(bytes)?;)*
+                        Some($name::$message { $($part),* })
+                    })*
+                    _ => None,
+                }
+            }
+        }
+    )* };
+}
+
+messages! {
+    /// What the writer is told.
+    ToWriter {
+        /// The first words to one that is to open, or found, what the environment names.
+        Start = 1 { build: String, started: Wall, database: PathBuf, wanted: Wanted, }
+        /// The first words to one that goes on where another has ended: which world, and the two states that may be stored.
+        Resume = 2 {
+            build: String, started: Wall, database: PathBuf, world: String, source: String, states: (Stamp, Stamp),
+        }
+        /// The world was put together and is sound: it may be written from now on.
+        Accept = 3 {}
+        /// Records follow that are to be stored together, the head as the last of them.
+        Flush = 4 { wall: Wall, }
+        /// All records of a world follow, to be put where the database has lost its content.
+        Replace = 5 { head: Head, wall: Wall, }
+        /// All records of a world follow, to be put beside the database. These can be the first words too.
+        Rescue = 6 { build: String, database: PathBuf, head: Head, source: String, wall: Wall, }
+        /// No more records follow.
+        End = 7 {}
+        /// All is flushed: empty the log, read back that the world with this head is stored, and end.
+        Close = 8 { head: Head, }
+    }
+
+    /// What the engine is told.
+    ToEngine {
+        /// A line for the log.
+        Note = 1 { line: Line, }
+        /// The records that came before were all, and the database is sound.
+        Loaded = 2 { source: String, }
+        /// The world is written from now on; or cannot be yet, for the given reason. What an earlier stop has rescued of it
+        /// and is later: where, its tick, and the command that puts it in place.
+        Attached = 3 { view: View, error: Option<String>, rescue: Option<Rescued>, }
+        /// Nothing can be started.
+        Refused = 4 { exit: Exit, }
+        /// The last cut is stored: how many records, and how long the commit alone took.
+        Flushed = 5 { view: View, records: u64, commit: Duration, }
+        /// It is not; if the database has lost its content, all of the world is wanted.
+        Failed = 6 { view: View, error: String, wants_all: bool, }
+        /// A look at the files has found something new; `error` if they are disturbed.
+        Seen = 7 { view: View, error: Option<String>, }
+        /// A checkpoint was made, or readers have held it up (`Some(None)`), or it failed.
+        Checkpointed = 8 { view: View, took: Duration, trouble: Option<Option<String>>, }
+        /// The database is closed; or what was flushed cannot be read back.
+        Closed = 9 { error: Option<String>, }
+        /// The world was rescued: where, and the command that puts it in place; or why not. And the tick of the database.
+        Rescued = 10 { rescued: Option<(PathBuf, String)>, error: String, persisted: Option<Tick>, }
+    }
+}
+
+/// What the writer sees of the database.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct View {
+    /// After a crash the world comes back at this tick or later; `None` while that cannot be promised.
+    pub persisted: Option<Tick>,
+    /// Bytes of the write-ahead log.
+    pub wal_bytes: u64,
+}
+
+parts! {
+    Exit { code, problems, advice }
+    Line { level, message, fields }
+    Wanted { file, id }
+    View { persisted, wal_bytes }
+    Stamp { tick, digest }
+    Head { id, name, tick, random, weather, next_id, digest }
+    Entity<&'a str> {
+        id, kind, tag, name, description, location, home, owner, prototype, destination, gait, active, step, indoors,
+        locked, fixed, asleep
+    }
+    Habit { verb, every_minutes, targets, lines }
+    Spawn { prototype, room, at_most, every_minutes, text }
+}
+
+places! { Kind Active Verb Weather Level }
+
+wrapped! {
+    bool: u8 = |flag| u8::from(*flag), |byte| [false, true].get(usize::from(byte)).copied();
+    usize: u32 = |length| u32::try_from(*length).unwrap_or(u32::MAX), |length| Some(length as usize);
+    EntityId: u64 = |id| id.get(), EntityId::new;
+    Tick: u64 = |tick| tick.0, |number| Some(Tick(number));
+    Random: u64 = |random| random.0, |number| Some(Random(number));
+    Wall: Duration = |wall| wall.0, |since| Some(Wall(since));
+    Duration: u64 = |time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), |nanos| Some(Duration::from_nanos(nanos));
+}
+
+macro_rules! numbers {
+    ($($type:ty)*) => { $(
+        impl Wire<'_> for $type {
+            fn put(&self, out: &mut Vec<u8>) {
+                out.extend_from_slice(&self.to_le_bytes());
+            }
+
+            fn get(bytes: &mut &[u8]) -> Option<Self> {
+                let (first, rest) = bytes.split_first_chunk()?;
+                *bytes = rest;
+                Some(<$type>::from_le_bytes(*first))
+            }
+        }
+    )* };
+}
+
+numbers! { u8 u32 u64 }
+
+impl<'a> Wire<'a> for &'a [u8] {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.len().put(out);
+        out.extend_from_slice(self);
+    }
+
+    fn get(bytes: &mut &'a [u8]) -> Option<Self> {
+        let length = usize::get(bytes)?;
+        let (first, rest) = bytes.split_at_checked(length)?;
+        *bytes = rest;
+        Some(first)
+    }
+}
+
+impl<'a> Wire<'a> for &'a str {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.as_bytes().put(out);
+    }
+
+    fn get(bytes: &mut &'a [u8]) -> Option<Self> {
+        str::from_utf8(Wire::get(bytes)?).ok()
+    }
+}
+
+/// What owns its bytes goes as they do.
+macro_rules! owned {
+    ($($type:ty: $as:ident, $borrowed:ty, $own:expr;)*) => { $(
+        impl<'a> Wire<'a> for $type {
+            fn put(&self, out: &mut Vec<u8>) {
+                self.$as().put(out);
+            }
+
+            fn get(bytes: &mut &'a [u8]) -> Option<Self> {
+                let own: fn($borrowed) -> Self = $own;
+                Some(own(Wire::get(bytes)?))
+            }
+        }
+    )* };
+}
+
+owned! {
+    String: as_str, &'a str, str::to_owned;
+    Box<str>: as_ref, &'a str, Box::from;
+}
+
+impl<'a> Wire<'a> for PathBuf {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.as_os_str().as_bytes().put(out);
+    }
+
+    fn get(bytes: &mut &'a [u8]) -> Option<Self> {
+        Some(OsString::from_vec(<&[u8]>::get(bytes)?.to_vec()).into())
+    }
+}
+
+impl<'a, T: Wire<'a>> Wire<'a> for Option<T> {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.is_some().put(out);
+        self.iter().for_each(|value| value.put(out));
+    }
+
+    fn get(bytes: &mut &'a [u8]) -> Option<Self> {
+        if bool::get(bytes)? { T::get(bytes).map(Some) } else { Some(None) }
+    }
+}
+
+impl<'a, T: Wire<'a>> Wire<'a> for Vec<T> {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.len().put(out);
+        self.iter().for_each(|value| value.put(out));
+    }
+
+    fn get(bytes: &mut &'a [u8]) -> Option<Self> {
+        // One after the other, so that no length that is said takes room before there is anything.
+        (0..usize::get(bytes)?).map(|_| T::get(bytes)).collect()
+    }
+}
+
+macro_rules! tuples {
+    ($($(($name:ident $place:tt))*;)*) => { $(
+        impl<'a, $($name: Wire<'a>),*> Wire<'a> for ($($name,)*) {
+            fn put(&self, out: &mut Vec<u8>) {
+                $(self.$place.put(out);)*
+            }
+
+            fn get(bytes: &mut &'a [u8]) -> Option<Self> {
+                Some(($($name::get(bytes)?,)*))
+            }
+        }
+    )* };
+}
+
+tuples! { (A 0)(B 1); (A 0)(B 1)(C 2); }
+
+/// The number of a frame of records; no message has it.
+const RECORDS: u8 = 0;
+
+/// Appends a record, by its number and its parts.
+fn put_record(record: &Record, out: &mut Vec<u8>) {
+    match record {
+        Record::Head(head) => (0_u8.put(out), head.put(out)).1,
+        Record::Entity(entity) => (1_u8.put(out), entity.put(out)).1,
+        Record::Gone(id) => (2_u8.put(out), id.put(out)).1,
+        Record::Habit(creature, habit) => (3_u8.put(out), creature.put(out), habit.put(out)).2,
+        Record::Spawn(position, spawn) => (4_u8.put(out), position.put(out), spawn.put(out)).2,
+    }
+}
+
+/// Takes a record and hands it on; `None` if there is none.
+fn get_record(bytes: &mut &[u8], take: &mut dyn FnMut(Record)) -> Option<()> {
+    match u8::get(bytes)? {
+        0 => take(Record::Head(&Wire::get(bytes)?)),
+        1 => take(Record::Entity(Wire::get(bytes)?)),
+        2 => take(Record::Gone(Wire::get(bytes)?)),
+        3 => take(Record::Habit(Wire::get(bytes)?, &Wire::get(bytes)?)),
+        4 => take(Record::Spawn(Wire::get(bytes)?, &Wire::get(bytes)?)),
+        _ => return None,
+    }
+    Some(())
+}
+
+/// Frames that are yet to be sent.
+#[derive(Default)]
+pub struct Frames {
+    /// Their bytes.
+    pub bytes: Vec<u8>,
+    /// Where the frame begins that takes records just now.
+    open: Option<usize>,
+}
+
+impl Frames {
+    /// Appends a message.
+    pub fn message<'a>(&mut self, message: &impl Wire<'a>) {
+        self.close();
+        self.frame(|out| message.put(out));
+    }
+
+    /// Appends a record; false, and nothing, if it is too large for any frame.
+    pub fn record(&mut self, record: &Record) -> bool {
+        let start = match self.open {
+            Some(start) if self.bytes.len() - start < FRAME_RECORDS_BYTES => start,
+            _ => {
+                self.close();
+                self.bytes.len()
+            }
+        };
+        if self.open.is_none() {
+            self.bytes.extend_from_slice(&[0, 0, 0, 0, RECORDS]);
+            self.open = Some(start);
+        }
+        let end = self.bytes.len();
+        put_record(record, &mut self.bytes);
+        let fits = self.bytes.len() - end <= FRAME_BYTES_MAX - FRAME_RECORDS_BYTES;
+        if !fits {
+            self.bytes.truncate(end);
+        }
+        fits
+    }
+
+    fn frame(&mut self, put: impl FnOnce(&mut Vec<u8>)) {
+        self.open = Some(self.bytes.len());
+        self.bytes.extend_from_slice(&[0; 4]);
+        put(&mut self.bytes);
+        self.close();
+    }
+
+    /// Ends the frame that takes records.
+    pub fn close(&mut self) {
+        if let Some(start) = self.open.take() {
+            let length = (self.bytes.len() - start - 4) as u32;
+            self.bytes[start..start + 4].copy_from_slice(&length.to_le_bytes());
+        }
+    }
+}
+
+/// What a frame holds.
+pub enum Said<M> {
+    /// Something to act on.
+    Message(M),
+    /// Records, which were handed on.
+    Records,
+}
+
+/// The length of the frame that bytes begin with, its own four included; `None` if that is not there yet.
+pub fn frame_length(bytes: &[u8]) -> Option<usize> {
+    let (length, _) = bytes.split_first_chunk()?;
+    Some(4 + u32::from_le_bytes(*length) as usize)
+}
+
+/// Understands a whole frame, and hands on the records in it. `None` if it makes no sense.
+pub fn understand<M: for<'a> Wire<'a>>(frame: &[u8], take: &mut dyn FnMut(Record)) -> Option<Said<M>> {
+    let mut bytes = frame.get(4..)?;
+    if bytes.first() != Some(&RECORDS) {
+        return M::get(&mut bytes).filter(|_| bytes.is_empty()).map(Said::Message);
+    }
+    bytes = &bytes[1..];
+    while !bytes.is_empty() {
+        get_record(&mut bytes, take)?;
+    }
+    Some(Said::Records)
+}
