@@ -22,9 +22,10 @@ use crate::limits::{
 };
 use crate::log::{Fields, Level, Log};
 use crate::metrics::Metrics;
+use crate::readiness::{Poller, Readiness, Token};
 use crate::schedule::{Flusher, Ticker, Trigger};
 use crate::storage::{Failure, Stamp, StorageError};
-use crate::sys::{self, PollFd, Signals};
+use crate::sys::{self, Signals};
 use crate::world::{Audience, Effect, Gathering, World};
 use crate::writer::State;
 use crate::writer::ledger::{Ledger, Rescued};
@@ -37,6 +38,9 @@ pub struct Engine {
     config: Config,
     log: Log,
     metrics: Metrics,
+    poller: Poller,
+    /// What is ready in this turn.
+    ready: Vec<Token>,
     /// Not there before the world is: until then a signal ends the process at once, since there is nothing to save.
     signals: Option<Signals>,
     server: Server,
@@ -54,6 +58,13 @@ pub struct Engine {
     started: (Monotonic, Wall),
     warned_at: BTreeMap<&'static str, Monotonic>,
 }
+
+/// A signal has come.
+const SIGNAL: Token = Token { owner: 0, number: 0 };
+/// The owner of whatever concerns HTTP.
+const HTTP: u8 = 1;
+/// The writer has said something, or has room.
+const WRITER: Token = Token { owner: 2, number: 0 };
 
 /// A world that lives.
 struct Life {
@@ -77,10 +88,10 @@ impl Engine {
         let (build, database) = (link::build(), config.sqlite_path.clone());
         let wanted = Wanted { file: config.world_path.clone(), id: config.world_id.clone() };
         writer.out.message(&ToWriter::Start { build: build.clone(), started: started.1, database, wanted });
-        writer.write();
+        let mut poller = Poller::new().map_err(refused("wait for events"))?;
         let clients_max = usize::try_from(descriptors.saturating_sub(DESCRIPTORS_RESERVED)).unwrap_or(usize::MAX);
-        let bound =
-            Server::bind(config.observability_addr, clients_max).and_then(|server| Ok((server.address()?, server)));
+        let bound = Server::bind(config.observability_addr, clients_max, HTTP, &mut poller)
+            .and_then(|server| Ok((server.address()?, server)));
         let (address, server) = bound.map_err(|error| {
             let advice = "AQEVIA_OBSERVABILITY_ADDR sets where HTTP listens: choose an address of this machine and a port \
                           that nobody else has, such as 127.0.0.1:7879, or port 0 for any that is free.";
@@ -93,6 +104,8 @@ impl Engine {
             config,
             log,
             metrics: Metrics::default(),
+            poller,
+            ready: Vec::new(),
             signals: None,
             server,
             build,
@@ -110,42 +123,37 @@ impl Engine {
     /// Runs until a signal comes. Returns the exit code: `FAILED` if not everything is saved, and the log says what. An
     /// error is one of the start.
     pub fn run(mut self) -> Result<u8, Exit> {
-        let mut descriptors = Vec::new();
         loop {
-            self.wait(&mut descriptors, None);
-            if let Some(signal) = self.signals.as_mut().and_then(Signals::take) {
+            self.send();
+            self.wait(None);
+            let signals = self.signals.as_mut().filter(|_| self.ready.contains(&SIGNAL));
+            if let Some(signal) = signals.and_then(Signals::take) {
                 self.log.info("stopping", &[("signal", &signal)]);
-                return Ok(self.stop(descriptors));
+                return Ok(self.stop());
             }
             let now = clock::monotonic();
-            self.hear(&descriptors[1], now)?;
-            self.serve(&descriptors[2..], now);
+            self.hear(now)?;
+            self.serve(now);
             self.tick(now);
             self.restart_if_due(now);
             self.flush_if_due(now);
-            self.server.write(now, clock::monotonic());
-            self.send();
+            self.server.write(now, clock::monotonic(), &mut self.poller);
         }
     }
 
-    /// Sleeps until something comes in or is due, or until `timeout`. Then `descriptors` tells what came in: the first is
-    /// that of the signals, the second the writer's, the others are the server's.
-    fn wait(&mut self, descriptors: &mut Vec<PollFd>, timeout: Option<Duration>) {
-        descriptors.clear();
-        descriptors.push(self.signals.as_ref().map_or(PollFd::none(), |signals| PollFd::new(signals, true, false)));
-        let writer = self.writer.as_ref();
-        descriptors.push(writer.map_or(PollFd::none(), |writer| PollFd::new(writer, true, writer.unsent() > 0)));
-        self.server.wait_for(descriptors);
-        let life = self.life.as_ref();
-        let flush = life.and_then(|life| match self.is_attached {
-            true => life.ledger.next(&life.world),
-            false => life.ledger.flusher.retry_at().filter(|_| self.writer.is_none()),
+    /// Sleeps until something comes in or is due, or until `last` at most. Then `ready` tells what came in.
+    fn wait(&mut self, last: Option<Monotonic>) {
+        let due = self.life.as_ref().map(|Life { world, ledger, ticker, .. }| {
+            let flush = match self.is_attached {
+                true => ledger.next(world),
+                false => ledger.flusher.retry_at().filter(|_| self.writer.is_none()),
+            };
+            flush.map_or(ticker.next, |flush| flush.min(ticker.next))
         });
-        let timers = [life.map(|life| life.ticker.next), flush, self.server.next_deadline()];
-        let now = clock::monotonic();
-        let next = timers.into_iter().flatten().min().map(|next| next.since(now));
-        if let Err(error) = sys::poll(descriptors, timeout.or(next)) {
-            // No memory, or fewer descriptors allowed than are open: the world goes on, and nothing is ready.
+        let next = last.or(due).into_iter().chain(self.server.next_deadline()).min();
+        if let Err(error) = self.poller.wait(next, clock::monotonic(), &mut self.ready) {
+            // The world goes on, is stored, and must still be stopped by a signal.
+            self.ready.extend([SIGNAL, WRITER]);
             self.warn_rarely("cannot wait for events", &[("error", &error)]);
             let _ = sys::poll(&mut [], Some(Duration::from_millis(POLL_PAUSE_MS)));
         }
@@ -153,8 +161,8 @@ impl Engine {
     }
 
     /// Takes what the writer has said. An error ends a start.
-    fn hear(&mut self, ready: &PollFd, now: Monotonic) -> Result<(), Exit> {
-        if let Some(writer) = self.writer.as_mut().filter(|_| ready.readable()) {
+    fn hear(&mut self, now: Monotonic) -> Result<(), Exit> {
+        if let Some(writer) = self.writer.as_mut().filter(|_| self.ready.contains(&WRITER)) {
             writer.read();
         }
         loop {
@@ -208,7 +216,9 @@ impl Engine {
                 &[("tick", &now), ("rescued_tick", &tick.0), ("rescued", &path), ("put_in_place", &command)];
             self.log.warn(message, fields);
         }
-        self.signals = Some(Signals::install().map_err(refused("handle signals"))?);
+        let signals = Signals::install().map_err(refused("handle signals"))?;
+        self.poller.watch(&signals, SIGNAL, true, false).map_err(refused("wait for signals"))?;
+        self.signals = Some(signals);
         let now = clock::monotonic();
         let flusher = Flusher::new(self.config.flush_interval, self.config.batch_capacity, now);
         let (mut ledger, mut world) = (Ledger::new(flusher, stamp, View::default()), world);
@@ -270,7 +280,13 @@ impl Engine {
 
     /// Gives the writer what it takes at once.
     fn send(&mut self) {
-        self.writer.iter_mut().filter(|writer| writer.unsent() > 0).for_each(Link::write);
+        if let Some(writer) = &mut self.writer {
+            writer.write();
+            let watched = writer.watch(|stream, for_room| self.poller.watch(stream, WRITER, true, for_room));
+            if let Err(error) = watched {
+                self.warn_rarely("cannot wait for the writer", &[("error", &error)]);
+            }
+        }
     }
 
     /// Logs a warning that may come up again and again. It hides itself for a while, and no other.
@@ -283,7 +299,7 @@ impl Engine {
         }
     }
 
-    fn serve(&mut self, ready: &[PollFd], now: Monotonic) {
+    fn serve(&mut self, now: Monotonic) {
         let life = self.life.as_ref();
         let ledger = life.map(|life| &life.ledger);
         let state = match ledger {
@@ -317,7 +333,7 @@ impl Engine {
             usage: sys::usage,
             exposition: OnceCell::new(),
         };
-        if self.server.read(ready, now, &snapshot) {
+        if self.server.read(&self.ready, now, &snapshot, &mut self.poller) {
             self.warn_rarely("no descriptor is free for a new connection", &[]);
         }
     }
@@ -363,44 +379,43 @@ impl Engine {
     }
 
     /// Serves whoever has connected, each for the last time.
-    fn serve_last(&mut self, descriptors: &mut Vec<PollFd>) {
+    fn serve_last(&mut self) {
         self.server.stop();
         let mut now = clock::monotonic();
         let until = now.after(Duration::from_millis(HTTP_STOP_MS_MAX));
         while !self.server.is_done() && now < until {
-            let next = self.server.next_deadline().map_or(until, |next| next.min(until));
-            now = self.wait_for_writer(descriptors, next.since(now));
-            self.serve(&descriptors[2..], now);
-            self.server.write(now, clock::monotonic());
+            now = self.wait_for_writer(until);
+            self.serve(now);
+            self.server.write(now, clock::monotonic(), &mut self.poller);
         }
         // Storage may need their descriptors.
         self.server.hang_up();
     }
 
-    /// Waits so long, or until something comes, and takes what the writer has said. Returns the time.
-    fn wait_for_writer(&mut self, descriptors: &mut Vec<PollFd>, timeout: Duration) -> Monotonic {
+    /// Waits until something comes or is due, no longer than `until`, and takes what the writer has said. Returns the time.
+    fn wait_for_writer(&mut self, until: Monotonic) -> Monotonic {
         self.send();
-        self.wait(descriptors, Some(timeout));
+        self.wait(Some(until));
         // One more is no news, and would wake the loop for as long as it is not taken.
         while self.signals.as_mut().and_then(Signals::take).is_some() {}
         let now = clock::monotonic();
         // There is nothing left that could be refused.
-        let _ = self.hear(&descriptors[1], now);
+        let _ = self.hear(now);
         now
     }
 
     /// The end: nobody new is accepted, who has asked is answered, everything pending is flushed, the write-ahead log
     /// emptied.
-    fn stop(mut self, mut descriptors: Vec<PollFd>) -> u8 {
+    fn stop(mut self) -> u8 {
         let begun = clock::monotonic();
         let end = begun.after(Duration::from_millis(SHUTDOWN_MS_MAX));
-        self.serve_last(&mut descriptors);
+        self.serve_last();
         let last_flush = begun.after(Duration::from_millis(SHUTDOWN_FLUSH_MS_MAX));
-        if self.flush_last(last_flush, &mut descriptors) {
+        if self.flush_last(last_flush) {
             let (Some(life), Some(writer)) = (&self.life, &mut self.writer) else { return FAILED };
             writer.out.message(&ToWriter::Close { head: life.world.head() });
             let tick = life.world.now().0;
-            match self.hear_last(end, &mut descriptors) {
+            match self.hear_last(end) {
                 Some(ToEngine::Closed { error: Some(error) }) => {
                     self.log.error("what was saved cannot be read back", &[("error", &error)]);
                     self.life.iter_mut().for_each(|life| life.ledger.last_error = Some(error.clone()));
@@ -415,12 +430,12 @@ impl Engine {
                 }
             }
         }
-        self.rescue(end, &mut descriptors);
+        self.rescue(end);
         FAILED
     }
 
     /// Flushes what is pending, again and again if need be; false if it is not acknowledged in time.
-    fn flush_last(&mut self, until: Monotonic, descriptors: &mut Vec<PollFd>) -> bool {
+    fn flush_last(&mut self, until: Monotonic) -> bool {
         let (mut now, mut has_flushed) = (clock::monotonic(), false);
         // Whatever is in the way may be gone in a moment, and time is short.
         self.life.iter_mut().filter(|life| life.ledger.out_since().is_none()).for_each(|life| life.ledger.hurry(now));
@@ -437,22 +452,22 @@ impl Engine {
                 }
             }
             let retry = self.life.as_ref().and_then(|life| life.ledger.flusher.retry_at()).filter(|at| *at > now);
-            now = self.wait_for_writer(descriptors, retry.unwrap_or(until).min(until).since(now));
+            now = self.wait_for_writer(retry.unwrap_or(until).min(until));
         }
         false
     }
 
     /// The writer's last word, if it comes in time.
-    fn hear_last(&mut self, until: Monotonic, descriptors: &mut Vec<PollFd>) -> Option<ToEngine> {
+    fn hear_last(&mut self, until: Monotonic) -> Option<ToEngine> {
         let mut now = clock::monotonic();
         while self.last_word.is_none() && self.writer.is_some() && now < until {
-            now = self.wait_for_writer(descriptors, until.since(now));
+            now = self.wait_for_writer(until);
         }
         self.last_word.take()
     }
 
     /// Saves the whole world beside the database that it cannot be saved into, and says how to go on from there.
-    fn rescue(mut self, until: Monotonic, descriptors: &mut Vec<PollFd>) {
+    fn rescue(mut self, until: Monotonic) {
         // A writer that does not answer is left to itself: what it has is whole, and it ends with its pipe.
         if !self.is_attached || self.life.as_ref().is_some_and(|life| life.ledger.out_since().is_some()) {
             self.writer = Link::spawn().ok();
@@ -465,7 +480,7 @@ impl Engine {
             world.records(|record| _ = writer.out.record(&record));
             writer.out.message(&ToWriter::End {});
         }
-        let said = self.hear_last(until, descriptors);
+        let said = self.hear_last(until);
         let (rescued, why, persisted) = match said {
             Some(ToEngine::Rescued { rescued, error, persisted }) => (rescued, error, persisted),
             _ => (None, "there was no time left for it".to_owned(), None),

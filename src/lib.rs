@@ -17,6 +17,7 @@ pub mod world;
 pub mod storage;
 pub mod exit;
 pub mod writer;
+pub mod readiness;
 pub mod net;
 pub mod http;
 pub mod engine;

@@ -25,13 +25,14 @@ pub const TICK_INTERVAL_MS_MAX: u64 = 60_000;
 
 /// Later than this (or than one tick, if that is longer), the loop skips the missed ticks and counts them.
 pub const TICK_LATENESS_MS_MAX: u64 = 1_000;
-/// Descriptors the engine keeps for itself: standard streams, listener, signals, lock, database, its reopening.
+/// Descriptors the engine keeps for itself: standard streams, listener, signals, epoll and its timer, lock, database, its
+/// reopening.
 pub const DESCRIPTORS_RESERVED: u64 = 24;
-/// The descriptor limit the engine asks for at start, if the hard limit allows it.
+/// The descriptor limit the engine asks for at start, if the hard limit allows it. So many can be ready in one turn.
 pub const DESCRIPTORS_WANTED: u64 = 4_096;
 /// After a connection could not be accepted the listener rests this long, or until another closes.
 pub const ACCEPT_PAUSE_MS: u64 = 1_000;
-/// Pause after a failed ppoll(2), in which the world goes on.
+/// Pause after a failed epoll_wait(2), in which the world goes on.
 pub const POLL_PAUSE_MS: u64 = 100;
 /// A warning that strangers can cause is logged at most so often.
 pub const WARNING_INTERVAL_MS: u64 = 60_000;

@@ -5,8 +5,13 @@
 //! without a whole request, so a new one, such as a health check, always gets in; but now and then one holds its place
 //! for a second, so that a flood keeps out nobody who is slow. What is there is read before anyone new is accepted, so
 //! that nobody is evicted whose request has come.
+//!
+//! A turn touches only connections that are ready, have more to be answered or are due; all others are found by order:
+//! of their deadlines, and of who makes way first.
 
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, ErrorKind};
+use std::mem;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
@@ -20,15 +25,30 @@ use crate::limits::{
     HTTP_OUTPUT_BYTES_HIGH, HTTP_REQUESTS_PER_TURN, HTTP_STOP_IDLE_MS_MAX, HTTP_WRITE_MS_MAX, SOCKET_SEND_BYTES,
 };
 use crate::net::{Connection, Listener, Received, Stream};
-use crate::sys::{self, PollFd};
+use crate::readiness::{Readiness, Token};
+use crate::sys;
 
-/// The listener and its clients, the one accepted first in front.
+/// The listener and its clients.
 pub struct Server<L: Listener = TcpListener> {
+    owner: u8,
     listener: Option<L>,
-    clients: Vec<Client<L::Stream>>,
+    /// Whether it is awaited that somebody connects.
+    listens: bool,
+    /// By their number, so the one accepted first in front.
+    clients: BTreeMap<u64, Client<L::Stream>>,
     clients_max: usize,
-    /// Where the next turn begins, because the last one ended there with its work undone.
-    first: usize,
+    /// The number of the client accepted last.
+    last: u64,
+    /// Who is to be read next. Whoever does not get a turn in this one is the first in the next.
+    queue: VecDeque<u64>,
+    /// Who has had a turn in this one.
+    touched: VecDeque<u64>,
+    /// When each client is to be looked at: at its deadline, or earlier if that was put off since or it holds its place.
+    deadlines: BTreeSet<(Monotonic, u64)>,
+    /// Who makes way first: those that do not hold their place, then the others, each longest idle first.
+    order: BTreeSet<((bool, Monotonic), u64)>,
+    /// The memory of all buffers.
+    buffer_bytes: usize,
     /// After a failed accept: when to try again.
     paused_until: Option<Monotonic>,
     /// From when on a new connection may hold its place.
@@ -64,7 +84,22 @@ struct Client<S> {
     ended: bool,
     /// Whole requests may wait in the input because the turn was over.
     waiting: bool,
+    noted: Noted,
 }
+
+/// What the server has noted of a client, to find it there again.
+#[derive(Default)]
+struct Noted {
+    /// Whether room is awaited, and not bytes.
+    sends: Option<bool>,
+    deadline: Option<Monotonic>,
+    rank: Option<(bool, Monotonic)>,
+    is_queued: bool,
+    buffer_bytes: usize,
+}
+
+/// The number of the listener; those of clients follow.
+const LISTENER: u64 = 0;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -80,12 +115,13 @@ enum Phase {
 
 impl Server {
     /// Listens on `address`. At most `clients_max` connections are held, and never more than `HTTP_CONNECTIONS_MAX`.
-    pub fn bind(address: SocketAddr, clients_max: usize) -> io::Result<Server> {
+    /// `poller` will tell `owner` of what is ready.
+    pub fn bind(address: SocketAddr, clients_max: usize, owner: u8, poller: &mut impl Readiness) -> io::Result<Server> {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         // Accepted sockets inherit it: a peer that does not read must not fill the kernel's memory.
         sys::set_send_buffer(&listener, SOCKET_SEND_BYTES)?;
-        Ok(Server::new(listener, clients_max))
+        Server::new(listener, clients_max, owner, poller)
     }
 
     /// The address it listens on, with the port that was picked.
@@ -95,24 +131,37 @@ impl Server {
 }
 
 impl<L: Listener> Server<L> {
-    /// Serves whoever comes by way of `listener`, which never blocks; `clients_max` as for `bind`.
-    pub fn new(listener: L, clients_max: usize) -> Server<L> {
-        Server {
+    /// Serves whoever comes by way of `listener`, which never blocks; otherwise as `bind`.
+    pub fn new(listener: L, clients_max: usize, owner: u8, poller: &mut impl Readiness) -> io::Result<Server<L>> {
+        poller.watch(&listener, Token { owner, number: LISTENER }, true, false)?;
+        Ok(Server {
+            owner,
             listener: Some(listener),
-            clients: Vec::new(),
+            listens: true,
+            clients: BTreeMap::new(),
             clients_max: clients_max.clamp(1, HTTP_CONNECTIONS_MAX),
-            first: 0,
+            last: LISTENER,
+            queue: VecDeque::new(),
+            touched: VecDeque::new(),
+            deadlines: BTreeSet::new(),
+            order: BTreeSet::new(),
+            buffer_bytes: 0,
             paused_until: None,
             next_hold: Monotonic::default(),
             // An empty line may come before the head.
             turn: Turn { scratch: vec![0; 2 + HTTP_HEAD_BYTES_MAX].into(), ..Turn::default() },
-        }
+        })
     }
 
     /// Begins to stop: whoever has connected is still served, with an answer that ends the connection, and nobody else.
     pub fn stop(&mut self) {
         self.turn.stopping = true;
         self.listener.iter().for_each(Listener::refuse);
+        // They may idle for a shorter time now.
+        for (number, client) in &mut self.clients {
+            let deadline = client.deadline(true).0;
+            place(&mut self.deadlines, *number, &mut client.noted.deadline, Some(deadline));
+        }
     }
 
     /// Whether nobody is left to be served.
@@ -122,77 +171,87 @@ impl<L: Listener> Server<L> {
 
     /// Ends every connection that is left, at once.
     pub fn hang_up(&mut self) {
-        self.clients.clear();
-    }
-
-    /// Appends what is to be waited for: every client, then the listener, in the order that `read` expects.
-    pub fn wait_for(&self, descriptors: &mut Vec<PollFd>) {
-        for client in &self.clients {
-            let connection = &client.connection;
-            descriptors.push(PollFd::new(&connection.stream, client.reads(), !connection.output.is_empty()));
-        }
-        if let Some(listener) = &self.listener {
-            descriptors.push(PollFd::new(listener, self.paused_until.is_none(), false));
+        while let Some((number, _)) = self.clients.first_key_value() {
+            self.remove(*number);
         }
     }
 
     /// How much memory the buffers of all connections take, in bytes.
     pub fn buffer_bytes(&self) -> usize {
-        self.clients.iter().map(|client| client.connection.buffer_bytes()).sum()
+        self.buffer_bytes
     }
 
     /// The next moment at which something must be done without anything having come in.
     pub fn next_deadline(&self) -> Option<Monotonic> {
         let is_accepting_last = self.turn.stopping && self.listener.is_some();
-        let waiting = (is_accepting_last || self.clients.iter().any(Client::has_turn)).then(Monotonic::default);
-        let deadlines = self.clients.iter().map(|client| client.deadline(self.turn.stopping).0);
-        deadlines.chain(self.paused_until).chain(waiting).min()
+        let at_once = (is_accepting_last || !self.queue.is_empty()).then(Monotonic::default);
+        let deadline = self.deadlines.first().map(|(deadline, _)| *deadline);
+        at_once.or(deadline.into_iter().chain(self.paused_until).min())
     }
 
-    /// Reads, answers and accepts, as `ready` (in the order of `wait_for`) says. Answers go out with `write`. Returns
-    /// true if no descriptor was free for a new connection.
-    pub fn read(&mut self, ready: &[PollFd], now: Monotonic, snapshot: &Snapshot) -> bool {
+    /// Reads, answers and accepts, as those in `ready` that are its own are. Answers go out with `write`. Returns true
+    /// if no descriptor was free for a new connection.
+    pub fn read(&mut self, ready: &[Token], now: Monotonic, snapshot: &Snapshot, poller: &mut impl Readiness) -> bool {
         self.turn.counters.connections = self.clients.len();
         self.turn.date = snapshot.wall.imf_fixdate();
         self.turn.budget = HTTP_ANSWERS_PER_TURN;
-        let (first, clients) = (self.first, self.clients.len());
-        let mut buffer_bytes = self.buffer_bytes();
-        for index in (0..clients).map(|step| (first + step) % clients) {
-            if self.turn.budget == 0 {
-                self.turn.counters.reach(Limit::AnswersPerTurn);
-                self.first = index;
-                break;
-            }
-            let client = &mut self.clients[index];
-            if ready.get(index).is_some_and(PollFd::readable) || client.has_turn() {
-                let before = client.connection.buffer_bytes();
-                client.read(now, snapshot, &mut self.turn);
-                buffer_bytes = buffer_bytes - before + client.connection.buffer_bytes();
-            }
-            if buffer_bytes > BUFFERS_BYTES_MAX {
-                buffer_bytes -= self.shed();
+        let mut is_called = self.turn.stopping;
+        for Token { owner, number } in ready.iter().copied() {
+            if owner == self.owner {
+                is_called |= number == LISTENER;
+                self.enqueue(number);
             }
         }
-        self.remove();
-        let rested = self.paused_until.is_some_and(|until| until <= now);
-        if rested {
+        while self.turn.budget > 0
+            && let Some(number) = self.queue.pop_front()
+        {
+            let Some(client) = self.clients.get_mut(&number) else { continue };
+            client.noted.is_queued = false;
+            client.read(now, snapshot, &mut self.turn);
+            client.count_buffers(&mut self.buffer_bytes);
+            if client.phase == Phase::Done {
+                self.remove(number);
+            }
+            self.touched.push_back(number);
+            if self.buffer_bytes > BUFFERS_BYTES_MAX {
+                self.shed();
+            }
+        }
+        if !self.queue.is_empty() {
+            self.turn.counters.reach(Limit::AnswersPerTurn);
+            // Who is gone takes no room, however long the others wait.
+            self.queue.retain(|number| self.clients.contains_key(number));
+        }
+        if self.paused_until.is_some_and(|until| until <= now) {
             self.paused_until = None;
+            is_called = true;
         }
-        (rested || self.turn.stopping || ready.get(clients).is_some_and(PollFd::readable)) && self.accept(now)
+        is_called && self.accept(now, poller)
     }
 
-    fn accept(&mut self, now: Monotonic) -> bool {
+    /// Lets a client have its turn, if it is still there and not in the queue.
+    fn enqueue(&mut self, number: u64) {
+        if let Some(client) = self.clients.get_mut(&number)
+            && !mem::replace(&mut client.noted.is_queued, true)
+        {
+            self.queue.push_back(number);
+        }
+    }
+
+    fn accept(&mut self, now: Monotonic, poller: &mut impl Readiness) -> bool {
         let mut exhausted = false;
         for _ in 0..ACCEPTS_PER_TURN.min(self.clients_max.div_ceil(2)) {
             let Some(listener) = &self.listener else { break };
             match listener.accept() {
                 Ok(stream) => {
                     if self.clients.len() >= self.clients_max {
-                        self.evict(now);
+                        self.evict();
                     }
                     self.turn.counters.accepted += 1;
                     let held_until = self.hold(now);
-                    self.clients.push(Client::new(Connection::new(stream), now, held_until));
+                    self.last += 1;
+                    self.clients.insert(self.last, Client::new(Connection::new(stream), now, held_until));
+                    self.settle(self.last, now, poller);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     if self.turn.stopping {
@@ -202,7 +261,7 @@ impl<L: Listener> Server<L> {
                 }
                 // A connection that was reset while it waited says nothing about those behind it.
                 Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted) => (),
-                Err(error) if sys::is_out_of_descriptors(&error) && self.evict(now) => exhausted = true,
+                Err(error) if sys::is_out_of_descriptors(&error) && self.evict() => exhausted = true,
                 Err(error) => {
                     exhausted |= sys::is_out_of_descriptors(&error);
                     self.turn.counters.reach(Limit::Accept);
@@ -226,50 +285,105 @@ impl<L: Listener> Server<L> {
 
     /// Closes the connection longest without a whole request, one that holds its place only if all do; false if there
     /// is none.
-    fn evict(&mut self, now: Monotonic) -> bool {
-        let order = |client: &Client<L::Stream>| (client.held_until > now, client.idle_since);
-        let longest_idle = (0..self.clients.len()).min_by_key(|index| order(&self.clients[*index]));
-        if let Some(index) = longest_idle {
-            self.clients.swap_remove(index);
+    fn evict(&mut self) -> bool {
+        let victim = self.order.first().copied();
+        if let Some((_, number)) = victim {
+            self.remove(number);
             self.turn.counters.evictions += 1;
         }
-        longest_idle.is_some()
+        victim.is_some()
     }
 
-    /// Gives up the connection whose buffers are the largest. Returns how many bytes that gives back.
-    fn shed(&mut self) -> usize {
-        let clients = self.clients.iter_mut().filter(|client| client.phase != Phase::Done);
-        let largest = clients.max_by_key(|client| client.connection.buffer_bytes());
-        self.turn.counters.reach(Limit::Buffers);
-        largest.map_or(0, |client| {
-            client.phase = Phase::Done;
-            client.connection.buffer_bytes()
-        })
+    /// Gives up the connection whose buffers are the largest. To look at all of them is paid for by as many bytes that
+    /// somebody must send before it happens again.
+    fn shed(&mut self) {
+        let largest = self.clients.iter().max_by_key(|(_, client)| client.noted.buffer_bytes);
+        if let Some((number, _)) = largest {
+            self.remove(*number);
+            self.turn.counters.reach(Limit::Buffers);
+        }
     }
 
     /// Sends what waits to be sent and ends what is over or, as of the time `begun` when the turn began, overdue.
-    pub fn write(&mut self, begun: Monotonic, now: Monotonic) {
-        for client in &mut self.clients {
-            client.write(now);
-            client.expire(begun, now, &mut self.turn);
+    pub fn write(&mut self, begun: Monotonic, now: Monotonic, poller: &mut impl Readiness) {
+        while let Some(number) = self.touched.pop_front() {
+            if let Some(client) = self.clients.get_mut(&number) {
+                client.write(now);
+                self.settle(number, now, poller);
+            }
         }
-        self.remove();
+        let due = self.deadlines.iter().take_while(|(deadline, _)| *deadline <= begun);
+        for number in due.map(|(_, number)| *number).collect::<Vec<u64>>() {
+            if let Some(client) = self.clients.get_mut(&number) {
+                client.expire(begun, now, &mut self.turn);
+                self.settle(number, now, poller);
+            }
+        }
+        let (listens, token) = (self.paused_until.is_none(), Token { owner: self.owner, number: LISTENER });
+        if mem::replace(&mut self.listens, listens) != listens {
+            // What is watched already can be watched for less or for more without fail.
+            let _ = self.listener.as_ref().map(|listener| poller.watch(listener, token, listens, false));
+        }
     }
 
-    fn remove(&mut self) {
-        let before = self.clients.len();
-        self.clients.retain(|client| client.phase != Phase::Done);
-        if self.clients.len() < before {
-            // A descriptor is free again.
-            self.paused_until = None;
+    /// Notes what has become of a client, and takes it out of the table if it is done.
+    fn settle(&mut self, number: u64, now: Monotonic, poller: &mut impl Readiness) {
+        let Some(client) = self.clients.get_mut(&number) else { return };
+        client.count_buffers(&mut self.buffer_bytes);
+        if client.phase == Phase::Done {
+            return self.remove(number);
         }
+        // Bytes are awaited unless there are some to send. They may be while it waits for its turn, as nobody sleeps then.
+        let (sends, token) = (!client.connection.output.is_empty(), Token { owner: self.owner, number });
+        if client.noted.sends.replace(sends) != Some(sends)
+            && poller.watch(&client.connection.stream, token, !sends, sends).is_err()
+        {
+            self.turn.counters.reach(Limit::Accept);
+            return self.remove(number);
+        }
+        let holds = client.held_until > now;
+        place(&mut self.order, number, &mut client.noted.rank, Some((holds, client.idle_since)));
+        let deadline = client.deadline(self.turn.stopping).0;
+        let look = if holds { deadline.min(client.held_until) } else { deadline };
+        // What is put off stays where it is until it would have been due.
+        if client.noted.deadline.is_none_or(|noted| look < noted || noted <= now) {
+            place(&mut self.deadlines, number, &mut client.noted.deadline, Some(look));
+        }
+        if client.has_turn() {
+            self.enqueue(number);
+        }
+    }
+
+    fn remove(&mut self, number: u64) {
+        let Some(Client { mut noted, .. }) = self.clients.remove(&number) else { return };
+        place(&mut self.deadlines, number, &mut noted.deadline, None);
+        place(&mut self.order, number, &mut noted.rank, None);
+        self.buffer_bytes -= noted.buffer_bytes;
+        // A descriptor is free again.
+        self.paused_until = None;
+    }
+}
+
+/// Gives a client its place in an order; `noted` is the one that it has.
+fn place<K: Copy + Ord>(order: &mut BTreeSet<(K, u64)>, number: u64, noted: &mut Option<K>, place: Option<K>) {
+    if *noted != place {
+        noted.map(|noted| order.remove(&(noted, number)));
+        order.extend(place.map(|place| (place, number)));
+        *noted = place;
     }
 }
 
 impl<S: Stream> Client<S> {
     fn new(connection: Connection<S>, now: Monotonic, held_until: Monotonic) -> Client<S> {
-        let (parser, phase, head_since) = (Parser::default(), Phase::Open, None);
-        Client { connection, parser, phase, idle_since: now, held_until, head_since, ended: false, waiting: false }
+        let (parser, phase, head_since, noted) = (Parser::default(), Phase::Open, None, Noted::default());
+        let (ended, waiting) = (false, false);
+        Client { connection, parser, phase, idle_since: now, held_until, head_since, ended, waiting, noted }
+    }
+
+    /// Brings the memory of all buffers up to date with its own.
+    fn count_buffers(&mut self, all: &mut usize) {
+        let bytes = self.connection.buffer_bytes();
+        *all = *all + bytes - mem::replace(&mut self.noted.buffer_bytes, bytes);
     }
 
     /// Whether bytes of the peer are of interest. A peer that does not take its answers is not read on.
@@ -413,7 +527,7 @@ impl<S: Stream> Client<S> {
     /// Ends a client whose deadline has passed. One that was sending a request is told.
     fn expire(&mut self, begun: Monotonic, now: Monotonic, turn: &mut Turn) {
         let (deadline, limit) = self.deadline(turn.stopping);
-        if self.phase == Phase::Done || deadline > begun {
+        if self.phase == Phase::Done || deadline > begun || self.has_turn() {
             return;
         }
         if limit == Limit::Idle {

@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -39,14 +39,10 @@ pub struct Link {
     sent: usize,
     input: Vec<u8>,
     used: usize,
+    /// Whether room was awaited when it was last watched; `None`: it is not watched.
+    watched: Option<bool>,
     /// No more will come.
     pub is_over: bool,
-}
-
-impl AsRawFd for Link {
-    fn as_raw_fd(&self) -> RawFd {
-        self.stream.as_raw_fd()
-    }
 }
 
 impl Link {
@@ -59,7 +55,7 @@ impl Link {
         command.arg0("aqevia-engine").arg(COMMAND).process_group(0).stdin(Stdio::from(OwnedFd::from(theirs)));
         let child = command.spawn()?;
         let (out, input) = (Frames::default(), Vec::new());
-        Ok(Link { child, stream, out, sent: 0, input, used: 0, is_over: false })
+        Ok(Link { child, stream, out, sent: 0, input, used: 0, watched: None, is_over: false })
     }
 
     /// Bytes that are yet to be sent.
@@ -67,8 +63,21 @@ impl Link {
         self.out.bytes.len() - self.sent
     }
 
+    /// Has it watched, if that is not so yet, by a call that is told whether room is awaited.
+    pub fn watch(&mut self, watch: impl FnOnce(&UnixStream, bool) -> io::Result<()>) -> io::Result<()> {
+        let for_room = Some(self.unsent() > 0);
+        if for_room != self.watched {
+            watch(&self.stream, self.unsent() > 0)?;
+            self.watched = for_room;
+        }
+        Ok(())
+    }
+
     /// Sends as much as is taken at once.
     pub fn write(&mut self) {
+        if self.unsent() == 0 {
+            return;
+        }
         let end = self.out.bytes.len().min(self.sent + WIRE_BYTES_PER_TURN);
         match self.stream.write(&self.out.bytes[self.sent..end]) {
             Ok(count) => self.sent += count,

@@ -2,16 +2,17 @@
 
 use std::cell::OnceCell;
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
-use aqevia_engine::clock::{Monotonic, Wall};
+use aqevia_engine::clock::{self, Monotonic, Wall};
 use aqevia_engine::http::server::Server;
 use aqevia_engine::http::{Snapshot, StorageView};
 use aqevia_engine::limits::{
     HTTP_HEAD_MS_MAX, HTTP_IDLE_MS_MAX, HTTP_LINGER_MS_MAX, HTTP_OUTPUT_BYTES_HIGH, HTTP_WRITE_MS_MAX,
 };
 use aqevia_engine::metrics::Metrics;
+use aqevia_engine::readiness::{Poller, Token};
 use aqevia_engine::storage::worldfile;
 use aqevia_engine::sys;
 use aqevia_engine::world::World;
@@ -21,6 +22,7 @@ use crate::support::{PATIENCE, SMALL_WORLD};
 /// A server whose turns are taken one by one.
 struct Stand {
     server: Server,
+    poller: Poller,
     world: World,
     metrics: Metrics,
     now: Monotonic,
@@ -28,26 +30,27 @@ struct Stand {
 
 impl Stand {
     fn new() -> Stand {
-        let server = Server::bind("127.0.0.1:0".parse().unwrap(), 256).unwrap();
+        let mut poller = Poller::new().unwrap();
+        let server = Server::bind("127.0.0.1:0".parse().unwrap(), 256, 1, &mut poller).unwrap();
         let world = worldfile::read(SMALL_WORLD, 1).unwrap();
-        Stand { server, world, metrics: Metrics::default(), now: Monotonic::default() }
+        Stand { server, poller, world, metrics: Metrics::default(), now: Monotonic::default() }
     }
 
     /// Lets time pass, then takes turns until nothing comes in any more.
     fn pass(&mut self, milliseconds: u64) {
         self.now = self.now.after(Duration::from_millis(milliseconds));
-        loop {
-            let mut descriptors = Vec::new();
-            self.server.wait_for(&mut descriptors);
-            let ready = sys::poll(&mut descriptors, Some(Duration::from_millis(20))).unwrap();
-            self.turn(&descriptors);
-            if ready == 0 {
+        for turn in 0.. {
+            assert!(turn < 10_000, "it does not come to rest");
+            let (mut ready, now) = (Vec::new(), clock::monotonic());
+            self.poller.wait(Some(now.after(Duration::from_millis(20))), now, &mut ready).unwrap();
+            self.turn(&ready);
+            if ready.is_empty() {
                 return;
             }
         }
     }
 
-    fn turn(&mut self, ready: &[sys::PollFd]) {
+    fn turn(&mut self, ready: &[Token]) {
         let snapshot = Snapshot {
             wall: Wall(Duration::ZERO),
             started: Wall(Duration::ZERO),
@@ -60,8 +63,8 @@ impl Stand {
             usage: sys::usage,
             exposition: OnceCell::new(),
         };
-        self.server.read(ready, self.now, &snapshot);
-        self.server.write(self.now, self.now);
+        self.server.read(ready, self.now, &snapshot, &mut self.poller);
+        self.server.write(self.now, self.now, &mut self.poller);
     }
 
     fn connect(&mut self) -> TcpStream {
@@ -183,4 +186,26 @@ fn who_does_not_take_answers_is_neither_read_on_nor_kept() {
     deaf.set_nonblocking(false).unwrap();
     let taken = read_to_end(&mut deaf).len();
     assert!(taken > HTTP_OUTPUT_BYTES_HIGH, "{taken}");
+}
+
+#[test]
+fn who_ends_its_side_or_breaks_off_wakes_nobody_over_and_over() {
+    let mut stand = Stand::new();
+    let [mut deaf, lost] = std::array::from_fn(|_| stand.connect());
+    deaf.write_all(&b"GET /metrics HTTP/1.1\r\nHost: t\r\n\r\n".repeat(400)).unwrap();
+    stand.pass(0);
+    // Its answers still wait.
+    assert_ne!(stand.limit("output"), "0");
+    deaf.shutdown(Shutdown::Write).unwrap();
+    // What comes and is not read makes closing a reset.
+    (&lost).write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+    stand.pass(0);
+    drop(lost);
+    stand.pass(0);
+    let (mut ready, now) = (Vec::new(), clock::monotonic());
+    let until = now.after(Duration::from_millis(20));
+    stand.poller.wait(Some(until), now, &mut ready).unwrap();
+    assert!(ready.is_empty() && clock::monotonic() >= until, "{ready:?}");
+    stand.pass(HTTP_WRITE_MS_MAX);
+    assert_eq!(stand.limit("write_deadline"), "1");
 }

@@ -6,6 +6,7 @@
  *   clock      seconds by which the wall clock is wrong
  *   read_only  the database, and what lies beside it, cannot be written any more: EROFS
  *   folders    a folder cannot be synced: the number of the error
+ *   wait       the engine cannot wait for events: the number of the error
  *   hold       a sync does not return before the order is taken back; meanwhile there is a file `syncing`
  *   kill       CALL NAME N: the Nth such call on the file of that name (NAME*: that begins so) is cut short by SIGKILL,
  *              the write of a page half done (nothing tears what is smaller than a sector); the engine goes with it
@@ -21,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -129,6 +131,16 @@ int clock_gettime(clockid_t clock, struct timespec *time)
     if (result == 0 && clock == CLOCK_REALTIME && ordered("clock", text))
         time->tv_sec += atol(text);
     return result;
+}
+
+int epoll_wait(int epoll, struct epoll_event *events, int room, int timeout)
+{
+    char text[64];
+    if (ordered("wait", text)) {
+        errno = atoi(text);
+        return -1;
+    }
+    return syscall(SYS_epoll_pwait, epoll, events, room, timeout, NULL, 0);
 }
 
 ssize_t pwrite64(int file, const void *bytes, size_t length, off64_t offset)

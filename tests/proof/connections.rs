@@ -5,14 +5,13 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use aqevia_engine::clock::Monotonic;
-use aqevia_engine::http::server::Server;
 use aqevia_engine::limits::{
     BUFFER_BYTES_KEPT, BUFFERS_BYTES_MAX, HTTP_CONNECTIONS_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEAD_MS_MAX, HTTP_HELD_SHARE,
     HTTP_IDLE_MS_MAX, HTTP_LINGER_MS_MAX, HTTP_STOP_IDLE_MS_MAX,
 };
 
-use crate::network::{self, Client, Network};
-use crate::stand::Stand;
+use crate::network::{Client, Network};
+use crate::stand::{Server, Stand};
 
 const ROOM: usize = 1 << 20;
 const REQUEST: &[u8] = b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -26,7 +25,7 @@ fn text(client: &Client) -> String {
 }
 
 /// How often a limit was reached, as /metrics tells.
-fn limit(stand: &Stand, network: &Network, server: &mut Server<Network>, now: Monotonic, name: &str) -> u64 {
+fn limit(stand: &Stand, network: &Network, server: &mut Server, now: Monotonic, name: &str) -> u64 {
     let client = network.connect(ROOM);
     client.send(b"GET /metrics HTTP/1.0\r\n\r\n");
     stand.serve(server, now);
@@ -111,13 +110,9 @@ fn a_request_that_comes_in_the_moment_its_connection_would_be_closed_is_answered
     let mut server = Server::new(network, 1);
     stand.serve(&mut server, at(0));
     // It comes after the loop has looked what has come.
-    let mut descriptors = Vec::new();
-    server.wait_for(&mut descriptors);
-    network::poll(&mut descriptors);
     client.send(REQUEST);
     let now = at(HTTP_IDLE_MS_MAX);
-    server.read(&descriptors, now, &stand.snapshot());
-    server.write(now, now);
+    server.turn(&[], now, &stand.snapshot());
     stand.serve(&mut server, now);
     assert!(text(&client).ends_with("{\"status\":\"ok\"}") && !client.is_over());
 }

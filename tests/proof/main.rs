@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod connections;
+mod crowd;
 mod disk;
 mod faults;
 mod folder;

@@ -1,19 +1,17 @@
-//! A network in memory: streams that are cut, stall and break wherever their owner says. No sockets, no waiting.
+//! A network in memory: streams that are cut, stall and break wherever their owner says, and what tells which of them are
+//! ready. No sockets, no waiting. It counts what the server does with it.
 
-use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
-use std::time::Duration;
 
 use aqevia_engine::net::{Listener, Stream};
-use aqevia_engine::sys::{self, PollFd};
+use aqevia_engine::readiness::{Readiness, Token};
 
-/// poll(2) reports a descriptor that is not open at once, which the engine takes for one that can be read and written,
-/// and passes over a negative one. So a stream in memory says whether it is ready by the descriptor that it claims to have.
-const READY: RawFd = i32::MAX;
-const NOT_READY: RawFd = -1;
+/// The descriptor that the listener claims to have; those of streams follow. They are names, and nothing else.
+const LISTENER: RawFd = 0;
 
 /// What lies between a client and the server.
 #[derive(Default)]
@@ -22,8 +20,6 @@ struct Line {
     to_client: Vec<u8>,
     /// How many bytes more the way to the client takes.
     room: usize,
-    /// It did not take all of the last write, so the server waits for room.
-    full: bool,
     /// The client sends no more.
     client_ended: bool,
     /// The server sends no more.
@@ -38,18 +34,84 @@ struct Line {
 pub struct Client(Rc<RefCell<Line>>);
 
 /// The server's end.
-pub struct ServerStream(Rc<RefCell<Line>>);
+pub struct ServerStream {
+    line: Rc<RefCell<Line>>,
+    name: RawFd,
+    calls: Rc<Cell<u64>>,
+}
 
-/// Where the server accepts.
+/// Where the server accepts, and what tells it what is ready.
 #[derive(Clone, Default)]
-pub struct Network(Rc<RefCell<VecDeque<ServerStream>>>);
+pub struct Network(Rc<RefCell<Exchange>>);
+
+#[derive(Default)]
+struct Exchange {
+    waiting: VecDeque<ServerStream>,
+    lines: BTreeMap<RawFd, Rc<RefCell<Line>>>,
+    watched: BTreeMap<RawFd, (Token, bool, bool)>,
+    last_name: RawFd,
+    /// How often the server has read from a stream, written to one or ended one.
+    calls: Rc<Cell<u64>>,
+    /// How often it has said what it waits for.
+    changes: u64,
+    /// Nothing more can be watched.
+    is_full: bool,
+}
 
 impl Network {
     /// Connects a client, to which `room` bytes can be sent until it takes them.
     pub fn connect(&self, room: usize) -> Client {
+        let mut exchange = self.0.borrow_mut();
+        exchange.last_name += 1;
+        let name = exchange.last_name;
         let line = Rc::new(RefCell::new(Line { room, ..Line::default() }));
-        self.0.borrow_mut().push_back(ServerStream(line.clone()));
+        exchange.lines.insert(name, line.clone());
+        let calls = exchange.calls.clone();
+        exchange.waiting.push_back(ServerStream { line: line.clone(), name, calls });
         Client(line)
+    }
+
+    /// What is ready, as epoll(7) tells it.
+    pub fn ready(&self) -> Vec<Token> {
+        let mut exchange = self.0.borrow_mut();
+        let Exchange { lines, watched, waiting, .. } = &mut *exchange;
+        // What is closed is not watched any more.
+        lines.retain(|_, line| !line.borrow().dropped);
+        watched.retain(|name, _| *name == LISTENER || lines.contains_key(name));
+        let ready = watched.iter().filter_map(|(name, (token, read, write))| {
+            let (readable, writable, broken) = lines.get(name).map_or((!waiting.is_empty(), false, false), |line| {
+                let line = line.borrow();
+                (!line.to_server.is_empty() || line.client_ended, line.room > 0, line.broken)
+            });
+            (*read && readable || *write && writable || broken).then_some(*token)
+        });
+        ready.collect()
+    }
+
+    /// How often the server has called a stream, and how often it has said what it waits for.
+    pub fn counts(&self) -> (u64, u64) {
+        let exchange = self.0.borrow();
+        (exchange.calls.get(), exchange.changes)
+    }
+
+    /// From now on nothing more can be watched, or again.
+    pub fn fill(&self, is_full: bool) {
+        self.0.borrow_mut().is_full = is_full;
+    }
+}
+
+impl Readiness for Network {
+    fn watch(&mut self, stream: &impl AsRawFd, token: Token, read: bool, write: bool) -> io::Result<()> {
+        let mut exchange = self.0.borrow_mut();
+        exchange.changes += 1;
+        let before = exchange.watched.get(&stream.as_raw_fd()).copied();
+        if before.is_none() && exchange.is_full {
+            return Err(ErrorKind::StorageFull.into());
+        }
+        let is_news = before.is_none_or(|before| before.0 == token && before != (token, read, write));
+        assert!(is_news, "it is watched so already");
+        exchange.watched.insert(stream.as_raw_fd(), (token, read, write));
+        Ok(())
     }
 }
 
@@ -87,7 +149,7 @@ impl Client {
 
 impl AsRawFd for Network {
     fn as_raw_fd(&self) -> RawFd {
-        if self.0.borrow().is_empty() { NOT_READY } else { READY }
+        LISTENER
     }
 }
 
@@ -95,22 +157,20 @@ impl Listener for Network {
     type Stream = ServerStream;
 
     fn accept(&self) -> io::Result<ServerStream> {
-        self.0.borrow_mut().pop_front().ok_or(ErrorKind::WouldBlock.into())
+        self.0.borrow_mut().waiting.pop_front().ok_or(ErrorKind::WouldBlock.into())
     }
 }
 
 impl AsRawFd for ServerStream {
     fn as_raw_fd(&self) -> RawFd {
-        let line = self.0.borrow();
-        let writable = line.full && line.room > 0;
-        let ready = !line.to_server.is_empty() || line.client_ended || line.broken || writable;
-        if ready { READY } else { NOT_READY }
+        self.name
     }
 }
 
 impl Read for ServerStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut line = self.0.borrow_mut();
+        self.calls.update(|calls| calls + 1);
+        let mut line = self.line.borrow_mut();
         if line.broken {
             return Err(ErrorKind::ConnectionReset.into());
         }
@@ -123,13 +183,13 @@ impl Read for ServerStream {
 
 impl Write for ServerStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut line = self.0.borrow_mut();
+        self.calls.update(|calls| calls + 1);
+        let mut line = self.line.borrow_mut();
         if line.broken {
             return Err(ErrorKind::BrokenPipe.into());
         }
         assert!(!line.server_ended, "nothing may follow the end");
         let taken = bytes.len().min(line.room);
-        line.full = taken < bytes.len();
         if taken == 0 {
             return Err(ErrorKind::WouldBlock.into());
         }
@@ -145,17 +205,13 @@ impl Write for ServerStream {
 
 impl Stream for ServerStream {
     fn finish(&mut self) {
-        self.0.borrow_mut().server_ended = true;
+        self.calls.update(|calls| calls + 1);
+        self.line.borrow_mut().server_ended = true;
     }
 }
 
 impl Drop for ServerStream {
     fn drop(&mut self) {
-        self.0.borrow_mut().dropped = true;
+        self.line.borrow_mut().dropped = true;
     }
-}
-
-/// Asks which of `descriptors` are ready, without waiting.
-pub fn poll(descriptors: &mut [PollFd]) {
-    sys::poll(descriptors, Some(Duration::ZERO)).unwrap();
 }

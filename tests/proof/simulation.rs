@@ -12,7 +12,6 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use aqevia_engine::clock::{self, Monotonic, Wall};
-use aqevia_engine::http::server::Server;
 use aqevia_engine::http::{Snapshot, StorageView};
 use aqevia_engine::limits::HTTP_HEAD_MS_MAX;
 use aqevia_engine::metrics::Metrics;
@@ -26,8 +25,8 @@ use rusqlite::ffi::{SQLITE_CANTOPEN, SQLITE_FULL, SQLITE_IOERR_FSYNC, SQLITE_IOE
 
 use crate::disk::{self, Disk, Loss};
 use crate::folder::{Folder, WALL};
-use crate::network::{self, Client, Network};
-use crate::stand::NO_USAGE;
+use crate::network::{Client, Network};
+use crate::stand::{NO_USAGE, Server};
 use crate::vfs::{self, Operation, Verdict, Watched};
 use crate::worlds;
 
@@ -206,7 +205,7 @@ struct Process {
     world: World,
     storage: Storage,
     network: Network,
-    server: Server<Network>,
+    server: Server,
     metrics: Metrics,
     ticker: Ticker,
     flusher: Flusher,
@@ -380,10 +379,8 @@ impl Simulation {
     /// Turns of the loop, in the order of the engine's own, until the world has caught up.
     fn turn(&mut self) {
         loop {
-            let Process { world, storage, server, metrics, ticker, last_flush_at, last_error, .. } = &mut self.process;
-            let mut descriptors = Vec::new();
-            server.wait_for(&mut descriptors);
-            network::poll(&mut descriptors);
+            let Process { world, storage, network, server, metrics, ticker, last_flush_at, last_error, .. } =
+                &mut self.process;
             let snapshot = Snapshot {
                 wall: WALL,
                 started: WALL,
@@ -404,14 +401,15 @@ impl Simulation {
                 usage: || NO_USAGE,
                 exposition: OnceCell::new(),
             };
-            server.read(&descriptors, self.now, &snapshot);
+            server.read(&network.ready(), self.now, &snapshot, network);
             if ticker.take(self.now).is_some() {
                 drop(world.tick());
             }
             if self.process.flusher.due(self.now, self.process.world.pending()).is_some() {
                 self.flush();
             }
-            self.process.server.write(self.now, self.now);
+            let Process { network, server, .. } = &mut self.process;
+            server.write(self.now, self.now, network);
             self.look_at_answers();
             if self.machine.borrow().last.is_some() {
                 self.crash();

@@ -1,18 +1,19 @@
 //! The real HTTP server on a network in memory, with a clock that is moved by hand.
 
 use std::cell::OnceCell;
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use aqevia_engine::clock::Monotonic;
-use aqevia_engine::http::server::Server;
-use aqevia_engine::http::{Snapshot, StorageView};
+use aqevia_engine::http::{Snapshot, StorageView, server};
 use aqevia_engine::limits::{HTTP_HEAD_MS_MAX, HTTP_WRITE_MS_MAX};
 use aqevia_engine::metrics::Metrics;
-use aqevia_engine::sys::{PollFd, Usage};
+use aqevia_engine::readiness::Token;
+use aqevia_engine::sys::Usage;
 use aqevia_engine::world::World;
 
 use crate::folder::WALL;
-use crate::network::{self, Network};
+use crate::network::Network;
 use crate::worlds;
 
 /// More turns than anything that is sent at once takes.
@@ -21,6 +22,42 @@ const TURNS_MAX: usize = 100;
 /// What the process uses is no matter of any conversation.
 pub const NO_USAGE: Usage =
     Usage { cpu: None, resident_bytes: None, virtual_bytes: None, descriptors: None, descriptors_max: None };
+
+/// Whom events are for.
+pub const OWNER: u8 = 7;
+
+/// The real server on a network in memory.
+pub struct Server {
+    server: server::Server<Network>,
+    network: Network,
+}
+
+impl Server {
+    pub fn new(network: Network, clients_max: usize) -> Server {
+        let server = server::Server::new(network.clone(), clients_max, OWNER, &mut network.clone()).unwrap();
+        Server { server, network }
+    }
+
+    /// Takes one turn of the loop, in which these are ready.
+    pub fn turn(&mut self, ready: &[Token], now: Monotonic, snapshot: &Snapshot) {
+        self.server.read(ready, now, snapshot, &mut self.network);
+        self.server.write(now, now, &mut self.network);
+    }
+}
+
+impl Deref for Server {
+    type Target = server::Server<Network>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.server
+    }
+}
+
+impl DerefMut for Server {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.server
+    }
+}
 
 /// What conversations have in common.
 pub struct Stand {
@@ -34,22 +71,19 @@ impl Stand {
     }
 
     /// Takes turns until the server would wait.
-    pub fn serve(&self, server: &mut Server<Network>, now: Monotonic) {
+    pub fn serve(&self, server: &mut Server, now: Monotonic) {
         let comes_to_rest = (0..TURNS_MAX).any(|_| !self.turn(server, now));
         assert!(comes_to_rest, "the server does not come to rest");
     }
 
     /// Takes one turn, if there is anything to do.
-    pub fn turn(&self, server: &mut Server<Network>, now: Monotonic) -> bool {
-        let mut descriptors = Vec::new();
-        server.wait_for(&mut descriptors);
-        network::poll(&mut descriptors);
+    pub fn turn(&self, server: &mut Server, now: Monotonic) -> bool {
+        let ready = server.network.ready();
         let waits = server.next_deadline().is_none_or(|deadline| deadline > now);
-        if waits && !descriptors.iter().any(PollFd::readable) {
+        if waits && ready.is_empty() {
             return false;
         }
-        server.read(&descriptors, now, &self.snapshot());
-        server.write(now, now);
+        server.turn(&ready, now, &self.snapshot());
         true
     }
 

@@ -10,11 +10,10 @@ use std::time::Duration;
 
 use aqevia_engine::clock::Monotonic;
 use aqevia_engine::http::request::Reject;
-use aqevia_engine::http::server::Server;
 use aqevia_engine::limits::{HTTP_HEAD_BYTES_MAX, HTTP_REQUEST_LINE_BYTES_MAX};
 
 use crate::network::Network;
-use crate::stand::Stand;
+use crate::stand::{Server, Stand};
 
 #[path = "../vectors/format.rs"]
 mod format;

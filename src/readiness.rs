@@ -1,0 +1,65 @@
+//! Who can be read or written now: one thing for everything that the loop waits for.
+//!
+//! Whoever has something to wait for, such as a listener with its connections, is an owner; each of its streams has a
+//! number that is never given to another, so nothing that is told of one reaches one that came later. As no stream ever
+//! blocks, it is enough to know that one is ready: whoever is told tries. Being told stands in a trait, so that what waits
+//! can also be run on streams in memory. See `net.rs` for the streams.
+
+use std::io;
+use std::os::fd::AsRawFd;
+
+use crate::clock::Monotonic;
+use crate::sys::Epoll;
+
+/// A stream that may be ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Token {
+    /// Whom to tell.
+    pub owner: u8,
+    /// Which of the owner's streams it is: less than 2^56.
+    pub number: u64,
+}
+
+/// What tells of streams that are ready, again and again for as long as they are.
+pub trait Readiness {
+    /// Watches a stream, from now on until it is closed, for bytes (or the end) to `read`, or for room to `write`. Errors
+    /// and hang-ups are always told.
+    fn watch(&mut self, stream: &impl AsRawFd, token: Token, read: bool, write: bool) -> io::Result<()>;
+}
+
+/// The kernel's.
+pub struct Poller {
+    epoll: Epoll,
+    /// For when the timer was last set.
+    timer: Option<Monotonic>,
+}
+
+impl Poller {
+    /// Watches nothing yet. Takes two descriptors.
+    pub fn new() -> io::Result<Poller> {
+        Ok(Poller { epoll: Epoll::new()?, timer: None })
+    }
+
+    /// Sleeps until a stream is ready or it is `until`, which it is not before; `None`: for ever. Then `ready` holds all
+    /// that are, none if that fails.
+    pub fn wait(&mut self, until: Option<Monotonic>, now: Monotonic, ready: &mut Vec<Token>) -> io::Result<()> {
+        ready.clear();
+        let sleeps = until.is_none_or(|until| until > now);
+        if sleeps && until != self.timer {
+            self.epoll.set_timer(until.map(|until| until.since(now)))?;
+            self.timer = until;
+        }
+        let token = |token| Token { owner: (token >> OWNER_SHIFT) as u8, number: token & !(u64::MAX << OWNER_SHIFT) };
+        ready.extend(self.epoll.wait(sleeps)?.map(token));
+        Ok(())
+    }
+}
+
+/// The owner is the highest byte of what the kernel keeps.
+const OWNER_SHIFT: u32 = 56;
+
+impl Readiness for Poller {
+    fn watch(&mut self, stream: &impl AsRawFd, token: Token, read: bool, write: bool) -> io::Result<()> {
+        self.epoll.watch(stream, u64::from(token.owner) << OWNER_SHIFT | token.number, read, write)
+    }
+}
