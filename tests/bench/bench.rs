@@ -9,6 +9,7 @@
 
 mod bare;
 mod client;
+mod crowd;
 mod flush;
 mod http;
 mod lateness;
@@ -25,8 +26,9 @@ use std::process::{Command, exit};
 use std::{env, fs, thread};
 
 /// What is measured, in this order.
-const GROUPS: [(&str, fn()); 5] = [
+const GROUPS: [(&str, fn()); 6] = [
     ("http", http::measure),
+    ("crowd", crowd::measure),
     ("flush", flush::measure),
     ("tick", tick::measure),
     ("lateness", lateness::measure),

@@ -82,7 +82,7 @@ fn compare(place: &Place, path: &str, connections: usize, world: &str) {
 }
 
 /// A folder with a database, on which the engine is started again and again.
-pub struct Place(Folder);
+pub struct Place(pub Folder);
 
 impl Place {
     /// Its world has 2,000 creatures, each of which takes an exit in every world minute.
