@@ -63,3 +63,33 @@ impl Readiness for Poller {
         self.epoll.watch(stream, u64::from(token.owner) << OWNER_SHIFT | token.number, read, write)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::monotonic;
+
+    #[test]
+    fn a_wait_ends_at_its_own_time_whatever_was_waited_for_before() {
+        let (mut poller, mut ready, begun) = (Poller::new().unwrap(), Vec::new(), monotonic());
+        // Of these times some come earlier than what was waited for before, one is the same again, one is over.
+        for milliseconds in [3, 1, 6, 6, 2, 8] {
+            let until = begun.after(Duration::from_millis(milliseconds));
+            poller.wait(Some(until), monotonic(), &mut ready).unwrap();
+            assert!(ready.is_empty() && monotonic() >= until, "{milliseconds}");
+        }
+        let (one, mut other) = UnixStream::pair().unwrap();
+        let token = Token { owner: 255, number: (1 << OWNER_SHIFT) - 2 };
+        poller.watch(&one, token, true, false).unwrap();
+        // What is ready needs no time.
+        other.write_all(b"x").unwrap();
+        poller.wait(None, monotonic(), &mut ready).unwrap();
+        assert_eq!(ready, [token]);
+        poller.wait(Some(begun), monotonic(), &mut ready).unwrap();
+        assert_eq!(ready, [token]);
+    }
+}

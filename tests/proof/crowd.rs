@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use aqevia_engine::clock::Monotonic;
 use aqevia_engine::limits::{
-    HTTP_ANSWERS_PER_TURN, HTTP_CONNECTIONS_MAX, HTTP_HEAD_MS_MAX, HTTP_HELD_SHARE, HTTP_HOLD_MS, HTTP_IDLE_MS_MAX,
-    HTTP_LINGER_MS_MAX, HTTP_REQUESTS_PER_TURN, HTTP_WRITE_MS_MAX,
+    ACCEPT_PAUSE_MS, HTTP_ANSWERS_PER_TURN, HTTP_CONNECTIONS_MAX, HTTP_HEAD_MS_MAX, HTTP_HELD_SHARE, HTTP_HOLD_MS,
+    HTTP_IDLE_MS_MAX, HTTP_LINGER_MS_MAX, HTTP_REQUESTS_PER_TURN, HTTP_WRITE_MS_MAX,
 };
 use aqevia_engine::readiness::Token;
 use aqevia_engine::world::random::Random;
@@ -147,6 +147,48 @@ fn a_connection_that_cannot_be_watched_is_let_go_and_counted_and_the_others_are_
     next.send(REQUEST);
     stand.serve(&mut server, at(0));
     assert!(is_answered(&next));
+}
+
+#[test]
+fn nobody_makes_way_for_one_who_comes_as_another_goes() {
+    let (stand, network) = (Stand::new(), Network::default());
+    let mut server = Server::new(network.clone(), 2);
+    let stays = network.connect(ROOM);
+    stand.serve(&mut server, at(0));
+    let goes = network.connect(ROOM);
+    stand.serve(&mut server, at(1));
+    // Neither holds its place any more.
+    stand.serve(&mut server, at(4_000));
+    goes.end();
+    let comes = network.connect(ROOM);
+    assert!(stand.turn(&mut server, at(5_000)));
+    assert!(goes.is_forgotten() && !stays.is_over());
+    comes.send(REQUEST);
+    stand.serve(&mut server, at(5_000));
+    assert!(is_answered(&comes));
+}
+
+#[test]
+fn who_cannot_be_accepted_wakes_nobody_until_a_pause_is_over_or_another_goes() {
+    // EPERM, as a firewall has it.
+    const ERROR: i32 = 1;
+    for another_goes in [false, true] {
+        let (stand, network) = (Stand::new(), Network::default());
+        let mut server = Server::new(network.clone(), HTTP_CONNECTIONS_MAX);
+        let other = network.connect(ROOM);
+        stand.serve(&mut server, at(5_000));
+        network.refuse(Some(ERROR));
+        let comes = network.connect(ROOM);
+        comes.send(REQUEST);
+        assert!(stand.turn(&mut server, at(10_000)) && !stand.turn(&mut server, at(10_000)));
+        network.refuse(None);
+        assert!(!stand.turn(&mut server, at(9_999 + ACCEPT_PAUSE_MS)));
+        if another_goes {
+            other.end();
+        }
+        stand.serve(&mut server, at(if another_goes { 10_000 } else { 10_000 + ACCEPT_PAUSE_MS }));
+        assert!(is_answered(&comes));
+    }
 }
 
 #[test]

@@ -56,6 +56,8 @@ struct Exchange {
     changes: u64,
     /// Nothing more can be watched.
     is_full: bool,
+    /// The number of the error with which nobody can be accepted.
+    refusal: Option<i32>,
 }
 
 impl Network {
@@ -92,6 +94,11 @@ impl Network {
     pub fn counts(&self) -> (u64, u64) {
         let exchange = self.0.borrow();
         (exchange.calls.get(), exchange.changes)
+    }
+
+    /// From now on nobody can be accepted, for an error of this number, or again.
+    pub fn refuse(&self, refusal: Option<i32>) {
+        self.0.borrow_mut().refusal = refusal;
     }
 
     /// From now on nothing more can be watched, or again.
@@ -157,7 +164,11 @@ impl Listener for Network {
     type Stream = ServerStream;
 
     fn accept(&self) -> io::Result<ServerStream> {
-        self.0.borrow_mut().waiting.pop_front().ok_or(ErrorKind::WouldBlock.into())
+        let mut exchange = self.0.borrow_mut();
+        match exchange.refusal {
+            Some(number) => Err(io::Error::from_raw_os_error(number)),
+            None => exchange.waiting.pop_front().ok_or(ErrorKind::WouldBlock.into()),
+        }
     }
 }
 
