@@ -68,7 +68,7 @@ tick() { get /status | number tick; }
 persisted() { get /status | number persisted_tick; }
 past() { [ "$(tick)" -ge "$1" ] 2>/dev/null; }
 # The tick at which the World began when it was started last.
-began_at() { last_tick_of listening; }
+began_at() { last_tick_of running; }
 last_tick_of() { docker compose logs --no-log-prefix | sed -n "s/.* msg=$1 .*\<tick=\([0-9]*\).*/\1/p" | tail -n 1; }
 variables() {
   docker inspect --format '{{range .Config.Env}}{{println .}}{{end}}' "$1" | grep -E '^(AQEVIA|PERSIST)_.*=' | sort
