@@ -21,6 +21,8 @@ pub struct Ledger {
     /// When flushes are due.
     pub flusher: Flusher,
     out: Option<Out>,
+    /// How many cuts were made.
+    cuts: u64,
     /// The two states that may be stored: the one that was acknowledged, and the one that was cut last.
     states: [Stamp; 2],
     /// The database has lost its content.
@@ -47,9 +49,9 @@ struct Out {
 impl Ledger {
     /// Of a world that is stored as `stamp` says.
     pub fn new(flusher: Flusher, stamp: Stamp, view: View) -> Ledger {
-        let (out, last_flush_at, last_error, held_up) = Default::default();
+        let (out, cuts, last_flush_at, last_error, held_up) = Default::default();
         let states = [stamp.clone(), stamp];
-        Ledger { flusher, out, states, wants_all: false, view, last_flush_at, last_error, held_up }
+        Ledger { flusher, out, cuts, states, wants_all: false, view, last_flush_at, last_error, held_up }
     }
 
     /// Since when an acknowledgement is out.
@@ -93,14 +95,18 @@ impl Ledger {
 
     /// Cuts the world and writes what is pending into frames.
     pub fn cut(&mut self, world: &mut World, trigger: Trigger, now: Monotonic, wall: Wall, frames: &mut Frames) {
+        self.cuts += 1;
+        let cut = self.cuts;
+        // Whatever was loaded came in a frame, and what is made since is bounded.
+        let put = |frames: &mut Frames, record: Record| assert!(frames.record(&record), "a record fits into a frame");
         if self.wants_all {
             world.cut(|_| ());
-            frames.message(&ToWriter::Replace { head: world.head(), wall });
-            world.records(|record| _ = frames.record(&record));
+            frames.message(&ToWriter::Replace { cut, head: world.head(), wall });
+            world.records(|record| put(frames, record));
         } else {
-            frames.message(&ToWriter::Flush { wall });
-            world.cut(|record| _ = frames.record(&record));
-            frames.record(&Record::Head(&world.head()));
+            frames.message(&ToWriter::Flush { cut, wall });
+            world.cut(|record| put(frames, record));
+            put(frames, Record::Head(&world.head()));
         }
         frames.message(&ToWriter::End {});
         self.states[1] = Stamp::from(&world.head());
@@ -115,7 +121,11 @@ impl Ledger {
     /// Takes what the writer says of flushes and files. Returns what is to be logged.
     pub fn hear(&mut self, said: ToEngine, world: &mut World, now: Monotonic, metrics: &mut Metrics) -> Option<Line> {
         match said {
-            ToEngine::Flushed { view, records, commit } => {
+            // What has failed meanwhile is pending again, and stays so.
+            ToEngine::Flushed { cut, .. } | ToEngine::Failed { cut, .. } if self.out.is_some() && cut != self.cuts => {
+                None
+            }
+            ToEngine::Flushed { view, records, commit, .. } => {
                 self.view = view;
                 let out = self.end(now, Outcome::Success, metrics)?;
                 world.acknowledged();
@@ -128,14 +138,16 @@ impl Ledger {
                 let fields = [("records", &*records.to_string())];
                 Some(Line::new(Level::Info, "flushes succeed again", &fields))
             }
-            ToEngine::Failed { view, error, wants_all } => {
+            ToEngine::Failed { view, error, wants_all, .. } => {
                 (self.view, self.wants_all) = (view, wants_all);
                 self.fail(error, world, now, metrics)
             }
             ToEngine::Attached { view, error, .. } | ToEngine::Seen { view, error } => {
                 self.view = view;
-                // A flush that fails tells of it.
-                error.filter(|_| !self.flusher.is_failing()).and_then(|error| self.fail(error, world, now, metrics))
+                // The flush that is out will tell, or one that has failed has told.
+                error
+                    .filter(|_| self.out.is_none() && !self.flusher.is_failing())
+                    .and_then(|error| self.fail(error, world, now, metrics))
             }
             ToEngine::Checkpointed { view, took, trouble } => {
                 self.view = view;

@@ -178,7 +178,7 @@ impl<R: Input, W: Write> Writer<R, W> {
                     Ok(()) => self.say_attached(None, None),
                     Err(error) => {
                         let (view, error) = (View::default(), error.to_string());
-                        self.say_last(&ToEngine::Failed { view, error, wants_all: false });
+                        self.say_last(&ToEngine::Failed { cut: 0, view, error, wants_all: false });
                     }
                 }
             }
@@ -190,8 +190,8 @@ impl<R: Input, W: Write> Writer<R, W> {
                     self.say_last(&ToEngine::Refused { exit });
                 }
             }
-            ToWriter::Flush { wall } => self.flush(wall, None),
-            ToWriter::Replace { head, wall } => self.flush(wall, Some(head)),
+            ToWriter::Flush { cut, wall } => self.flush(cut, wall, None),
+            ToWriter::Replace { cut, head, wall } => self.flush(cut, wall, Some(head)),
             ToWriter::Close { head } => self.close(&head),
             // Another build, or an end of nothing.
             _ => self.ear.is_over = true,
@@ -342,7 +342,7 @@ impl<R: Input, W: Write> Writer<R, W> {
     }
 
     /// Stores a cut, or all of a world where the database has lost its content.
-    fn flush(&mut self, wall: Wall, all: Option<Head>) {
+    fn flush(&mut self, cut: u64, wall: Wall, all: Option<Head>) {
         let Some(storage) = &mut self.storage else { return self.ear.is_over = true };
         let (ear, clock) = (&mut self.ear, self.clock);
         let mut heard_at = None;
@@ -366,7 +366,7 @@ impl<R: Input, W: Write> Writer<R, W> {
         let view = self.view();
         match flushed {
             Ok(records) => {
-                self.say(&ToEngine::Flushed { view, records, commit: commit.unwrap_or_default() });
+                self.say(&ToEngine::Flushed { cut, view, records, commit: commit.unwrap_or_default() });
                 self.records_since_checkpoint += records;
                 // The write-ahead log is kept short: by records, and by the time since it was last emptied.
                 let aged = clock().since(self.checkpointed_at) >= Duration::from_millis(CHECKPOINT_INTERVAL_MS);
@@ -375,7 +375,8 @@ impl<R: Input, W: Write> Writer<R, W> {
                 }
             }
             Err(error) => {
-                self.say(&ToEngine::Failed { view, error: error.to_string(), wants_all: error.is_emptied() });
+                let (wants_all, error) = (error.is_emptied(), error.to_string());
+                self.say(&ToEngine::Failed { cut, view, error, wants_all });
             }
         }
     }

@@ -120,10 +120,10 @@ messages! {
         }
         /// The world was put together and is sound: it may be written from now on.
         Accept = 3 {}
-        /// Records follow that are to be stored together, the head as the last of them.
-        Flush = 4 { wall: Wall, }
+        /// Records follow that are to be stored together, the head as the last of them. Cuts are numbered from 1.
+        Flush = 4 { cut: u64, wall: Wall, }
         /// All records of a world follow, to be put where the database has lost its content.
-        Replace = 5 { head: Head, wall: Wall, }
+        Replace = 5 { cut: u64, head: Head, wall: Wall, }
         /// All records of a world follow, to be put beside the database. These can be the first words too.
         Rescue = 6 { build: String, database: PathBuf, head: Head, source: String, wall: Wall, }
         /// No more records follow.
@@ -143,10 +143,10 @@ messages! {
         Attached = 3 { view: View, error: Option<String>, rescue: Option<Rescued>, }
         /// Nothing can be started.
         Refused = 4 { exit: Exit, }
-        /// The last cut is stored: how many records, and how long the commit alone took.
-        Flushed = 5 { view: View, records: u64, commit: Duration, }
-        /// It is not; if the database has lost its content, all of the world is wanted.
-        Failed = 6 { view: View, error: String, wants_all: bool, }
+        /// A cut is stored: how many records, and how long the commit alone took.
+        Flushed = 5 { cut: u64, view: View, records: u64, commit: Duration, }
+        /// It is not, or the writer cannot go on (cut 0); if the database has lost its content, all of the world is wanted.
+        Failed = 6 { cut: u64, view: View, error: String, wants_all: bool, }
         /// A look at the files has found something new; `error` if they are disturbed.
         Seen = 7 { view: View, error: Option<String>, }
         /// A checkpoint was made, or readers have held it up (`Some(None)`), or it failed.
