@@ -49,9 +49,11 @@ pub struct Engine {
     writer: Option<Link>,
     /// The writer has what it needs to take flushes.
     is_attached: bool,
-    /// The world as it comes in, and when it is whole: with its source, and as of when it is stored.
+    /// The world as it comes in, and when it is whole what becomes of that, with as of when it is stored.
     gathering: Gathering,
-    loaded: Option<(World, String, Stamp)>,
+    built: Option<(Result<World, Vec<String>>, Stamp)>,
+    /// The digest of the world file that it was founded from.
+    source: String,
     life: Option<Life>,
     /// What the writer has said last of all.
     last_word: Option<ToEngine>,
@@ -69,8 +71,6 @@ const WRITER: Token = Token { owner: 2, number: 0 };
 /// A world that lives.
 struct Life {
     world: World,
-    /// The digest of the world file that it was founded from.
-    source: String,
     ledger: Ledger,
     ticker: Ticker,
     /// What was rescued of this world and is later than what was loaded.
@@ -112,7 +112,8 @@ impl Engine {
             writer: Some(writer),
             is_attached: false,
             gathering: Gathering::default(),
-            loaded: None,
+            built: None,
+            source: String::new(),
             life: None,
             last_word: None,
             started,
@@ -169,10 +170,18 @@ impl Engine {
             let Some(writer) = &mut self.writer else { return Ok(()) };
             match writer.next(&mut |record| self.gathering.take(record)) {
                 Some(said) => self.act_on(said, now)?,
+                // The writer checks the database meanwhile.
+                None if self.gathering.is_whole => self.build(),
                 None if writer.is_over => return self.lose_writer(now),
                 None => return Ok(()),
             }
         }
+    }
+
+    fn build(&mut self) {
+        let gathering = mem::take(&mut self.gathering);
+        let stamp = gathering.head.as_ref().map(Stamp::from).unwrap_or_default();
+        self.built = Some((gathering.finish(), stamp));
     }
 
     fn act_on(&mut self, said: ToEngine, now: Monotonic) -> Result<(), Exit> {
@@ -180,14 +189,14 @@ impl Engine {
             (ToEngine::Note { line }, _) => self.log.line(&line),
             (ToEngine::Refused { exit }, _) => return Err(exit),
             (ToEngine::Loaded { source }, _) => {
-                let gathering = mem::take(&mut self.gathering);
-                let stamp = gathering.head.as_ref().map(Stamp::from).unwrap_or_default();
-                let damaged = |problems| StorageError::new(&self.config.sqlite_path, Failure::Damaged(problems));
-                let world = gathering.finish().map_err(damaged)?;
-                for excess in world.excesses() {
-                    self.log.warn("the world is larger than any founded today may become", &[("excess", &excess)]);
+                self.source = source;
+                if self.gathering.is_whole {
+                    self.build();
                 }
-                self.loaded = Some((world, source, stamp));
+                if let Some((Err(problems), _)) = &mut self.built {
+                    let damaged = Failure::Damaged(mem::take(problems));
+                    return Err(StorageError::new(&self.config.sqlite_path, damaged).into());
+                }
                 self.writer.iter_mut().for_each(|writer| writer.out.message(&ToWriter::Accept {}));
             }
             (said @ (ToEngine::Closed { .. } | ToEngine::Rescued { .. }), _) => self.last_word = Some(said),
@@ -207,7 +216,10 @@ impl Engine {
 
     /// The world is loaded and may be written.
     fn begin_to_live(&mut self, view: View, error: Option<String>, rescue: Option<Rescued>) -> Result<(), Exit> {
-        let Some((world, source, stamp)) = self.loaded.take() else { return Ok(()) };
+        let Some((Ok(mut world), stamp)) = self.built.take() else { return Ok(()) };
+        for excess in world.excesses() {
+            self.log.warn("the world is larger than any founded today may become", &[("excess", &excess)]);
+        }
         if let Some((path, tick, command)) = &rescue {
             let message = "a later state of this world was rescued and never put in place; with the engine stopped, the \
                            command does it";
@@ -221,14 +233,14 @@ impl Engine {
         self.signals = Some(signals);
         let now = clock::monotonic();
         let flusher = Flusher::new(self.config.flush_interval, self.config.batch_capacity, now);
-        let (mut ledger, mut world) = (Ledger::new(flusher, stamp, View::default()), world);
+        let mut ledger = Ledger::new(flusher, stamp, View::default());
         let (start_ms, tick) = (now.since(self.started.0).as_millis(), world.now().0);
         self.log.info("running", &[("world", &world.id), ("tick", &tick), ("start_ms", &start_ms)]);
         let attached = ToEngine::Attached { view, error, rescue: None };
         let line = ledger.hear(attached, &mut world, now, &mut self.metrics);
         line.iter().for_each(|line| self.log.line(line));
         let ticker = Ticker::new(self.config.tick_interval, now);
-        self.life = Some(Life { world, source, ledger, ticker, rescue });
+        self.life = Some(Life { world, ledger, ticker, rescue });
         self.is_attached = true;
         Ok(())
     }
@@ -252,12 +264,9 @@ impl Engine {
 
     /// Starts another writer in place of one that has ended.
     fn restart_if_due(&mut self, now: Monotonic) {
-        let Some(Life { world, ledger, source, .. }) = self.life.as_mut().filter(|_| self.writer.is_none()) else {
-            return;
-        };
-        if ledger.flusher.retry_at().is_some_and(|at| at > now) {
-            return;
-        }
+        let is_due = |life: &&mut Life| life.ledger.flusher.retry_at().is_none_or(|at| at <= now);
+        let life = self.life.as_mut().filter(|_| self.writer.is_none()).filter(is_due);
+        let Some(Life { world, ledger, .. }) = life else { return };
         self.metrics.writer_restarts += 1;
         match Link::spawn() {
             Ok(mut writer) => {
@@ -266,8 +275,8 @@ impl Engine {
                     started: self.started.1,
                     database: self.config.sqlite_path.clone(),
                     world: world.id.clone(),
-                    source: source.clone(),
-                    states: ledger.states(),
+                    source: self.source.clone(),
+                    states: ledger.states.clone().into(),
                 });
                 self.writer = Some(writer);
             }
@@ -472,10 +481,10 @@ impl Engine {
         if !self.is_attached || self.life.as_ref().is_some_and(|life| life.ledger.out_since().is_some()) {
             self.writer = Link::spawn().ok();
         }
-        let Some(Life { world, source, ledger, .. }) = self.life.take() else { return };
+        let Some(Life { world, ledger, .. }) = self.life.take() else { return };
         if let Some(writer) = &mut self.writer {
             let (build, database) = (self.build.clone(), self.config.sqlite_path.clone());
-            let (head, wall) = (world.head(), clock::wall());
+            let (head, source, wall) = (world.head(), self.source.clone(), clock::wall());
             writer.out.message(&ToWriter::Rescue { build, database, head, source, wall });
             world.records(|record| _ = writer.out.record(&record));
             writer.out.message(&ToWriter::End {});

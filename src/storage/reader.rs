@@ -79,7 +79,8 @@ fn stream(connection: &mut Connection, take: Taker) -> rusqlite::Result<(Head, S
     let transaction = connection.transaction()?;
     let (head, source) = records::read_head(&transaction)?;
     take(Record::Head(&head));
-    records::read_records(&transaction, take)?;
+    records::read_records(&transaction, &mut *take)?;
+    take(Record::End);
     Ok((head, source))
 }
 

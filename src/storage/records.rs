@@ -62,7 +62,7 @@ impl Rows<'_> {
                 ])?
             }
             // Whose place is another in a new database than in one that is there.
-            Record::Head(_) => 0,
+            Record::Head(_) | Record::End => 0,
         };
         Ok(())
     }

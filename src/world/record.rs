@@ -58,6 +58,8 @@ pub enum Record<'a> {
     Habit(EntityId, &'a Habit),
     /// A spawn rule, and its place among them.
     Spawn(u64, &'a Spawn),
+    /// No record, but the end of a world that is read.
+    End,
 }
 
 impl Record<'_> {
@@ -65,7 +67,7 @@ impl Record<'_> {
     pub fn digest(&self) -> u64 {
         match self {
             Record::Entity(entity) => entity.digest(),
-            Record::Head(_) | Record::Gone(_) => 0,
+            Record::Head(_) | Record::Gone(_) | Record::End => 0,
             Record::Habit(creature, Habit { verb, every_minutes, targets, lines }) => {
                 let mut hasher = Hasher::new(2);
                 hasher.number(creature.get()).number(*verb as u64).number(*every_minutes).number(targets.len() as u64);
@@ -88,6 +90,8 @@ impl Record<'_> {
 pub struct Gathering {
     /// Its own record, once that has come.
     pub head: Option<Head>,
+    /// All records have come.
+    pub is_whole: bool,
     entities: Vec<(EntityId, Box<Entity>)>,
     habits: BTreeMap<EntityId, Vec<Habit>>,
     spawns: Vec<Spawn>,
@@ -102,6 +106,7 @@ impl Gathering {
                 self.entities.push((entity.id, Box::new(entity.with_texts(|text| (*text).into()))))
             }
             Record::Gone(_) => (),
+            Record::End => self.is_whole = true,
             Record::Habit(creature, habit) => self.habits.entry(creature).or_default().push(habit.clone()),
             Record::Spawn(_, spawn) => self.spawns.push(spawn.clone()),
         }

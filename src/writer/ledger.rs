@@ -24,7 +24,7 @@ pub struct Ledger {
     /// How many cuts were made.
     cuts: u64,
     /// The two states that may be stored: the one that was acknowledged, and the one that was cut last.
-    states: [Stamp; 2],
+    pub states: [Stamp; 2],
     /// The database has lost its content.
     wants_all: bool,
     /// What the writer sees.
@@ -111,11 +111,6 @@ impl Ledger {
         frames.message(&ToWriter::End {});
         self.states[1] = Stamp::from(&world.head());
         self.out = Some(Out { since: now, wall, trigger, is_waited_for: false });
-    }
-
-    /// The first words to a writer that goes on.
-    pub fn states(&self) -> (Stamp, Stamp) {
-        self.states.clone().into()
     }
 
     /// Takes what the writer says of flushes and files. Returns what is to be logged.

@@ -11,13 +11,14 @@ use super::wire::{Frames, Said, ToEngine, ToWriter, View, frame_length, understa
 use crate::clock::{Monotonic, Wall};
 use crate::exit::{Exit, read_world_file, refused};
 use crate::limits::{
-    CHECKPOINT_INTERVAL_MS, CHECKPOINT_RECORDS, FRAME_BYTES_MAX, LOCK_RETRY_MS, LOCK_WAIT_MS_MAX, LOOK_INTERVAL_MS,
+    CHECKPOINT_INTERVAL_MS, CHECKPOINT_RECORDS, FRAME_BYTES_MAX, FRAME_RECORDS_BYTES, LOCK_RETRY_MS, LOCK_WAIT_MS_MAX,
+    LOOK_INTERVAL_MS,
 };
 use crate::log::{Level, Line};
 use crate::storage::schema::Found;
 use crate::storage::{self, Failure, Storage, StorageError, Taker, worldfile};
 use crate::sys;
-use crate::world::Head;
+use crate::world::{Head, Record};
 
 /// Where the writer hears from.
 pub trait Input: Read {
@@ -251,7 +252,8 @@ impl<R: Input, W: Write> Writer<R, W> {
         };
         let loaded = storage.load(&mut |record| {
             too_large |= !frames.record(&record);
-            if frames.bytes.len() >= crate::limits::FRAME_RECORDS_BYTES {
+            // At the end at once: the world is put together while the file is checked.
+            if frames.bytes.len() >= FRAME_RECORDS_BYTES || matches!(record, Record::End) {
                 send(&mut frames);
             }
         });

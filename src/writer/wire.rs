@@ -317,6 +317,7 @@ fn put_record(record: &Record, out: &mut Vec<u8>) {
         Record::Gone(id) => (2_u8.put(out), id.put(out)).1,
         Record::Habit(creature, habit) => (3_u8.put(out), creature.put(out), habit.put(out)).2,
         Record::Spawn(position, spawn) => (4_u8.put(out), position.put(out), spawn.put(out)).2,
+        Record::End => 5_u8.put(out),
     }
 }
 
@@ -328,6 +329,7 @@ fn get_record(bytes: &mut &[u8], take: &mut dyn FnMut(Record)) -> Option<()> {
         2 => take(Record::Gone(Wire::get(bytes)?)),
         3 => take(Record::Habit(Wire::get(bytes)?, &Wire::get(bytes)?)),
         4 => take(Record::Spawn(Wire::get(bytes)?, &Wire::get(bytes)?)),
+        5 => take(Record::End),
         _ => return None,
     }
     Some(())
