@@ -10,9 +10,12 @@
 mod bare;
 mod client;
 mod crowd;
+mod disk;
 mod flush;
 mod http;
 mod lateness;
+#[path = "../engine/preload.rs"]
+mod preload;
 mod process;
 mod start;
 #[allow(dead_code)]
@@ -25,20 +28,24 @@ mod worlds;
 use std::process::{Command, exit};
 use std::{env, fs, thread};
 
+use aqevia_engine::writer::link;
+
 /// What is measured, in this order.
-const GROUPS: [(&str, fn()); 6] = [
+const GROUPS: [(&str, fn()); 7] = [
     ("http", http::measure),
     ("crowd", crowd::measure),
     ("flush", flush::measure),
     ("tick", tick::measure),
     ("lateness", lateness::measure),
+    ("disk", disk::measure),
     ("start", start::measure),
 ];
 
 type Role = fn(&[String]);
 
 /// What this program is as a yardstick or as a load.
-const ROLES: [(&str, Role); 3] = [("bare", bare::run), ("client", client::run), ("reader", start::read)];
+const ROLES: [(&str, Role); 4] =
+    [("bare", bare::run), ("client", client::run), ("reader", start::read), (link::COMMAND, flush::write)];
 
 const LEGEND: &str = "
 The numbers are medians, and a ratio is the median of the ratios of all alternations. The yardsticks: *bare loop*, poll(2)

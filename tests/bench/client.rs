@@ -33,6 +33,14 @@ pub fn load(address: SocketAddr, path: &str, connections: usize, measured: Durat
     Load { requests_per_second: rate.parse().unwrap(), p99: p99.parse().unwrap() }
 }
 
+/// One request and its answer on a connection that stays open.
+pub fn ask_for_health(stream: &mut TcpStream) {
+    let mut answer = [0; 4_096];
+    stream.write_all(b"GET /health HTTP/1.1\r\nHost: bench\r\n\r\n").unwrap();
+    let count = stream.read(&mut answer).unwrap();
+    assert!(answer[..count].ends_with(b"{\"status\":\"ok\"}"));
+}
+
 struct Connection {
     stream: TcpStream,
     asked_at: Instant,

@@ -1,12 +1,12 @@
 //! What a request costs beside a crowd: the engine's time on the processor for each, while so many other connections are
 //! open and silent, beside the same without them.
 
-use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use aqevia_engine::limits::{DESCRIPTORS_WANTED, HTTP_CONNECTIONS_MAX};
 use aqevia_engine::sys;
 
+use crate::client::ask_for_health;
 use crate::http::Place;
 use crate::process::cpu_seconds;
 use crate::progress;
@@ -45,15 +45,9 @@ pub fn measure() {
 /// Seconds of the processor for each of many requests, one after the other on one connection that stays open.
 fn cost_of_a_request(engine: &Engine, others: usize) -> f64 {
     wait_for("all to be accepted", || (engine.metric("aqevia_http_connections") >= others as f64).then_some(()));
-    let (mut stream, mut answer) = (engine.connect(), [0; 4_096]);
+    let mut stream = engine.connect();
     stream.set_nodelay(true).unwrap();
-    let mut ask = |times| {
-        for _ in 0..times {
-            stream.write_all(b"GET /health HTTP/1.1\r\nHost: bench\r\n\r\n").unwrap();
-            let count = stream.read(&mut answer).unwrap();
-            assert!(answer[..count].ends_with(b"{\"status\":\"ok\"}"));
-        }
-    };
+    let mut ask = |times| (0..times).for_each(|_| ask_for_health(&mut stream));
     ask(REQUESTS / 10);
     let before = cpu_seconds(engine.child.id());
     ask(REQUESTS);

@@ -1,41 +1,68 @@
-//! Flushes: `Storage` beside bare rusqlite, which writes the same rows out of the same memory into a copy of the same
-//! database, by statements that it has prepared before, in one transaction with the same pragmas.
+//! Flushes from cut to acknowledgement: the engine's side of storage and a writer in a process of its own, as the loop has
+//! them, beside bare rusqlite, which writes the same rows out of the same memory into a copy of the same database, by
+//! statements that it has prepared before, in one transaction with the same pragmas. Either empties its write-ahead log
+//! after as many records.
 
 use std::fs;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use aqevia_engine::clock;
-use aqevia_engine::limits::EVERY_MINUTES_MAX;
-use aqevia_engine::storage::Storage;
+use aqevia_engine::limits::{CHECKPOINT_RECORDS, EVERY_MINUTES_MAX};
+use aqevia_engine::metrics::Metrics;
+use aqevia_engine::readiness::{Poller, Readiness, Token};
+use aqevia_engine::schedule::{Flusher, Trigger};
+use aqevia_engine::storage::Stamp;
 use aqevia_engine::world::{Action, Command, Entity, EntityId, Kind, Record, Verb, World};
+use aqevia_engine::writer::ledger::Ledger;
+use aqevia_engine::writer::link::{self, Link};
+use aqevia_engine::writer::wire::{ToEngine, ToWriter, View};
 use rusqlite::{Connection, params};
 
 use crate::progress;
 use crate::support::Folder;
-use crate::table::{Pairs, Side, thousands, time};
-use crate::worlds::{parts, store};
+use crate::table::{Pairs, Side, row, thousands, time};
+use crate::worlds::{SOURCE, parts, store};
 
-/// Records of a flush, the world's own included, and how often the two alternate.
-const SIZES: [(usize, usize); 4] = [(10, 200), (100, 100), (1_000, 50), (100_000, 9)];
-const BUDGET: f64 = 1.2;
+/// A flush of so many records, the world's own included.
+struct Size {
+    records: usize,
+    /// How often the two alternate.
+    rounds: usize,
+    /// How many times what the bare one takes.
+    budget: f64,
+    /// Milliseconds for which the loop does nothing else.
+    pause_ms: Option<f64>,
+}
+
+const SIZES: [Size; 4] = [
+    Size { records: 10, rounds: 200, budget: 1.5, pause_ms: None },
+    Size { records: 100, rounds: 100, budget: 1.2, pause_ms: None },
+    Size { records: 1_000, rounds: 50, budget: 1.2, pause_ms: Some(0.5) },
+    Size { records: 100_000, rounds: 9, budget: 1.2, pause_ms: Some(20.0) },
+];
 /// Enough for 99,999 creatures.
 const ENTITIES: u64 = 102_100;
 
 pub fn measure() {
     let folder = Folder::new();
     let (database, copy) = (folder.database(), folder.join("copy.sqlite"));
-    let (mut storage, mut world) = store(&database, parts(ENTITIES, Verb::Say, EVERY_MINUTES_MAX));
+    let (storage, world) = store(&database, parts(ENTITIES, Verb::Say, EVERY_MINUTES_MAX));
+    // The writer takes it over.
+    drop(storage);
     fs::copy(&database, &copy).unwrap();
-    let bare = open_bare(&copy);
+    let mut bare = Bare { connection: open_bare(&copy), unmoved: 0 };
     let is_creature = |entity: &&Entity| entity.kind == Kind::Creature && !entity.is_prototype();
     let creatures: Vec<EntityId> = world.entities().filter(is_creature).map(|entity| entity.id).collect();
-    for (records, rounds) in SIZES {
+    let mut engine = Engine::attach(&database, world);
+    for Size { records, rounds, budget, pause_ms } in SIZES {
         progress(&format!("flush of {records} records, {rounds} alternations"));
         let (mut changed, mut is_second) = (Vec::new(), false);
+        engine.pauses.clear();
         let pairs = Pairs::alternate(rounds, |side| {
             if !is_second {
-                change(&mut world, &creatures, records);
+                let world = &mut engine.world;
+                change(world, &creatures, records);
                 changed.clear();
                 world.cut(|record| {
                     if let Record::Entity(entity) = record {
@@ -46,14 +73,105 @@ pub fn measure() {
             }
             is_second = !is_second;
             match side {
-                Side::Engine => flush(&mut storage, &mut world),
-                Side::Yardstick => write_bare(&bare, &world, &changed),
+                Side::Engine => engine.flush(records),
+                Side::Yardstick => bare.write(&engine.world, &changed),
             }
         });
-        let budget = (&*format!("{BUDGET} x"), pairs.ratio() <= BUDGET);
-        let what = format!("flush of {} records, in a world of {}", thousands(records as u64), thousands(ENTITIES));
-        pairs.row(&what, "bare rusqlite", time, Some(budget));
+        let size = thousands(records as u64);
+        let what = format!("flush of {size} records, in a world of {}", thousands(ENTITIES));
+        pairs.row(&what, "bare rusqlite", time, Some((&format!("{budget} x"), pairs.ratio() <= budget)));
+        if let Some(budget) = pause_ms {
+            engine.pauses.sort_by(f64::total_cmp);
+            let (median, longest) = (engine.pauses[rounds / 2], engine.pauses[rounds]);
+            let what = format!("the loop's pause for a flush of {size} records");
+            let budget = (&*format!("{budget} ms"), median <= budget / 1e3);
+            row(&what, &format!("{}, longest {}", time(median), time(longest)), "", "", Some(budget));
+        }
     }
+}
+
+/// The process: the writer of whoever has started it.
+pub fn write(_: &[String]) {
+    link::serve().unwrap();
+}
+
+const WRITER: Token = Token { owner: 0, number: 0 };
+
+/// What of the engine has to do with storage.
+struct Engine {
+    world: World,
+    ledger: Ledger,
+    writer: Link,
+    poller: Poller,
+    ready: Vec<Token>,
+    metrics: Metrics,
+    /// Records that the next checkpoint moves.
+    unmoved: u64,
+    /// Seconds for which the loop did nothing else, for each flush.
+    pauses: Vec<f64>,
+}
+
+impl Engine {
+    fn attach(database: &Path, world: World) -> Engine {
+        let (stamp, started) = (Stamp::from(&world.head()), clock::wall());
+        let mut writer = Link::spawn().unwrap();
+        writer.out.message(&ToWriter::Resume {
+            build: link::build(),
+            started,
+            database: database.to_owned(),
+            world: world.id.clone(),
+            source: SOURCE.to_owned(),
+            states: (stamp.clone(), stamp.clone()),
+        });
+        let flusher = Flusher::new(Duration::from_secs(1), 1, clock::monotonic());
+        let ledger = Ledger::new(flusher, stamp, View::default());
+        let (poller, ready, metrics) = (Poller::new().unwrap(), Vec::new(), Metrics::default());
+        let mut engine = Engine { world, ledger, writer, poller, ready, metrics, unmoved: 0, pauses: Vec::new() };
+        engine.turn_until(|said| matches!(said, ToEngine::Attached { .. }));
+        engine
+    }
+
+    /// Turns like the loop until the writer has said something.
+    fn turn_until(&mut self, is_said: fn(&ToEngine) -> bool) {
+        loop {
+            self.writer.write();
+            self.writer.watch(|stream, for_room| self.poller.watch(stream, WRITER, true, for_room)).unwrap();
+            self.poller.wait(None, clock::monotonic(), &mut self.ready).unwrap();
+            self.writer.read();
+            while let Some(said) = self.writer.next(&mut |_| ()) {
+                let is_last = is_said(&said);
+                let trouble = self.ledger.hear(said, &mut self.world, clock::monotonic(), &mut self.metrics);
+                assert_eq!(trouble, None);
+                if is_last {
+                    return;
+                }
+            }
+            assert!(!self.writer.is_over);
+        }
+    }
+
+    /// Seconds from cut to acknowledgement; the checkpoint comes later and does not count.
+    fn flush(&mut self, records: usize) -> f64 {
+        let begun = Instant::now();
+        let now = clock::monotonic();
+        self.ledger.cut(&mut self.world, Trigger::Capacity, now, clock::wall(), &mut self.writer.out);
+        self.writer.write();
+        self.pauses.push(begun.elapsed().as_secs_f64());
+        self.turn_until(|said| matches!(said, ToEngine::Flushed { .. }));
+        let taken = begun.elapsed();
+        if is_to_be_moved(&mut self.unmoved, records) {
+            self.turn_until(|said| matches!(said, ToEngine::Checkpointed { .. }));
+        }
+        taken.as_secs_f64()
+    }
+}
+
+/// Whether a checkpoint is made now that so many more records are in the log.
+fn is_to_be_moved(unmoved: &mut u64, records: usize) -> bool {
+    *unmoved += records as u64;
+    let is_due = *unmoved >= CHECKPOINT_RECORDS;
+    *unmoved = if is_due { 0 } else { *unmoved };
+    is_due
 }
 
 /// Makes exactly so many records pending: creatures from all over the world that walk to the next room, and the world's
@@ -68,21 +186,6 @@ fn change(world: &mut World, creatures: &[EntityId], records: usize) {
     assert_eq!(world.pending(), records);
 }
 
-/// Seconds for what the loop does in a flush; the checkpoint comes later and does not count.
-fn flush(storage: &mut Storage, world: &mut World) -> f64 {
-    let begun = Instant::now();
-    let flushed = storage.flush(clock::wall(), |take| {
-        world.cut(&mut *take);
-        take(Record::Head(&world.head()));
-        true
-    });
-    flushed.unwrap();
-    world.acknowledged();
-    let taken = begun.elapsed();
-    storage.checkpoint("PASSIVE").unwrap();
-    taken.as_secs_f64()
-}
-
 fn open_bare(database: &Path) -> Connection {
     let connection = Connection::open(database).unwrap();
     connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).unwrap();
@@ -95,44 +198,56 @@ fn open_bare(database: &Path) -> Connection {
 const COLUMNS: &str = "kind, tag, name, description, location, home, owner, prototype, destination, gait, active, step, \
                        indoors, locked, fixed, asleep";
 
-fn write_bare(connection: &Connection, world: &World, changed: &[EntityId]) -> f64 {
-    let rows: Vec<&Entity> = changed.iter().filter_map(|id| world.entity(*id)).collect();
-    let update: Vec<String> = COLUMNS.split(", ").map(|column| format!("{column} = excluded.{column}")).collect();
-    let (places, update) = (vec!["?"; update.len() + 1].join(", "), update.join(", "));
-    let upsert =
-        format!("INSERT INTO entity (id, {COLUMNS}) VALUES ({places}) ON CONFLICT (id) DO UPDATE SET {update}");
-    let mut upsert = connection.prepare(&upsert).unwrap();
-    let record = "UPDATE world SET tick = tick + 1, random = ?, weather = ?, next_id = ?, digest = ?, flushed_at = ?";
-    let mut record = connection.prepare(record).unwrap();
-    let number = |id: Option<EntityId>| id.map(|id| id.get() as i64);
+/// The yardstick.
+struct Bare {
+    connection: Connection,
+    unmoved: u64,
+}
 
-    let begun = Instant::now();
-    connection.execute_batch("BEGIN IMMEDIATE").unwrap();
-    for row in rows {
-        let values = params![
-            row.id.get() as i64,
-            row.kind.label(),
-            row.tag,
-            row.name,
-            row.description,
-            number(row.location),
-            number(row.home),
-            number(row.owner),
-            number(row.prototype),
-            number(row.destination),
-            row.gait,
-            row.active.label(),
-            row.step,
-            row.indoors,
-            row.locked,
-            row.fixed,
-            row.asleep,
-        ];
-        upsert.execute(values).unwrap();
+impl Bare {
+    fn write(&mut self, world: &World, changed: &[EntityId]) -> f64 {
+        let connection = &self.connection;
+        let rows: Vec<&Entity> = changed.iter().filter_map(|id| world.entity(*id)).collect();
+        let update: Vec<String> = COLUMNS.split(", ").map(|column| format!("{column} = excluded.{column}")).collect();
+        let (places, update) = (vec!["?"; update.len() + 1].join(", "), update.join(", "));
+        let upsert =
+            format!("INSERT INTO entity (id, {COLUMNS}) VALUES ({places}) ON CONFLICT (id) DO UPDATE SET {update}");
+        let mut upsert = connection.prepare(&upsert).unwrap();
+        let record =
+            "UPDATE world SET tick = tick + 1, random = ?, weather = ?, next_id = ?, digest = ?, flushed_at = ?";
+        let mut record = connection.prepare(record).unwrap();
+        let number = |id: Option<EntityId>| id.map(|id| id.get() as i64);
+
+        let begun = Instant::now();
+        connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+        for row in rows {
+            let values = params![
+                row.id.get() as i64,
+                row.kind.label(),
+                row.tag,
+                row.name,
+                row.description,
+                number(row.location),
+                number(row.home),
+                number(row.owner),
+                number(row.prototype),
+                number(row.destination),
+                row.gait,
+                row.active.label(),
+                row.step,
+                row.indoors,
+                row.locked,
+                row.fixed,
+                row.asleep,
+            ];
+            upsert.execute(values).unwrap();
+        }
+        record.execute(params![1, "clear", 1, "0123456789abcdef", "2026-11-23T08:00:00Z"]).unwrap();
+        connection.execute_batch("COMMIT").unwrap();
+        let taken = begun.elapsed();
+        if is_to_be_moved(&mut self.unmoved, changed.len() + 1) {
+            connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).unwrap();
+        }
+        taken.as_secs_f64()
     }
-    record.execute(params![1, "clear", 1, "0123456789abcdef", "2026-11-23T08:00:00Z"]).unwrap();
-    connection.execute_batch("COMMIT").unwrap();
-    let taken = begun.elapsed();
-    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).unwrap();
-    taken.as_secs_f64()
 }

@@ -16,7 +16,7 @@ use crate::client::{Load, load};
 use crate::process::{Core, pin};
 use crate::progress;
 use crate::support::{self, Engine, Folder, PATIENCE, wait_for};
-use crate::table::{Pairs, digits, row, time};
+use crate::table::{Pairs, Side, digits, row, time};
 use crate::worlds::{BUSY, parts, store};
 
 const PATHS: [&str; 3] = ["/health", "/status", "/metrics"];
@@ -28,6 +28,8 @@ pub const TICK_MS: u64 = 10;
 /// How many of the requests per second of the bare loop, and of nginx, over `BUDGET_CONNECTIONS`.
 const BUDGETS: [(&str, [Option<f64>; 2]); 2] = [("/health", [Some(0.95), Some(1.0)]), ("/metrics", [Some(0.4), None])];
 const BUDGET_CONNECTIONS: usize = 64;
+/// How many of those that it answers in a quiet world.
+const BUDGET_BESIDE_FLUSHES: f64 = 0.8;
 
 pub fn measure() {
     if nginx().is_none() {
@@ -40,7 +42,18 @@ pub fn measure() {
         }
     }
     // The built-in world shows what the listener costs by itself.
-    compare(&Place(Folder::new()), "/health", 64, "quiet world");
+    let quiet = Place(Folder::new());
+    compare(&quiet, "/health", 64, "quiet world");
+    let what = "`/health`, world that is flushed at every tick, connections: 64";
+    progress(&format!("http: {what}"));
+    let pairs = Pairs::alternate(ROUNDS, |side| {
+        let engine = if side == Side::Engine { &busy } else { &quiet }.start(&[]);
+        let rate = load(engine.address, "/health", 64, WINDOW).requests_per_second;
+        engine.stop();
+        rate
+    });
+    let rate = |rate| format!("{} k/s", digits(rate / 1_000.0));
+    pairs.row(what, "the same in a quiet world", rate, Some(("0.8 x", pairs.ratio() >= BUDGET_BESIDE_FLUSHES)));
 }
 
 /// The rows of one path over so many connections.
@@ -92,13 +105,23 @@ impl Place {
         Place(folder)
     }
 
-    /// The engine at its fastest pace, otherwise with its default settings and these.
-    pub fn start(&self, variables: &[(&str, &str)]) -> Engine {
+    /// The engine at its fastest pace, otherwise with its default settings.
+    pub fn command(&self) -> Command {
         let mut command = support::command(&self.0, &[]);
-        command.env("AQEVIA_TICK_INTERVAL_MS", TICK_MS.to_string()).envs(variables.iter().copied());
-        let engine = Engine::spawn(&mut command);
+        command.env("AQEVIA_TICK_INTERVAL_MS", TICK_MS.to_string());
+        command
+    }
+
+    /// Runs it. Its loop has a core; the writer goes where the kernel puts it.
+    pub fn spawn(command: &mut Command) -> Engine {
+        let engine = Engine::spawn(command);
         pin(engine.child.id(), Core::Server);
         engine
+    }
+
+    /// Runs it with these settings.
+    pub fn start(&self, variables: &[(&str, &str)]) -> Engine {
+        Place::spawn(self.command().envs(variables.iter().copied()))
     }
 
     /// A file with what the engine answers to a request on a connection that stays open, for the bare loop.

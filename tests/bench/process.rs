@@ -73,6 +73,12 @@ pub fn resident_bytes(process: u32) -> f64 {
     number(&field(&process.to_string(), "VmRSS:")) * 1_024.0
 }
 
+/// An engine and its writer, if that has begun.
+pub fn both(engine: u32) -> Vec<u32> {
+    let children = fs::read_to_string(format!("/proc/{engine}/task/{engine}/children")).unwrap();
+    [engine].into_iter().chain(children.split_whitespace().map(|child| child.parse().unwrap())).collect()
+}
+
 /// How often it has gone to sleep, to be woken by a timer, by a descriptor or by the disk.
 pub fn sleeps(process: u32) -> f64 {
     number(&field(&process.to_string(), "voluntary_ctxt_switches:"))

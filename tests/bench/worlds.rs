@@ -11,6 +11,9 @@ use aqevia_engine::world::{Entity, EntityId, Habit, Kind, Parts, Tick, Verb, Wea
 /// Entities of the world that is busy while something else is measured: 2,000 of them are creatures.
 pub const BUSY: u64 = 2_042;
 
+/// What stands in place of the digest of a world file.
+pub const SOURCE: &str = "bench";
+
 const DESCRIPTION: &str = "It has stood here for longer than anybody remembers, and casts no shadow at noon.";
 
 /// A ring of rooms, each with an exit to the next and 98 creatures. All of these are copies of one prototype, have names
@@ -75,7 +78,7 @@ pub fn carriers(creatures: u64, things: u64) -> Parts {
 pub fn store(database: &Path, parts: Parts) -> (Storage, World) {
     let world = World::restore(parts).unwrap();
     let (mut storage, _) = Storage::open(database, clock::wall()).unwrap();
-    storage.found(&world, "bench", clock::wall()).unwrap();
+    storage.found(&world, SOURCE, clock::wall()).unwrap();
     storage.attach(&world.head()).unwrap();
     (storage, world)
 }
