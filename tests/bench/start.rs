@@ -27,9 +27,9 @@ use crate::worlds::{parts, store};
 /// Entities, and how often the two alternate.
 const SIZES: [(u64, usize); 3] = [(20, 21), (10_000, 11), (ENTITIES, 5)];
 const ENTITIES: u64 = 1_000_000;
-/// As many are there before a world grows, and as many come by each of its rules.
-const BEFORE: u64 = 10_000;
-const RULE_MAX: u64 = 100;
+/// Rooms of a world that grows to as many, and creatures that come to be in each.
+const ROOMS: u64 = 10_000;
+const CREATURES: u64 = ENTITIES / ROOMS - 1;
 /// That of an engine that is told nothing else.
 const TICK_MS: u64 = 100;
 const READY_SECONDS_MAX: f64 = 0.050;
@@ -131,24 +131,20 @@ fn resident_bytes_of_both(engine: u32) -> f64 {
 fn measure_grown() {
     progress("growing to 1,000,000 entities");
     let folder = Folder::new();
-    let mut parts = parts(BEFORE, Verb::Say, EVERY_MINUTES_MAX);
-    let rooms = BEFORE / 100;
-    let id = |number| EntityId::new(number).unwrap();
-    let rule = |number| Spawn {
-        prototype: id(1),
-        room: id(2 + number % rooms * 100),
-        at_most: RULE_MAX,
-        every_minutes: 1,
-        text: None,
-    };
-    parts.spawns = (0..(ENTITIES - BEFORE) / RULE_MAX).map(rule).collect();
+    let (mut parts, prototype) = (parts(1, Verb::Say, EVERY_MINUTES_MAX), EntityId::FIRST);
+    for id in (parts.next_id..).filter_map(EntityId::new).take(ROOMS as usize) {
+        let room = Entity { name: Some("a room".into()), ..Entity::new(id, Kind::Room) };
+        parts.entities.insert(id, Box::new(room));
+        parts.spawns.push(Spawn { prototype, room: id, at_most: CREATURES, every_minutes: 1, text: None });
+    }
+    parts.next_id += ROOMS;
     store(&folder.database(), parts);
     let place = Place(folder);
     let engine = place.start(&[]);
     let is_grown = || {
         let [creatures, pending] =
             ["$.world.creatures", "$.storage.pending_records"].map(|path| engine.status_number(path));
-        creatures == ENTITIES - 2 * rooms && pending < RULE_MAX
+        creatures == ROOMS * CREATURES && pending < ROOMS
     };
     wait_for("the world to grow", || is_grown().then_some(()));
     let bytes = resident_bytes_of_both(engine.child.id());
