@@ -143,28 +143,11 @@ impl<T> Entity<T> {
         let Entity { id, kind, tag, name, description, location, home, owner, prototype, destination, .. } = self;
         let Entity { gait, active, step, indoors, locked, fixed, asleep, .. } = self;
         let [tag, name, description, gait] = [tag, name, description, gait].map(|text| text.as_ref().map(&take));
-        let (location, home, owner, prototype, destination) = (*location, *home, *owner, *prototype, *destination);
-        let (id, kind, active, step) = (*id, *kind, *active, *step);
-        let (indoors, locked, fixed, asleep) = (*indoors, *locked, *fixed, *asleep);
-        Entity {
-            id,
-            kind,
-            tag,
-            name,
-            description,
-            location,
-            home,
-            owner,
-            prototype,
-            destination,
-            gait,
-            active,
-            step,
-            indoors,
-            locked,
-            fixed,
-            asleep,
-        }
+        let mut other = Entity { tag, name, description, gait, ..Entity::new(*id, *kind) };
+        (other.location, other.home, other.owner, other.prototype) = (*location, *home, *owner, *prototype);
+        (other.destination, other.active, other.step, other.indoors) = (*destination, *active, *step, *indoors);
+        (other.locked, other.fixed, other.asleep) = (*locked, *fixed, *asleep);
+        other
     }
 }
 
