@@ -86,15 +86,15 @@ keys! {
     }
 }
 
-/// What stands at a place, in the order in which it is gone through: by kind, prototype and id.
-type Standing = (EntityId, Kind, Option<EntityId>, EntityId);
+/// Whatever is at one place, of one kind, and copies of one prototype or of none.
+type Group = (EntityId, Kind, Option<EntityId>);
 
 /// A living world.
 pub struct World {
     parts: Parts,
 
-    /// What stands where. Derived, never stored.
-    contents: BTreeSet<Standing>,
+    /// What stands where: each group by id. None is empty. Derived, never stored.
+    contents: BTreeMap<Group, Vec<EntityId>>,
     /// How many copies of a prototype belong to a room. Derived.
     copies: BTreeMap<(EntityId, EntityId), u64>,
     counts: [u64; Kind::ALL.len()],
@@ -135,7 +135,7 @@ impl World {
         let (offered, tick) = (parts.next_id, Some(parts.tick));
         let mut world = World {
             parts,
-            contents: entities.values().filter_map(|entity| standing(entity)).collect(),
+            contents: BTreeMap::new(),
             copies: BTreeMap::new(),
             counts: [0; Kind::ALL.len()],
             queue: BTreeSet::new(),
@@ -147,7 +147,7 @@ impl World {
             present: Cell::new(None),
             offered,
         };
-        entities.values().for_each(|entity| world.count(entity));
+        entities.values().for_each(|entity| world.place(entity));
         world.parts.entities = entities;
         world.reached[Bound::Spawns as usize] = u64::from(world.spawns.len() > SPAWNS_MAX);
         let problems = world.violations();
@@ -216,20 +216,15 @@ impl World {
 
     /// What of one kind is at a place: first, by id, what is no copy, then the copies, by prototype and id.
     pub fn contents(&self, place: EntityId, kind: Kind) -> impl Iterator<Item = &Entity> {
-        self.contents_from(place, kind, None)
-    }
-
-    /// The same from the copies of a prototype on, if one is given.
-    fn contents_from(&self, place: EntityId, kind: Kind, prototype: Option<EntityId>) -> impl Iterator<Item = &Entity> {
-        let range = (place, kind, prototype, EntityId::FIRST)..;
-        let here = self.contents.range(range).take_while(move |(at, of, ..)| (*at, *of) == (place, kind));
-        here.filter_map(|(.., id)| self.entity(*id))
+        let from = self.contents.range((place, kind, None)..);
+        let here = from.take_while(move |((at, of, _), _)| (*at, *of) == (place, kind));
+        here.flat_map(|(_, ids)| ids).filter_map(|id| self.entity(*id))
     }
 
     /// The copies of a prototype that are at a place, by id.
     fn copies_at(&self, place: EntityId, model: &Entity) -> impl Iterator<Item = &Entity> {
-        let from = self.contents_from(place, model.kind, Some(model.id));
-        from.take_while(|other| other.prototype == Some(model.id))
+        let group = self.contents.get(&(place, model.kind, Some(model.id)));
+        group.into_iter().flatten().filter_map(|id| self.entity(*id))
     }
 
     /// What people call an entity: its own name, or its prototype's.
@@ -334,11 +329,27 @@ impl World {
 
     fn relocate(&mut self, id: EntityId, to: EntityId) {
         let Some(entity) = self.change(id) else { return };
-        let before = standing(entity);
+        let before = group(entity);
         entity.location = Some(to);
-        let after = standing(entity);
-        before.map(|before| self.contents.remove(&before));
-        self.contents.extend(after);
+        let after = group(entity);
+        self.leave(before, id);
+        self.enter(after, id);
+    }
+
+    fn enter(&mut self, group: Option<Group>, id: EntityId) {
+        let Some(ids) = group.map(|group| self.contents.entry(group).or_default()) else { return };
+        let _ = ids.binary_search(&id).map_err(|place| ids.insert(place, id));
+    }
+
+    fn leave(&mut self, group: Option<Group>, id: EntityId) {
+        let Some((group, ids)) = group.and_then(|group| Some((group, self.contents.get_mut(&group)?))) else { return };
+        let _ = ids.binary_search(&id).map(|place| ids.remove(place));
+        if ids.is_empty() {
+            self.contents.remove(&group);
+        } else if ids.len() < ids.capacity() / 4 {
+            // A crowd that has passed keeps no memory.
+            ids.shrink_to(2 * ids.len());
+        }
     }
 
     /// Adds an entity with the next free id, if there is one and room for one more.
@@ -349,8 +360,7 @@ impl World {
         let id = EntityId::new(self.next_id)?;
         self.parts.next_id += 1;
         let entity = make(id);
-        self.contents.extend(standing(&entity));
-        self.count(&entity);
+        self.place(&entity);
         self.parts.entities.insert(id, Box::new(entity));
         self.present.set(None);
         self.changed.records.insert(id, 0);
@@ -371,7 +381,7 @@ impl World {
         held.into_iter().for_each(|thing| self.relocate(thing, place));
         self.unschedule(id);
         let Some(entity) = self.parts.entities.remove(&id) else { return };
-        standing(&entity).map(|here| self.contents.remove(&here));
+        self.leave(group(&entity), id);
         if id.get() >= self.offered {
             self.changed.records.remove(&id);
         }
@@ -381,7 +391,9 @@ impl World {
         }
     }
 
-    fn count(&mut self, entity: &Entity) {
+    /// Notes where an entity is that has not been in this world before.
+    fn place(&mut self, entity: &Entity) {
+        self.enter(group(entity), entity.id);
         if !entity.is_prototype() {
             self.counts[entity.kind as usize] += 1;
         }
@@ -400,8 +412,8 @@ impl Deref for World {
     }
 }
 
-fn standing(entity: &Entity) -> Option<Standing> {
-    entity.location.map(|place| (place, entity.kind, entity.prototype, entity.id))
+fn group(entity: &Entity) -> Option<Group> {
+    entity.location.map(|place| (place, entity.kind, entity.prototype))
 }
 
 impl fmt::Debug for World {
