@@ -276,9 +276,12 @@ impl World {
     }
 
     pub(super) fn schedule_all(&mut self) {
-        let creatures = self.entities.values().filter(|entity| entity.kind == Kind::Creature);
-        let creatures = creatures.filter_map(|creature| self.next_event(creature.id, None));
-        self.queue = creatures.chain((0..self.spawns.len()).filter_map(|rule| self.next_spawn(rule))).collect();
+        let creatures = self.entities.keys().filter_map(|id| self.next_event(*id, None));
+        let spawns = (0..self.spawns.len()).filter_map(|rule| self.next_spawn(rule));
+        let mut turns = Vec::from_iter(creatures.chain(spawns));
+        // The set would sort them in half as much memory again.
+        turns.sort_unstable();
+        self.queue = turns.into_iter().collect();
     }
 
     /// Takes out of the queue what a creature would do next, if that is later than now; what would be due at this very tick

@@ -130,7 +130,16 @@ struct Changes {
 
 impl World {
     /// A world as storage holds it: nothing is pending.
-    pub fn restore(mut parts: Parts) -> Result<World, Vec<String>> {
+    pub fn restore(parts: Parts) -> Result<World, Vec<String>> {
+        let mut world = World::of(parts, 0)?;
+        let mut sum = 0_u64;
+        world.records(|record| sum = sum.wrapping_add(record.digest()));
+        world.changed.settled = sum;
+        Ok(world)
+    }
+
+    /// The same, of records whose digests have this sum.
+    fn of(mut parts: Parts, settled: u64) -> Result<World, Vec<String>> {
         let entities = std::mem::take(&mut parts.entities);
         let (offered, tick) = (parts.next_id, Some(parts.tick));
         let mut world = World {
@@ -141,7 +150,7 @@ impl World {
             queue: BTreeSet::new(),
             most: [ENTITIES_MAX, SPAWN_ENTITIES_MAX, SPAWNS_MAX],
             reached: [0; Bound::ALL.len()],
-            changed: Changes { tick, ..Changes::default() },
+            changed: Changes { settled, tick, ..Changes::default() },
             in_flight: None,
             twice: 0,
             present: Cell::new(None),
@@ -155,9 +164,6 @@ impl World {
             return Err(problems);
         }
         world.schedule_all();
-        let mut sum = 0_u64;
-        world.records(|record| sum = sum.wrapping_add(record.digest()));
-        world.changed.settled = sum;
         Ok(world)
     }
 

@@ -95,11 +95,14 @@ pub struct Gathering {
     entities: Vec<(EntityId, Box<Entity>)>,
     habits: BTreeMap<EntityId, Vec<Habit>>,
     spawns: Vec<Spawn>,
+    /// Of the digests of all records, which are made while the next ones are on their way.
+    sum: u64,
 }
 
 impl Gathering {
     /// Takes one record. With a head everything begins anew.
     pub fn take(&mut self, record: Record) {
+        self.sum = self.sum.wrapping_add(record.digest());
         match record {
             Record::Head(head) => *self = Gathering { head: Some(head.clone()), ..Gathering::default() },
             Record::Entity(entity) => {
@@ -123,8 +126,8 @@ impl Gathering {
         let Head { id, name, tick, random, weather, next_id, digest } = head;
         let entities = self.entities.into_iter().collect();
         let habits = self.habits.into_iter().map(|(creature, habits)| (creature, habits.into())).collect();
-        let world =
-            World::restore(Parts { id, name, tick, random, weather, next_id, entities, habits, spawns: self.spawns })?;
+        let parts = Parts { id, name, tick, random, weather, next_id, entities, habits, spawns: self.spawns };
+        let world = World::of(parts, self.sum)?;
         let found = hexadecimal(world.digest());
         match digest {
             Some(stored) if stored != found => Err(vec![format!(
