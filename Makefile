@@ -41,7 +41,7 @@ sanitize: ## all tests under AddressSanitizer, and the engine itself under valgr
 mutants: ## change src in COUNT=20 random places (by SEED), or where it differs from BASE, and see what no test notices
 	tests/mutants.sh
 
-bench: ## measure against yardsticks, for ten minutes; some of it: make bench ONLY="flush tick"
+bench: ## measure against yardsticks, for a quarter of an hour; some of it: make bench ONLY="flush tick"
 	@cargo bench --locked --bench bench -- $(ONLY)
 
 docker: ## build the image aqevia-engine:dev

@@ -31,8 +31,9 @@ use std::{env, fs, thread};
 use aqevia_engine::writer::link;
 
 /// What is measured, in this order.
-const GROUPS: [(&str, fn()); 7] = [
+const GROUPS: [(&str, fn()); 8] = [
     ("http", http::measure),
+    ("flushed", http::measure_beside_flushes),
     ("crowd", crowd::measure),
     ("flush", flush::measure),
     ("tick", tick::measure),

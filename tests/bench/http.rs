@@ -42,8 +42,12 @@ pub fn measure() {
         }
     }
     // The built-in world shows what the listener costs by itself.
-    let quiet = Place(Folder::new());
-    compare(&quiet, "/health", 64, "quiet world");
+    compare(&Place(Folder::new()), "/health", 64, "quiet world");
+}
+
+/// What flushes cost those who ask.
+pub fn measure_beside_flushes() {
+    let (busy, quiet) = (Place::with_busy_world(), Place(Folder::new()));
     let what = "`/health`, world that is flushed at every tick, connections: 64";
     progress(&format!("http: {what}"));
     let pairs = Pairs::alternate(ROUNDS, |side| {
