@@ -156,7 +156,7 @@ impl Engine {
             // The world goes on, is stored, and must still be stopped by a signal.
             self.ready.extend([SIGNAL, WRITER]);
             self.warn_rarely("cannot wait for events", &[("error", &error)]);
-            let _ = sys::poll(&mut [], Some(Duration::from_millis(POLL_PAUSE_MS)));
+            sys::pause(Duration::from_millis(POLL_PAUSE_MS));
         }
         self.metrics.wakeups += 1;
     }

@@ -8,11 +8,10 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileTypeExt;
-use std::time::Duration;
 
 use crate::clock;
 use crate::limits::LOG_LINE_BYTES_MAX;
-use crate::sys::{self, PollFd};
+use crate::sys;
 use crate::text::keys;
 
 keys! {
@@ -91,9 +90,7 @@ impl Output {
     /// Writes a line if that is possible without waiting; false if not all of it came through.
     pub fn write(&mut self, line: &str) -> bool {
         let Some(file) = &mut self.file else { return false };
-        let mut ready = [PollFd::new(file, false, true)];
-        let has_room = sys::poll(&mut ready, Some(Duration::ZERO)).is_ok() && ready[0].writable();
-        if !has_room || self.torn && file.write(b"\n").is_err() {
+        if !sys::has_room(file) || self.torn && file.write(b"\n").is_err() {
             return false;
         }
         let written = file.write(line.as_bytes()).unwrap_or(0);

@@ -85,44 +85,17 @@ impl Epoll {
     }
 }
 
-/// One descriptor to wait for, laid out as `struct pollfd`.
-#[repr(transparent)]
-pub struct PollFd(libc::pollfd);
-
-impl PollFd {
-    /// Waits until `descriptor` can be read or written, as asked; an error or a hang-up always counts.
-    pub fn new(descriptor: &impl AsRawFd, read: bool, write: bool) -> PollFd {
-        let events = if read { libc::POLLIN } else { 0 } | if write { libc::POLLOUT } else { 0 };
-        PollFd(libc::pollfd { fd: descriptor.as_raw_fd(), events, revents: 0 })
-    }
-
-    /// True if a read would not block: there is data, the end, or an error to collect.
-    pub fn readable(&self) -> bool {
-        self.0.revents & (libc::POLLIN | libc::POLLHUP | libc::POLLERR | libc::POLLNVAL) != 0
-    }
-
-    /// True if a write would not block: there is room, or an error to collect.
-    pub fn writable(&self) -> bool {
-        self.0.revents & (libc::POLLOUT | libc::POLLHUP | libc::POLLERR | libc::POLLNVAL) != 0
-    }
+/// Whether a write to a descriptor would not block: there is room, or an error to collect.
+pub fn has_room(descriptor: &impl AsRawFd) -> bool {
+    let mut asked = libc::pollfd { fd: descriptor.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+    // SAFETY: `asked` is the one live, exclusive `pollfd` that the count tells of.
+    unsafe { libc::poll(&mut asked, 1, 0) == 1 }
 }
 
-/// Waits until one of `descriptors` is ready or `timeout` has passed (`None`: for ever), to the nanosecond: a wait for a
-/// deadline that ended before it would have to be made twice. An interrupting signal counts as nothing ready.
-pub fn poll(descriptors: &mut [PollFd], timeout: Option<Duration>) -> io::Result<usize> {
-    let timeout = timeout.map(timespec);
-    let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
-    let count = descriptors.len() as libc::nfds_t;
-    // SAFETY: `PollFd` is a transparent `pollfd`, and the pointer and count describe one live, exclusive slice; the time
-    // is null or a live one; without a mask the signals stay as they are.
-    let ready = unsafe { libc::ppoll(descriptors.as_mut_ptr().cast(), count, timeout, ptr::null()) };
-    match check(ready) {
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-            descriptors.iter_mut().for_each(|descriptor| descriptor.0.revents = 0);
-            Ok(0)
-        }
-        ready => ready.map(|ready| ready as usize),
-    }
+/// Sleeps for so long, or until a signal comes.
+pub fn pause(time: Duration) {
+    // SAFETY: the time is live and only read; what is left of it is not asked for.
+    let _ = unsafe { libc::nanosleep(&timespec(time), ptr::null_mut()) };
 }
 
 macro_rules! signals {

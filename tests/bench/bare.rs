@@ -1,19 +1,24 @@
 //! The yardstick for loops: wakes at every tick and does nothing then, reads whatever comes and answers the same bytes
-//! to it, without parsing. It shows what poll(2), the sockets and this machine cost by themselves.
+//! to it, without parsing. It shows what epoll(7), the sockets and this machine cost by themselves.
 
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use aqevia_engine::clock::monotonic;
 use aqevia_engine::metrics::{Exposition, Histogram};
-use aqevia_engine::sys::{self, PollFd};
+use aqevia_engine::readiness::{Poller, Readiness, Token};
 
 use crate::process::{Core, Helper, pin};
 
 /// The name under which it tells how late its ticks were.
 pub const LATENESS: &str = "lateness";
+
+/// The numbers of its standard input and its listener; those of clients count from 0.
+const STDIN: u64 = u32::MAX as u64;
+const LISTENER: u64 = STDIN - 1;
 
 /// A bare loop in a process of its own.
 pub struct Bare {
@@ -39,30 +44,38 @@ pub fn run(arguments: &[String]) {
     listener.set_nonblocking(true).unwrap();
     println!("{}", listener.local_addr().unwrap());
 
-    let (mut clients, mut lateness, mut buffer) = (Vec::new(), Histogram::default(), [0; 8 * 1024]);
-    let mut descriptors = vec![PollFd::new(&io::stdin(), true, false), PollFd::new(&listener, true, false)];
-    let mut next = Instant::now() + interval;
-    while !descriptors[0].readable() {
-        sys::poll(&mut descriptors, Some(next.saturating_duration_since(Instant::now()))).unwrap();
-        let before = clients.len();
-        let mut ready = descriptors[2..].iter();
-        clients.retain_mut(|client| !ready.next().is_some_and(PollFd::readable) || serve(client, &mut buffer, &answer));
-        let now = Instant::now();
+    let (mut poller, mut ready) = (Poller::new().unwrap(), Vec::new());
+    poller.watch(&io::stdin(), token(STDIN), true, false).unwrap();
+    poller.watch(&listener, token(LISTENER), true, false).unwrap();
+    // By their number, which is never given to another; who is gone leaves its place empty.
+    let mut clients: Vec<Option<TcpStream>> = Vec::new();
+    let (mut lateness, mut buffer) = (Histogram::default(), [0; 8 * 1024]);
+    let mut next = monotonic().after(interval);
+    while !ready.contains(&token(STDIN)) {
+        poller.wait(Some(next), monotonic(), &mut ready).unwrap();
+        for number in ready.iter().map(|token| token.number).filter(|number| *number < LISTENER) {
+            let client = &mut clients[number as usize];
+            *client = client.take().filter(|stream| serve(stream, &mut buffer, &answer));
+        }
+        let now = monotonic();
         if now >= next {
-            lateness.observe(now - next);
-            next += interval;
+            lateness.observe(now.since(next));
+            next = next.after(interval);
         }
-        if descriptors[1].readable() {
-            clients.extend(std::iter::from_fn(|| accept(&listener)));
-        }
-        if clients.len() != before {
-            descriptors.truncate(2);
-            descriptors.extend(clients.iter().map(|client| PollFd::new(client, true, false)));
+        if ready.contains(&token(LISTENER)) {
+            while let Some(stream) = accept(&listener) {
+                poller.watch(&stream, token(clients.len() as u64), true, false).unwrap();
+                clients.push(Some(stream));
+            }
         }
     }
     let mut text = Exposition::default();
     text.histogram(LATENESS, "How late ticks began.", &lateness);
     print!("{}", text.0);
+}
+
+fn token(number: u64) -> Token {
+    Token { owner: 0, number }
 }
 
 fn accept(listener: &TcpListener) -> Option<TcpStream> {
@@ -73,7 +86,7 @@ fn accept(listener: &TcpListener) -> Option<TcpStream> {
 }
 
 /// Answers whatever has come; false if nothing more will.
-fn serve(client: &mut TcpStream, buffer: &mut [u8], answer: &[u8]) -> bool {
+fn serve(mut client: &TcpStream, buffer: &mut [u8], answer: &[u8]) -> bool {
     match client.read(buffer) {
         Ok(0) => false,
         Ok(_) => client.write(answer).is_ok_and(|count| count == answer.len()),

@@ -7,7 +7,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use aqevia_engine::sys::{self, PollFd};
+use aqevia_engine::clock::monotonic;
+use aqevia_engine::readiness::{Poller, Readiness, Token};
 
 use crate::process::{Core, Helper, pin};
 use crate::support::PATIENCE;
@@ -53,7 +54,13 @@ pub fn run(arguments: &[String]) {
     let [address, path, connections, milliseconds] = arguments else { panic!("{arguments:?}") };
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n").into_bytes();
     let mut connections: Vec<Connection> = (0..connections.parse().unwrap()).map(|_| connect(address)).collect();
-    let mut descriptors: Vec<PollFd> = connections.iter().map(|c| PollFd::new(&c.stream, true, false)).collect();
+    let (mut poller, mut ready) = (Poller::new().unwrap(), Vec::new());
+    for (number, connection) in connections.iter().enumerate() {
+        let token = Token { owner: 0, number: number as u64 };
+        poller.watch(&connection.stream, token, true, false).unwrap();
+    }
+    // Set once: a timer that is set anew for each wait would cost more than the wait.
+    let give_up = monotonic().after(PATIENCE + WARM_UP + Duration::from_millis(milliseconds.parse().unwrap()));
 
     let (mut buffer, mut shape) = (vec![0; 64 * 1024], Shape::default());
     let mut latencies: Vec<Duration> = Vec::with_capacity(1_000_000);
@@ -61,9 +68,11 @@ pub fn run(arguments: &[String]) {
     let end = begun + Duration::from_millis(milliseconds.parse().unwrap());
     connections.iter_mut().for_each(|connection| ask(connection, &request, now));
     while now < end {
-        assert!(sys::poll(&mut descriptors, Some(PATIENCE)).unwrap() > 0, "the server does not answer");
-        for (connection, descriptor) in connections.iter_mut().zip(&descriptors) {
-            if descriptor.readable() && is_answered(connection, &mut buffer, &mut shape) {
+        poller.wait(Some(give_up), monotonic(), &mut ready).unwrap();
+        assert!(!ready.is_empty(), "the server does not answer");
+        for token in &ready {
+            let connection = &mut connections[token.number as usize];
+            if is_answered(connection, &mut buffer, &mut shape) {
                 now = Instant::now();
                 latencies.push(now - connection.asked_at);
                 ask(connection, &request, now);
