@@ -37,17 +37,34 @@ pub type Fields<'a> = &'a [(&'a str, &'a dyn Display)];
 pub struct Line {
     /// How much it matters.
     pub level: Level,
-    /// What is said.
-    pub message: String,
-    /// Its fields.
-    pub fields: Vec<(String, String)>,
+    /// All of it but its time, in logfmt.
+    pub text: String,
 }
 
 impl Line {
     /// A line with these fields.
-    pub fn new(level: Level, message: impl Into<String>, fields: &[(&str, &str)]) -> Line {
-        let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Line { level, message: message.into(), fields }
+    pub fn new<V: Display>(level: Level, message: &str, fields: &[(&str, V)]) -> Line {
+        let mut text = format!("level={} msg=", level.label());
+        write_value(&mut text, &message);
+        for (name, value) in fields {
+            let start = text.len();
+            let _ = write!(text, " {name}=");
+            if !write_value(&mut text, value) {
+                text.truncate(start);
+            }
+        }
+        Line { level, text }
+    }
+
+    /// What is written at a time.
+    fn at(&self, time: &str) -> String {
+        let mut line = format!("ts={time} {}", self.text);
+        if line.len() >= LOG_LINE_BYTES_MAX {
+            const MARK: &str = "...\"";
+            line.truncate(line.floor_char_boundary(LOG_LINE_BYTES_MAX - 1 - MARK.len()));
+            line.push_str(MARK);
+        }
+        line + "\n"
     }
 }
 
@@ -112,9 +129,9 @@ impl Log {
 
     /// Writes a line that was made elsewhere.
     pub fn line(&mut self, line: &Line) {
-        let fields: Vec<(&str, &dyn Display)> =
-            line.fields.iter().map(|(name, value)| (name.as_str(), value as &dyn Display)).collect();
-        self.write(line.level, &line.message, &fields);
+        if self.shows(line.level) {
+            self.dropped += u64::from(!self.output.write(&line.at(&clock::wall().rfc3339_millis())));
+        }
     }
 
     /// Something failed and somebody should look.
@@ -139,34 +156,13 @@ impl Log {
 
     fn write(&mut self, level: Level, message: &str, fields: Fields) {
         if self.shows(level) {
-            let line = format_line(&clock::wall().rfc3339_millis(), level, message, fields);
-            self.dropped += u64::from(!self.output.write(&line));
+            self.line(&Line::new(level, message, fields));
         }
     }
-}
-
-fn format_line(time: &str, level: Level, message: &str, fields: Fields) -> String {
-    let mut line = format!("ts={time} level={} msg=", level.label());
-    write_value(&mut line, &message);
-    for (name, value) in fields {
-        let start = line.len();
-        let _ = write!(line, " {name}=");
-        if !write_value(&mut line, value) {
-            line.truncate(start);
-        }
-    }
-    if line.len() >= LOG_LINE_BYTES_MAX {
-        const MARK: &str = "...\"";
-        let cut = (0..=LOG_LINE_BYTES_MAX - 1 - MARK.len()).rev().find(|&at| line.is_char_boundary(at)).unwrap_or(0);
-        line.truncate(cut);
-        line.push_str(MARK);
-    }
-    line.push('\n');
-    line
 }
 
 /// Writes a value as logfmt reads it: bare if it is plain, otherwise in double quotes with escapes. False if it is empty.
-fn write_value(line: &mut String, value: &dyn Display) -> bool {
+fn write_value(line: &mut String, value: &impl Display) -> bool {
     let start = line.len();
     let _ = write!(line, "{value}");
     let plain = |byte: u8| byte > b' ' && byte != b'"' && byte != b'=' && byte != b'\\' && byte < 0x7f;
@@ -204,7 +200,7 @@ mod tests {
     use super::*;
 
     fn line(message: &str, fields: Fields) -> String {
-        format_line("T", Level::Info, message, fields)
+        Line::new(Level::Info, message, fields).at("T")
     }
 
     #[test]

@@ -210,7 +210,7 @@ impl<R: Input, W: Write> Writer<R, W> {
         self.ear.is_over = true;
     }
 
-    fn note(&mut self, level: Level, message: impl Into<String>, fields: &[(&str, &str)]) {
+    fn note(&mut self, level: Level, message: &str, fields: &[(&str, &str)]) {
         self.say(&ToEngine::Note { line: Line::new(level, message, fields) });
     }
 
@@ -286,7 +286,7 @@ impl<R: Input, W: Write> Writer<R, W> {
         storage.found(&world, &source, crate::clock::wall())?;
         let path = path.display().to_string();
         for warning in worldfile::warnings(&world) {
-            self.note(Level::Warn, warning, &[("file", &path)]);
+            self.note(Level::Warn, &warning, &[("file", &path)]);
         }
         let fields = [("world", &*world.id), ("from", &path), ("traces", &traces)];
         if traces.is_empty() {

@@ -169,7 +169,7 @@ pub struct View {
 
 parts! {
     Exit { code, problems, advice }
-    Line { level, message, fields }
+    Line { level, text }
     Wanted { file, id }
     View { persisted, wal_bytes }
     Stamp { tick, digest }
