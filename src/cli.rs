@@ -13,7 +13,7 @@ use crate::config::{self, Config, Unknown, VARIABLES};
 use crate::engine::Engine;
 use crate::exit::{Exit, FAILED, USAGE, read_world_file, refused};
 use crate::limits::HEALTHCHECK_MS_MAX;
-use crate::log::{Level, Log, Output};
+use crate::log::{Level, Log};
 use crate::storage::schema::is_database;
 use crate::storage::{self, Loaded, StorageError, export, worldfile};
 use crate::sys;
@@ -52,10 +52,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         words => Err(misused(words.first().unwrap_or(&""))),
     });
     let Err(exit) = done else { return 0 };
-    // With standard error closed or full there is nobody left to tell but by the exit code.
-    let mut stderr = Output::stderr();
+    // With standard error closed there is nobody left to tell but by the exit code.
     let lines = exit.problems.iter().flat_map(|problem| problem.lines()).chain(exit.advice.lines());
-    lines.for_each(|line| complain(&mut stderr, line));
+    lines.for_each(complain);
     exit.code
 }
 
@@ -116,7 +115,7 @@ fn run() -> u8 {
 fn write() -> u8 {
     end_on_panic();
     let Err(error) = link::serve() else { return 0 };
-    complain(&mut Output::stderr(), &format!("an engine starts its writer itself: {error}"));
+    complain(&format!("an engine starts its writer itself: {error}"));
     USAGE
 }
 
@@ -173,15 +172,14 @@ fn open(path: &Path) -> Result<World, StorageError> {
 }
 
 /// Writes a line to standard error, with the names of others in it that are to act on no terminal.
-fn complain(stderr: &mut Output, text: &str) {
+fn complain(text: &str) {
     let shown = |letter: char| if letter.is_control() { letter.escape_debug().to_string() } else { letter.into() };
-    let _ = stderr.write(&format!("aqevia-engine: {}\n", text.chars().map(shown).collect::<String>()));
+    let _ = writeln!(io::stderr(), "aqevia-engine: {}", text.chars().map(shown).collect::<String>());
 }
 
 /// Tells on standard error what was seen in a database that is no obstacle.
 fn warn(warnings: &[String]) {
-    let mut stderr = Output::stderr();
-    warnings.iter().for_each(|warning| complain(&mut stderr, &format!("warning: {warning}")));
+    warnings.iter().for_each(|warning| complain(&format!("warning: {warning}")));
 }
 
 /// Whatever goes wrong is one failure: a health check has no other answer than yes or no.

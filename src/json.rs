@@ -3,6 +3,8 @@
 
 use std::fmt::{Display, Write as _};
 
+use crate::text;
+
 /// Writes one JSON text. Commas and closing brackets are its own business: an object or array is written by a
 /// closure and closed when that returns.
 pub struct Json {
@@ -132,16 +134,7 @@ impl Json {
         // JSON5 has two quotes: the one that needs fewer escapes.
         let fewer = text.matches('"').count() > text.matches('\'').count();
         let quote = if self.style != Style::Json && fewer { '\'' } else { '"' };
-        self.text.push(quote);
-        for character in text.chars() {
-            match character {
-                c if c == quote || c == '\\' => self.text.extend(['\\', c]),
-                '\n' => self.text.push_str("\\n"),
-                c if c < ' ' => _ = write!(self.text, "\\u{:04x}", u32::from(c)),
-                c => self.text.push(c),
-            }
-        }
-        self.text.push(quote);
+        text::quote(&mut self.text, text, quote, |c| c < ' ');
     }
 }
 

@@ -6,13 +6,13 @@
 use std::fmt::{Display, Write as _};
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::os::unix::fs::FileTypeExt;
 
 use crate::clock;
 use crate::limits::LOG_LINE_BYTES_MAX;
 use crate::sys;
-use crate::text::keys;
+use crate::text::{keys, quote};
 
 keys! {
     /// How much a line matters; a log shows the lines of its level and of those before it.
@@ -71,55 +71,22 @@ impl Line {
 /// A log on standard output.
 pub struct Log {
     level: Level,
-    output: Output,
+    output: Option<File>,
+    /// The last line came through in part only.
+    torn: bool,
     /// How many lines could not be written.
     pub dropped: u64,
 }
 
-/// A standard stream to which lines are written without waiting.
-pub struct Output {
-    file: Option<File>,
-    /// The last line came through in part only.
-    torn: bool,
-}
-
-impl Output {
-    /// Standard output.
-    pub fn stdout() -> Output {
-        Output::on(io::stdout().as_fd(), "/proc/self/fd/1")
-    }
-
-    /// Standard error.
-    pub fn stderr() -> Output {
-        Output::on(io::stderr().as_fd(), "/proc/self/fd/2")
-    }
-
-    /// A pipe or terminal is opened anew, because O_NONBLOCK on the stream itself would hold for everybody who shares
-    /// it. Where that is not allowed, `write` still asks first whether there is room.
-    fn on(stream: BorrowedFd, path: &str) -> Output {
-        let shared = stream.try_clone_to_owned().ok().map(File::from);
+impl Log {
+    /// A log that shows lines up to `level`. A pipe or terminal is opened anew, because O_NONBLOCK on the stream itself
+    /// would hold for everybody who shares it. Where that is not allowed, `write_now` still asks first whether there is room.
+    pub fn new(level: Level) -> Log {
+        let shared = io::stdout().as_fd().try_clone_to_owned().ok().map(File::from);
         let kind = shared.as_ref().and_then(|file| file.metadata().ok()).map(|metadata| metadata.file_type());
         let blocks = kind.is_some_and(|kind| kind.is_fifo() || kind.is_char_device());
-        let own = if blocks { sys::open_nonblocking(path).ok() } else { None };
-        Output { file: own.or(shared), torn: false }
-    }
-
-    /// Writes a line if that is possible without waiting; false if not all of it came through.
-    pub fn write(&mut self, line: &str) -> bool {
-        let Some(file) = &mut self.file else { return false };
-        if !sys::has_room(file) || self.torn && file.write(b"\n").is_err() {
-            return false;
-        }
-        let written = file.write(line.as_bytes()).unwrap_or(0);
-        self.torn = written > 0 && written < line.len();
-        written == line.len()
-    }
-}
-
-impl Log {
-    /// A log that shows lines up to `level`.
-    pub fn new(level: Level) -> Log {
-        Log { level, output: Output::stdout(), dropped: 0 }
+        let own = if blocks { sys::open_nonblocking("/proc/self/fd/1").ok() } else { None };
+        Log { level, output: own.or(shared), torn: false, dropped: 0 }
     }
 
     /// True if lines of `level` are shown: lets a caller skip preparing one that is not.
@@ -130,7 +97,7 @@ impl Log {
     /// Writes a line that was made elsewhere.
     pub fn line(&mut self, line: &Line) {
         if self.shows(line.level) {
-            self.dropped += u64::from(!self.output.write(&line.at(&clock::wall().rfc3339_millis())));
+            self.dropped += u64::from(!self.write_now(&line.at(&clock::wall().rfc3339_millis())));
         }
     }
 
@@ -154,6 +121,17 @@ impl Log {
         self.write(Level::Debug, message, fields);
     }
 
+    /// Writes a line if that is possible without waiting; false if not all of it came through.
+    fn write_now(&mut self, line: &str) -> bool {
+        let Some(file) = &mut self.output else { return false };
+        if !sys::has_room(file) || self.torn && file.write(b"\n").is_err() {
+            return false;
+        }
+        let written = file.write(line.as_bytes()).unwrap_or(0);
+        self.torn = written > 0 && written < line.len();
+        written == line.len()
+    }
+
     fn write(&mut self, level: Level, message: &str, fields: Fields) {
         if self.shows(level) {
             self.line(&Line::new(level, message, fields));
@@ -168,27 +146,16 @@ fn write_value(line: &mut String, value: &impl Display) -> bool {
     let plain = |byte: u8| byte > b' ' && byte != b'"' && byte != b'=' && byte != b'\\' && byte < 0x7f;
     if !line[start..].bytes().all(plain) {
         let text = line.split_off(start);
-        line.push('"');
-        text.chars().for_each(|character| write_escaped(line, character));
-        line.push('"');
+        // As JSON does it, so that whatever a stranger sent stays on one line.
+        quote(line, &text, '"', is_unseen);
     }
     line.len() > start
 }
 
-/// Escapes quotes, backslashes and control characters, as JSON does it, so that whatever a stranger sent stays on one
-/// line and cannot act on a terminal.
-fn write_escaped(line: &mut String, character: char) {
-    // The separators that some viewers break lines at, and what changes the direction of writing.
-    let is_unseen = matches!(character, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    match character {
-        '"' | '\\' => line.extend(['\\', character]),
-        '\n' => line.push_str("\\n"),
-        '\r' => line.push_str("\\r"),
-        '\t' => line.push_str("\\t"),
-        // Those of C0 and C1.
-        _ if is_unseen || character.is_control() => _ = write!(line, "\\u{:04x}", u32::from(character)),
-        _ => line.push(character),
-    }
+/// What acts on a terminal (the control characters of C0 and C1), separators that some viewers break lines at, and what
+/// changes the direction of writing.
+fn is_unseen(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -233,17 +200,18 @@ mod tests {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
         theirs.set_nonblocking(true).unwrap();
-        let mut output = Output { file: Some(File::from(OwnedFd::from(ours))), torn: false };
+        let output = Some(File::from(OwnedFd::from(ours)));
+        let mut log = Log { level: Level::Info, output, torn: false, dropped: 0 };
         let mut taken = || {
             let mut bytes = Vec::new();
             // It ends with an error, because more could come.
             assert!(theirs.read_to_end(&mut bytes).is_err());
             String::from_utf8(bytes).unwrap()
         };
-        assert!(output.write("whole\n"));
-        assert!(!output.write(&"x".repeat(16 << 20)), "more than fits");
+        assert!(log.write_now("whole\n"));
+        assert!(!log.write_now(&"x".repeat(16 << 20)), "more than fits");
         assert!(taken().starts_with("whole\nxxx"));
-        assert!(output.write("next\n") && output.write("last\n"));
+        assert!(log.write_now("next\n") && log.write_now("last\n"));
         assert_eq!(taken(), "\nnext\nlast\n");
     }
 

@@ -1,6 +1,6 @@
 //! Small things about strings and names that more than one layer needs.
 
-use std::fmt::Display;
+use std::fmt::{Display, Write as _};
 
 use crate::limits::TAG_BYTES_MAX;
 
@@ -76,16 +76,28 @@ pub fn shell_quoted(text: &impl Display) -> String {
     format!("'{}'", text.to_string().replace('\'', "'\\''"))
 }
 
+/// Appends a text in quotes, escaped as in JSON: the quotes in it, backslashes, and what is to be `hidden`.
+pub fn quote(to: &mut String, text: &str, quote: char, hidden: impl Fn(char) -> bool) {
+    to.push(quote);
+    for character in text.chars() {
+        match character {
+            c if c == quote || c == '\\' => to.extend(['\\', c]),
+            '\n' => to.push_str("\\n"),
+            '\r' => to.push_str("\\r"),
+            '\t' => to.push_str("\\t"),
+            c if hidden(c) => _ = write!(to, "\\u{:04x}", u32::from(c)),
+            c => to.push(c),
+        }
+    }
+    to.push(quote);
+}
+
 /// The text with every run of white space made one space, and none at its ends.
 pub fn squeeze(text: &str) -> String {
-    let mut squeezed = String::with_capacity(text.len());
-    for word in text.split_whitespace() {
-        if !squeezed.is_empty() {
-            squeezed.push(' ');
-        }
-        squeezed.push_str(word);
-    }
-    squeezed
+    text.split_whitespace().fold(String::with_capacity(text.len()), |squeezed, word| match squeezed.is_empty() {
+        true => squeezed + word,
+        false => squeezed + " " + word,
+    })
 }
 
 #[cfg(test)]
