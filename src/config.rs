@@ -2,6 +2,7 @@
 //!
 //! `VARIABLES` is the one list of what exists, with each default and what is accepted; `--help` prints it.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::ops::RangeInclusive;
@@ -80,30 +81,19 @@ impl Config {
     pub fn read(
         environment: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> (Result<Config, Vec<String>>, Vec<Unknown>) {
-        let ours = |name: &OsStr| name.to_str().is_some_and(|n| n.starts_with("AQEVIA_") || n.starts_with("PERSIST_"));
-        let environment: Vec<(String, OsString)> = environment
-            .into_iter()
-            .filter(|(name, value)| ours(name) && !value.is_empty())
-            .map(|(name, value)| (name.to_string_lossy().into_owned(), value))
-            .collect();
+        let mut reader = Reader::new(environment);
         let known = || VARIABLES.iter().map(|(name, ..)| *name);
-        let mut unknown: Vec<Unknown> = environment
-            .iter()
-            .filter(|(name, _)| !known().any(|known| known == name))
-            .map(|(name, _)| Unknown { variable: name.clone(), nearest: nearest(name, known()) })
-            .collect();
-        unknown.sort_by(|a, b| a.variable.cmp(&b.variable));
-
-        let mut reader = Reader { environment, mistakes: Vec::new() };
+        let unknown = reader.environment.keys().filter(|name| !known().any(|known| known == *name));
+        let unknown = unknown.map(|name| Unknown { variable: name.clone(), nearest: nearest(name, known()) }).collect();
         let config = Config {
-            sqlite_path: reader.database(),
+            sqlite_path: reader.value(SQLITE_PATH, database).unwrap_or_default(),
             observability_addr: reader.address(),
             flush_interval: reader.interval(FLUSH_INTERVAL, FLUSH_INTERVAL_MS_MIN..=FLUSH_INTERVAL_MS_MAX),
             batch_capacity: reader.number(BATCH_CAPACITY, BATCH_CAPACITY_MIN..=BATCH_CAPACITY_MAX, "records") as usize,
             tick_interval: reader.interval(TICK_INTERVAL, TICK_INTERVAL_MS_MIN..=TICK_INTERVAL_MS_MAX),
-            world_path: reader.world_file(),
-            world_id: reader.world_id(),
-            log_level: reader.log_level(),
+            world_path: reader.value(WORLD_PATH, world_file),
+            world_id: reader.value(WORLD_ID, world_id),
+            log_level: reader.value(LOG_LEVEL, log_level).unwrap_or(Level::Info),
         };
         (if reader.mistakes.is_empty() { Ok(config) } else { Err(reader.mistakes) }, unknown)
     }
@@ -111,43 +101,44 @@ impl Config {
 
 /// Reads where HTTP listens and nothing else, for a health check that must not depend on the rest.
 pub fn observability_addr(environment: impl IntoIterator<Item = (OsString, OsString)>) -> Result<SocketAddr, String> {
-    let named = environment.into_iter().find(|(name, value)| name == OBSERVABILITY_ADDR && !value.is_empty());
-    let environment = named.map(|(_, value)| (OBSERVABILITY_ADDR.to_owned(), value)).into_iter().collect();
-    let mut reader = Reader { environment, mistakes: Vec::new() };
+    let mut reader = Reader::new(environment);
     let address = reader.address();
     reader.mistakes.pop().map_or(Ok(address), Err)
 }
 
 /// Reads one variable after the other, notes each mistake and goes on with something in place of the value.
 struct Reader {
-    environment: Vec<(String, OsString)>,
+    /// What is set of all that looks like the engine's.
+    environment: BTreeMap<String, OsString>,
     mistakes: Vec<String>,
 }
 
 impl Reader {
-    fn raw(&self, variable: &str) -> Option<OsString> {
-        self.environment.iter().find(|(name, _)| name == variable).map(|(_, value)| value.clone())
+    fn new(environment: impl IntoIterator<Item = (OsString, OsString)>) -> Reader {
+        let set = environment.into_iter().filter(|(_, value)| !value.is_empty());
+        let named = set.filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
+        let ours = named.filter(|(name, _)| name.starts_with("AQEVIA_") || name.starts_with("PERSIST_"));
+        Reader { environment: ours.collect(), mistakes: Vec::new() }
     }
 
-    fn value(&self, variable: &str) -> OsString {
-        let default = VARIABLES.iter().find(|(name, ..)| *name == variable).map_or("", |(_, default, _)| default);
-        self.raw(variable).unwrap_or_else(|| default.into())
-    }
-
-    fn mistake(&mut self, variable: &str, accepted: &str) {
-        let value = self.value(variable);
-        self.mistakes.push(format!("{variable}={:?}: accepted is {accepted}", value.to_string_lossy()));
+    /// What `parse` makes of a value or else of its default; its error says what is accepted. `None` if there is neither
+    /// or that was a mistake.
+    fn value<T>(&mut self, variable: &str, parse: impl FnOnce(&OsStr) -> Result<T, String>) -> Option<T> {
+        let default = VARIABLES.iter().find(|(name, default, _)| *name == variable && !default.is_empty());
+        let default = default.map(|(_, default, _)| OsStr::new(default));
+        let value = self.environment.get(variable).map(OsString::as_os_str).or(default)?;
+        let note = |accepted| format!("{variable}={:?}: accepted is {accepted}", value.to_string_lossy());
+        parse(value).map_err(|accepted| self.mistakes.push(note(accepted))).ok()
     }
 
     fn number(&mut self, variable: &str, range: RangeInclusive<u64>, unit: &str) -> u64 {
-        let value = self.value(variable);
-        // Digits only: Rust's own parser would also take a leading plus sign.
-        let digits = value.to_str().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-        let number = digits.and_then(|text| text.parse().ok()).filter(|number| range.contains(number));
-        number.unwrap_or_else(|| {
-            self.mistake(variable, &format!("a whole number from {} to {} ({unit})", range.start(), range.end()));
-            *range.start()
-        })
+        let parse = |value: &OsStr| {
+            // Digits only: Rust's own parser would also take a leading plus sign.
+            let digits = value.to_str().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+            let number = digits.and_then(|text| text.parse().ok()).filter(|number| range.contains(number));
+            number.ok_or_else(|| format!("a whole number from {} to {} ({unit})", range.start(), range.end()))
+        };
+        self.value(variable, parse).unwrap_or_default()
     }
 
     fn interval(&mut self, variable: &str, range: RangeInclusive<u64>) -> Duration {
@@ -155,50 +146,35 @@ impl Reader {
     }
 
     fn address(&mut self) -> SocketAddr {
-        let value = self.value(OBSERVABILITY_ADDR);
-        let resolved = value.to_str().and_then(|text| text.to_socket_addrs().ok()?.next());
-        resolved.unwrap_or_else(|| {
-            self.mistake(OBSERVABILITY_ADDR, "host:port, with a host that resolves and a port from 0 to 65535");
-            SocketAddr::from(([0, 0, 0, 0], 0))
-        })
+        let resolve = |value: &OsStr| value.to_str()?.to_socket_addrs().ok()?.next();
+        let accepted = "host:port, with a host that resolves and a port from 0 to 65535";
+        let address = self.value(OBSERVABILITY_ADDR, |value| resolve(value).ok_or_else(|| accepted.to_owned()));
+        address.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)))
     }
+}
 
-    fn database(&mut self) -> PathBuf {
-        let path = PathBuf::from(self.value(SQLITE_PATH));
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        if path.file_name().is_none() || path.is_dir() || path.as_os_str().to_string_lossy().ends_with('/') {
-            self.mistake(SQLITE_PATH, "the path of a file, not of a folder");
-        } else if !folder.is_dir() {
-            self.mistake(SQLITE_PATH, &format!("a path whose folder exists, and {folder:?} is no folder"));
-        }
-        path
+fn database(value: &OsStr) -> Result<PathBuf, String> {
+    let path = PathBuf::from(value);
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if path.file_name().is_none() || path.is_dir() || value.to_string_lossy().ends_with('/') {
+        return Err("the path of a file, not of a folder".to_owned());
     }
+    if folder.is_dir() { Ok(path) } else { Err(format!("a path whose folder exists, and {folder:?} is no folder")) }
+}
 
-    fn world_file(&mut self) -> Option<PathBuf> {
-        let path = PathBuf::from(self.raw(WORLD_PATH)?);
-        if !path.is_file() {
-            self.mistake(WORLD_PATH, "the path of a world file that exists");
-        }
-        Some(path)
-    }
+fn world_file(value: &OsStr) -> Result<PathBuf, String> {
+    let path = Some(PathBuf::from(value)).filter(|path| path.is_file());
+    path.ok_or_else(|| "the path of a world file that exists".to_owned())
+}
 
-    fn world_id(&mut self) -> Option<String> {
-        let id = self.raw(WORLD_ID)?;
-        let id = id.to_str().filter(|id| is_tag(id));
-        if id.is_none() {
-            self.mistake(WORLD_ID, "the id of a world: a small letter, then small letters, digits or _");
-        }
-        id.map(str::to_owned)
-    }
+fn world_id(value: &OsStr) -> Result<String, String> {
+    let id = value.to_str().filter(|id| is_tag(id)).map(str::to_owned);
+    id.ok_or_else(|| "the id of a world: a small letter, then small letters, digits or _".to_owned())
+}
 
-    fn log_level(&mut self) -> Level {
-        let value = self.value(LOG_LEVEL);
-        let Some(level) = Level::ALL.iter().find(|level| value.eq_ignore_ascii_case(level.label())) else {
-            self.mistake(LOG_LEVEL, "one of error, warn, info, debug, in any case");
-            return Level::Info;
-        };
-        *level
-    }
+fn log_level(value: &OsStr) -> Result<Level, String> {
+    let level = Level::ALL.iter().copied().find(|level| value.eq_ignore_ascii_case(level.label()));
+    level.ok_or_else(|| "one of error, warn, info, debug, in any case".to_owned())
 }
 
 #[cfg(test)]
