@@ -58,48 +58,33 @@ impl Listener for TcpListener {
 pub struct Connection<S> {
     /// To wait for, and to be finished; its bytes go by way of the buffers.
     pub stream: S,
-    input: Vec<u8>,
+    /// The bytes received and not consumed.
+    pub input: Vec<u8>,
     /// The bytes to be sent; whatever is appended goes out with the next `send`.
     pub output: Vec<u8>,
-    unsent_since: Option<Monotonic>,
-}
-
-/// What a read brought.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Received {
-    /// Some bytes more.
-    Bytes,
-    /// Nothing for now.
-    Nothing,
+    /// Since when the kernel has not taken all of the output.
+    pub unsent_since: Option<Monotonic>,
     /// The peer sends no more.
-    End,
-    /// The connection is broken.
-    Broken,
+    pub ended: bool,
 }
 
 impl<S: Stream> Connection<S> {
     /// Takes a new connection.
     pub fn new(stream: S) -> Connection<S> {
-        Connection { stream, input: Vec::new(), output: Vec::new(), unsent_since: None }
+        Connection { stream, input: Vec::new(), output: Vec::new(), unsent_since: None, ended: false }
     }
 
-    /// Reads once, by way of `scratch`, until as much as fits there is held.
-    pub fn receive(&mut self, scratch: &mut [u8]) -> Received {
+    /// Reads once, by way of `scratch`, until as much as fits there is held. Returns whether bytes came; an error if the
+    /// connection is broken.
+    pub fn receive(&mut self, scratch: &mut [u8]) -> io::Result<bool> {
         let room = scratch.len() - self.input.len();
-        match self.stream.read(&mut scratch[..room]) {
-            Ok(0) => Received::End,
-            Ok(count) => {
-                self.input.extend_from_slice(&scratch[..count]);
-                Received::Bytes
-            }
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Received::Nothing,
-            Err(_) => Received::Broken,
-        }
-    }
-
-    /// The bytes received and not consumed.
-    pub fn input(&self) -> &[u8] {
-        &self.input
+        let count = match self.stream.read(&mut scratch[..room]) {
+            Err(error) if is_passing(&error) => return Ok(false),
+            count => count?,
+        };
+        self.input.extend_from_slice(&scratch[..count]);
+        self.ended |= count == 0;
+        Ok(count > 0)
     }
 
     /// Drops the first `count` bytes of the input.
@@ -113,22 +98,23 @@ impl<S: Stream> Connection<S> {
         self.input.capacity() + self.output.capacity()
     }
 
-    /// Since when the kernel has not taken all of the output.
-    pub fn unsent_since(&self) -> Option<Monotonic> {
-        self.unsent_since
-    }
-
-    /// Writes once, as much as the peer takes; false if the connection is broken.
-    pub fn send(&mut self, now: Monotonic) -> bool {
+    /// Writes once, as much as the peer takes; an error if the connection is broken.
+    pub fn send(&mut self, now: Monotonic) -> io::Result<()> {
         self.unsent_since.get_or_insert(now);
-        match self.stream.write(&self.output) {
-            Ok(count) => drop(self.output.drain(..count)),
-            Err(error) => return matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
-        }
+        let count = match self.stream.write(&self.output) {
+            Err(error) if is_passing(&error) => return Ok(()),
+            count => count?,
+        };
+        self.output.drain(..count);
         if self.output.is_empty() {
             self.output.shrink_to(BUFFER_BYTES_KEPT);
             self.unsent_since = None;
         }
-        true
+        Ok(())
     }
+}
+
+/// Whether a call has failed that may be made again.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }

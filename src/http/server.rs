@@ -24,7 +24,7 @@ use crate::limits::{
     HTTP_HEAD_BYTES_MAX, HTTP_HEAD_MS_MAX, HTTP_HELD_SHARE, HTTP_HOLD_MS, HTTP_IDLE_MS_MAX, HTTP_LINGER_MS_MAX,
     HTTP_OUTPUT_BYTES_HIGH, HTTP_REQUESTS_PER_TURN, HTTP_STOP_IDLE_MS_MAX, HTTP_WRITE_MS_MAX, SOCKET_SEND_BYTES,
 };
-use crate::net::{Connection, Listener, Received, Stream};
+use crate::net::{Connection, Listener, Stream};
 use crate::readiness::{Readiness, Token};
 use crate::sys;
 
@@ -80,8 +80,6 @@ struct Client<S> {
     held_until: Monotonic,
     /// When the first byte of the request that is coming in was there.
     head_since: Option<Monotonic>,
-    /// The peer sends no more.
-    ended: bool,
     /// Whole requests may wait in the input because the turn was over.
     waiting: bool,
     noted: Noted,
@@ -376,8 +374,7 @@ fn place<K: Copy + Ord>(order: &mut BTreeSet<(K, u64)>, number: u64, noted: &mut
 impl<S: Stream> Client<S> {
     fn new(connection: Connection<S>, now: Monotonic, held_until: Monotonic) -> Client<S> {
         let (parser, phase, head_since, noted) = (Parser::default(), Phase::Open, None, Noted::default());
-        let (ended, waiting) = (false, false);
-        Client { connection, parser, phase, idle_since: now, held_until, head_since, ended, waiting, noted }
+        Client { connection, parser, phase, idle_since: now, held_until, head_since, waiting: false, noted }
     }
 
     /// Brings the memory of all buffers up to date with its own.
@@ -389,7 +386,7 @@ impl<S: Stream> Client<S> {
     /// Whether bytes of the peer are of interest. A peer that does not take its answers is not read on.
     fn reads(&self) -> bool {
         match self.phase {
-            Phase::Open => !self.ended && !self.waiting && self.connection.output.is_empty(),
+            Phase::Open => !self.connection.ended && !self.waiting && self.connection.output.is_empty(),
             Phase::Lingering(_) => true,
             Phase::Closing | Phase::Done => false,
         }
@@ -403,7 +400,7 @@ impl<S: Stream> Client<S> {
     /// Until when it may stay as it is, and the limit that this is.
     fn deadline(&self, stopping: bool) -> (Monotonic, Limit) {
         let idle_ms = if stopping { HTTP_STOP_IDLE_MS_MAX } else { HTTP_IDLE_MS_MAX };
-        let (since, milliseconds, limit) = match (self.phase, self.connection.unsent_since(), self.head_since) {
+        let (since, milliseconds, limit) = match (self.phase, self.connection.unsent_since, self.head_since) {
             (Phase::Lingering(since), ..) => (since, HTTP_LINGER_MS_MAX, Limit::Linger),
             (_, Some(since), _) => (since, HTTP_WRITE_MS_MAX, Limit::WriteDeadline),
             (_, None, Some(since)) => (since, HTTP_HEAD_MS_MAX, Limit::HeadDeadline),
@@ -413,16 +410,13 @@ impl<S: Stream> Client<S> {
     }
 
     fn read(&mut self, now: Monotonic, snapshot: &Snapshot, turn: &mut Turn) {
-        if self.reads() && self.connection.input().len() < turn.scratch.len() {
-            match self.connection.receive(&mut turn.scratch) {
-                Received::Bytes | Received::Nothing => (),
-                Received::End => self.ended = true,
-                Received::Broken => self.phase = Phase::Done,
-            }
+        let reads = self.reads() && self.connection.input.len() < turn.scratch.len();
+        if reads && self.connection.receive(&mut turn.scratch).is_err() {
+            self.phase = Phase::Done;
         }
         match self.phase {
             Phase::Open if self.connection.output.is_empty() => self.answer_all(now, snapshot, turn),
-            Phase::Lingering(_) if self.ended => self.phase = Phase::Done,
+            Phase::Lingering(_) if self.connection.ended => self.phase = Phase::Done,
             Phase::Lingering(_) => self.drop_input(),
             Phase::Open | Phase::Closing | Phase::Done => (),
         }
@@ -434,7 +428,7 @@ impl<S: Stream> Client<S> {
         let mut left = HTTP_REQUESTS_PER_TURN.min(turn.budget);
         self.waiting = false;
         while self.phase == Phase::Open {
-            match self.parser.read_on(&self.connection.input()[used..]) {
+            match self.parser.read_on(&self.connection.input[used..]) {
                 Ok(None) => break,
                 _ if left == 0 || self.connection.output.len() >= HTTP_OUTPUT_BYTES_HIGH => {
                     turn.counters.reach(if left == 0 { Limit::RequestsPerTurn } else { Limit::Output });
@@ -454,9 +448,9 @@ impl<S: Stream> Client<S> {
         }
         if self.phase == Phase::Open {
             self.connection.consume(used);
-            let has_begun = !self.parser.head(self.connection.input()).is_empty();
+            let has_begun = !self.parser.head(&self.connection.input).is_empty();
             self.head_since = has_begun.then(|| self.head_since.filter(|_| used == 0).unwrap_or(now));
-            if self.ended && !self.waiting {
+            if self.connection.ended && !self.waiting {
                 self.phase = if self.connection.output.is_empty() { Phase::Done } else { Phase::Closing };
             }
         }
@@ -466,7 +460,7 @@ impl<S: Stream> Client<S> {
     fn respond(&mut self, request: &Request, used: usize, snapshot: &Snapshot, turn: &mut Turn) {
         let answer = answer::answer(request, snapshot, &turn.counters);
         // Who has sent more before the stop gets answers to that too.
-        let is_last = turn.stopping && parse(&self.connection.input()[used..]) == Ok(None);
+        let is_last = turn.stopping && parse(&self.connection.input[used..]) == Ok(None);
         let connection = match (request.keep_alive && !is_last, request.is_http10) {
             (true, false) => answer::Connection::Open,
             (true, true) => answer::Connection::KeepAlive,
@@ -480,7 +474,7 @@ impl<S: Stream> Client<S> {
     fn reject(&mut self, reject: Reject, used: usize, turn: &mut Turn) {
         let answer = answer::error(reject.status(), reject.message());
         turn.counters.rejects[reject as usize] += 1;
-        let head = self.parser.head(&self.connection.input()[used..]);
+        let head = self.parser.head(&self.connection.input[used..]);
         let is_for_head = head.iter().zip(b"HEAD ").all(|(byte, expected)| byte == expected);
         self.give(&answer, Path::Other, answer::Connection::Close, !is_for_head, turn);
     }
@@ -495,7 +489,7 @@ impl<S: Stream> Client<S> {
     }
 
     fn drop_input(&mut self) {
-        self.connection.consume(self.connection.input().len());
+        self.connection.consume(self.connection.input.len());
     }
 
     /// All is sent. Closing while unread bytes lie here, or still come, would reset the connection and could take the
@@ -507,7 +501,7 @@ impl<S: Stream> Client<S> {
 
     fn write(&mut self, now: Monotonic) {
         if !self.connection.output.is_empty() {
-            if !self.connection.send(now) {
+            if self.connection.send(now).is_err() {
                 self.phase = Phase::Done;
             }
             if self.connection.output.is_empty() {
@@ -516,7 +510,7 @@ impl<S: Stream> Client<S> {
             }
         }
         if self.phase == Phase::Closing && self.connection.output.is_empty() {
-            if self.ended {
+            if self.connection.ended {
                 self.phase = Phase::Done;
             } else {
                 self.linger(now);
@@ -533,9 +527,9 @@ impl<S: Stream> Client<S> {
         if limit == Limit::Idle {
             match self.connection.receive(&mut turn.scratch) {
                 // A request that came this very moment is answered in the next turn.
-                Received::Bytes => return self.waiting = true,
-                Received::Nothing => self.linger(now),
-                Received::End | Received::Broken => return self.phase = Phase::Done,
+                Ok(true) => return self.waiting = true,
+                Ok(false) if !self.connection.ended => self.linger(now),
+                _ => return self.phase = Phase::Done,
             }
         } else if limit == Limit::HeadDeadline {
             self.reject(Reject::Late, 0, turn);
