@@ -220,10 +220,7 @@ impl<L: Listener> Server<L> {
             // Who is gone takes no room, however long the others wait.
             self.queue.retain(|number| self.clients.contains_key(number));
         }
-        if self.paused_until.is_some_and(|until| until <= now) {
-            self.paused_until = None;
-            is_called = true;
-        }
+        is_called |= self.paused_until.take_if(|until| *until <= now).is_some();
         is_called && self.accept(now, poller)
     }
 
