@@ -4,7 +4,6 @@
 use std::fmt::{self, Display};
 
 use rusqlite::Rows;
-use rusqlite::fallible_streaming_iterator::FallibleStreamingIterator;
 use rusqlite::types::ValueRef;
 
 use crate::limits::{NAME_BYTES_MAX, WORLD_FILE_DEPTH_MAX};
@@ -29,8 +28,8 @@ pub struct Cursor<'s> {
     rows: Rows<'s>,
     /// SQLite's ids of the row read last and of those it stands in.
     ids: Vec<i64>,
-    /// That row is not taken yet.
-    waits: bool,
+    /// What that row holds while it is not taken yet.
+    read: Option<(String, Value)>,
     /// Where the value stands that was taken last.
     pub path: Path,
     /// Why the values ended too early, if they did.
@@ -40,19 +39,25 @@ pub struct Cursor<'s> {
 impl<'s> Cursor<'s> {
     /// Goes through what `QUERY` gives.
     pub fn new(rows: Rows<'s>) -> Cursor<'s> {
-        Cursor { rows, ids: Vec::new(), waits: false, path: Path(Vec::new()), failure: None }
+        Cursor { rows, ids: Vec::new(), read: None, path: Path(Vec::new()), failure: None }
     }
 
     /// The next value at `depth`, counted from 0 at the root, if there is one more in what stands above it; what stands
     /// deeper is passed over.
     pub fn next(&mut self, depth: usize) -> Option<Value> {
         self.path.0.truncate(depth);
-        while self.waits || self.advance() {
-            self.waits = self.ids.len() <= depth;
-            if self.waits {
-                return None;
-            } else if self.ids.len() == depth + 1 {
-                return self.take().map_err(|error| self.fail(error)).ok();
+        while self.failure.is_none() {
+            if self.read.is_none() {
+                let read = self.advance();
+                self.read = read.unwrap_or_else(|error| self.fail(format!("the file: SQLite cannot read it: {error}")));
+            }
+            if self.ids.len() > WORLD_FILE_DEPTH_MAX {
+                self.read = self.fail(format!("{}: is nested deeper than {WORLD_FILE_DEPTH_MAX}", self.path));
+            }
+            let (key, value) = self.read.take_if(|_| self.ids.len() > depth)?;
+            if self.ids.len() == depth + 1 {
+                self.path.0.push(key);
+                return Some(value);
             }
         }
         None
@@ -68,39 +73,31 @@ impl<'s> Cursor<'s> {
         self.path.0.last().map_or("", String::as_str)
     }
 
-    /// Reads a row; false if there is none.
-    fn advance(&mut self) -> bool {
-        let read = self.rows.next().and_then(|row| row.map(|row| Ok((row.get(0)?, row.get(1)?))).transpose());
-        let ids: Option<(i64, Option<i64>)> = read.map_err(|error| self.fail(error)).unwrap_or_default();
-        let Some((id, parent)) = ids.filter(|_| self.failure.is_none()) else { return false };
+    /// Reads a row, if there is one more.
+    fn advance(&mut self) -> rusqlite::Result<Option<(String, Value)>> {
+        let Some(row) = self.rows.next()? else { return Ok(None) };
+        let parent: Option<i64> = row.get(1)?;
         let above = self.ids.iter().rposition(|id| Some(*id) == parent);
         self.ids.truncate(above.map_or(0, |above| above + 1));
-        self.ids.push(id);
-        if self.ids.len() > WORLD_FILE_DEPTH_MAX {
-            let place = &self.path;
-            self.failure = Some(format!("{place}: is nested deeper than {WORLD_FILE_DEPTH_MAX}"));
-        }
-        self.failure.is_none()
-    }
-
-    fn take(&mut self) -> rusqlite::Result<Value> {
-        let Some(row) = self.rows.get() else { return Ok(Value::Other) };
-        self.path.0.push(match row.get_ref(2)? {
+        self.ids.push(row.get(0)?);
+        let key = match row.get_ref(2)? {
             ValueRef::Integer(index) => format!("[{index}]"),
             key => key.as_str_or_null()?.unwrap_or_default().to_owned(),
-        });
-        Ok(match row.get_ref(3)?.as_str()? {
+        };
+        let value = match row.get_ref(3)?.as_str()? {
             kind @ ("true" | "false") => Value::Boolean(kind == "true"),
             "integer" => row.get(4).map_or(Value::Other, Value::Integer),
             "text" => Value::Text(row.get(4)?),
             "array" => Value::Array,
             "object" => Value::Object,
             _ => Value::Other,
-        })
+        };
+        Ok(Some((key, value)))
     }
 
-    fn fail(&mut self, error: rusqlite::Error) {
-        self.failure = Some(format!("the file: SQLite cannot read it: {error}"));
+    fn fail<T>(&mut self, failure: String) -> Option<T> {
+        self.failure = Some(failure);
+        None
     }
 }
 

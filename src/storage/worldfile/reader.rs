@@ -151,13 +151,8 @@ impl<'s> Reader<'s> {
         if let Some(failure) = reader.cursor.failure.take() {
             return Err(vec![failure]);
         }
-        let Reader { cursor, mut survey, mut problems, mut parts, .. } = reader;
-        drop(cursor);
-        for (tag, tagged) in std::mem::take(&mut survey.tags) {
-            if let Some(entity) = survey.id(tagged).and_then(|id| parts.entities.get_mut(&id)) {
-                entity.tag = Some(tag);
-            }
-        }
+        let Reader { cursor, survey, mut problems, mut parts, .. } = reader;
+        drop((cursor, survey));
         settle(&mut parts);
         check_paths(&parts, &mut problems);
         let problems = problems.finish();
@@ -201,7 +196,7 @@ impl<'s> Reader<'s> {
             let taken = format_args!("a {} has this tag already", tagged.kind.label());
             return if tagged.kind == kind { self.problem("is given twice") } else { self.problem(taken) };
         }
-        let mut entity = Box::new(Entity::new(id, kind));
+        let mut entity = Box::new(Entity { tag: Some(tag.into()), ..Entity::new(id, kind) });
         let required = if tagged.copy { 0 } else { 2 };
         let (holder, model) = if kind == Kind::Thing { (HOLDER, THING_PROTOTYPE) } else { (ROOM, CREATURE_PROTOTYPE) };
         self.fields(value, known(kind), required, |reader, key, value| match key {
