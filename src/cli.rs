@@ -93,9 +93,9 @@ fn help() -> String {
 fn run() -> u8 {
     let (config, unknown) = read_config();
     let mut log = Log::new(config.as_ref().map_or(Level::Info, |config| config.log_level));
-    for unknown in unknown {
-        let nearest = unknown.nearest.unwrap_or_default();
-        log.warn("an unknown variable is ignored", &[("variable", &unknown.variable), ("nearest", &nearest)]);
+    for (variable, nearest) in unknown {
+        let nearest = nearest.unwrap_or_default();
+        log.warn("an unknown variable is ignored", &[("variable", &variable), ("nearest", &nearest)]);
     }
     end_on_panic();
     match config.and_then(|config| Engine::start(config, log)).and_then(Engine::run) {
@@ -207,18 +207,17 @@ fn ask_health(address: SocketAddr) -> io::Result<String> {
     let end = clock::monotonic().after(Duration::from_millis(HEALTHCHECK_MS_MAX));
     let left = || match end.since(clock::monotonic()) {
         Duration::ZERO => Err(io::Error::from(io::ErrorKind::TimedOut)),
-        left => Ok(left),
+        left => Ok(Some(left)),
     };
-    let mut stream = TcpStream::connect_timeout(&address, left()?)?;
-    stream.set_write_timeout(Some(left()?))?;
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_millis(HEALTHCHECK_MS_MAX))?;
+    stream.set_write_timeout(left()?)?;
     write!(stream, "GET /health HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
-    let (mut answer, mut buffer) = (Vec::new(), [0; 1024]);
+    let (mut answer, mut length) = ([0; 4096], 0);
     loop {
-        stream.set_read_timeout(Some(left()?))?;
-        match stream.read(&mut buffer)? {
-            0 => return Ok(String::from_utf8_lossy(&answer).into_owned()),
-            count if answer.len() < 64 * 1024 => answer.extend_from_slice(&buffer[..count]),
-            _ => return Err(io::Error::from(io::ErrorKind::InvalidData)),
+        stream.set_read_timeout(left()?)?;
+        match stream.read(&mut answer[length..])? {
+            0 => return Ok(String::from_utf8_lossy(&answer[..length]).into_owned()),
+            count => length += count,
         }
     }
 }

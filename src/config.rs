@@ -66,14 +66,8 @@ pub struct Config {
     pub log_level: Level,
 }
 
-/// A variable that looks like one of the engine's and is none.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Unknown {
-    /// Its name.
-    pub variable: String,
-    /// The known name it resembles most, if any.
-    pub nearest: Option<&'static str>,
-}
+/// A variable that looks like one of the engine's and is none, and the known one that it resembles most, if any.
+pub type Unknown = (String, Option<&'static str>);
 
 impl Config {
     /// Reads the engine's variables out of `environment`, and names those that only look like them. An empty value
@@ -84,7 +78,7 @@ impl Config {
         let mut reader = Reader::new(environment);
         let known = || VARIABLES.iter().map(|(name, ..)| *name);
         let unknown = reader.environment.keys().filter(|name| !known().any(|known| known == *name));
-        let unknown = unknown.map(|name| Unknown { variable: name.clone(), nearest: nearest(name, known()) }).collect();
+        let unknown = unknown.map(|name| (name.clone(), nearest(name, known()))).collect();
         let config = Config {
             sqlite_path: reader.value(SQLITE_PATH, database).unwrap_or_default(),
             observability_addr: reader.address(),
@@ -292,7 +286,7 @@ mod tests {
     #[test]
     fn a_slip_in_a_name_is_reported_with_the_name_meant() {
         let (_, unknown) = read(&[("AQEVIA_TICK_INTERVAL", "5"), ("PERSIST_NOTHING_LIKE_IT_AT_ALL", "x")]).unwrap();
-        assert_eq!(unknown[0], Unknown { variable: "AQEVIA_TICK_INTERVAL".into(), nearest: Some(TICK_INTERVAL) });
-        assert_eq!(unknown[1].nearest, None);
+        assert_eq!(unknown[0], ("AQEVIA_TICK_INTERVAL".to_owned(), Some(TICK_INTERVAL)));
+        assert_eq!(unknown[1].1, None);
     }
 }

@@ -47,8 +47,8 @@ pub struct Server<L: Listener = TcpListener> {
     deadlines: BTreeSet<(Monotonic, u64)>,
     /// Who makes way first: those that do not hold their place, then the others, each longest idle first.
     order: BTreeSet<((bool, Monotonic), u64)>,
-    /// The memory of all buffers.
-    buffer_bytes: usize,
+    /// How much memory the buffers of all connections take, in bytes.
+    pub buffer_bytes: usize,
     /// After a failed accept: when to try again.
     paused_until: Option<Monotonic>,
     /// From when on a new connection may hold its place.
@@ -172,11 +172,6 @@ impl<L: Listener> Server<L> {
         while let Some((number, _)) = self.clients.first_key_value() {
             self.remove(*number);
         }
-    }
-
-    /// How much memory the buffers of all connections take, in bytes.
-    pub fn buffer_bytes(&self) -> usize {
-        self.buffer_bytes
     }
 
     /// The next moment at which something must be done without anything having come in.

@@ -92,20 +92,14 @@ impl World {
     }
 
     /// Carries out one command, or refuses it and changes nothing.
-    pub fn apply(&mut self, command: Command) -> Result<Vec<Effect>, Refusal> {
-        let mut effects = Vec::new();
-        self.perform(command, &mut effects)?;
-        Ok(effects)
-    }
-
-    fn perform(&mut self, Command { actor, action }: Command, effects: &mut Vec<Effect>) -> Result<(), Refusal> {
+    pub fn apply(&mut self, Command { actor, action }: Command) -> Result<Vec<Effect>, Refusal> {
         let acts = |entity: &&Entity| matches!(entity.kind, Kind::Creature | Kind::Player);
         let entity = self.entity(actor).filter(acts).ok_or(Refusal::NoActor)?;
         let room = entity.location.ok_or(Refusal::NoActor)?;
         if entity.asleep {
             return Err(Refusal::Asleep);
         }
-        let name = capitalised(self.name_of(actor));
+        let (name, mut effects) = (capitalised(self.name_of(actor)), Vec::new());
         let mut show = |place, text| effects.push(Effect { audience: Audience::Room(place), actor: Some(actor), text });
         match action {
             Action::Go(exit) => {
@@ -139,7 +133,7 @@ impl World {
                 self.destroy(prey);
             }
         }
-        Ok(())
+        Ok(effects)
     }
 
     fn find(&self, id: EntityId, kind: Kind, place: EntityId) -> Result<&Entity, Refusal> {
@@ -183,9 +177,10 @@ impl World {
         let Some(entity) = self.entity(creature).filter(|entity| !entity.asleep) else { return };
         let Some(habits) = self.habits.get(&entity.prototype.unwrap_or(creature)).cloned() else { return };
         let Some((habit, room)) = habits.iter().find(|habit| habit.verb == verb).zip(entity.location) else { return };
-        if let Some(action) = self.choose(creature, room, habit) {
-            let done = self.perform(Command { actor: creature, action }, effects).is_ok();
-            if done && verb == Verb::Route {
+        let Some(action) = self.choose(creature, room, habit) else { return };
+        if let Ok(done) = self.apply(Command { actor: creature, action }) {
+            effects.extend(done);
+            if verb == Verb::Route {
                 self.note_step(creature, habit);
             }
         }

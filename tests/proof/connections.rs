@@ -178,14 +178,14 @@ fn a_buffer_is_given_back_with_what_it_held() {
     let client = network.connect(ROOM);
     let mut server = Server::new(network, 1);
     stand.serve(&mut server, at(0));
-    assert_eq!(server.buffer_bytes(), 0);
+    assert_eq!(server.buffer_bytes, 0);
     client.send(&[b"GET /metrics HTTP/1.1\r\nHost: a\r\nX: ".as_slice(), &[b'x'; 20_000]].concat());
     stand.serve(&mut server, at(0));
-    assert!((20_000..=HTTP_HEAD_BYTES_MAX).contains(&server.buffer_bytes()), "{}", server.buffer_bytes());
+    assert!((20_000..=HTTP_HEAD_BYTES_MAX).contains(&server.buffer_bytes), "{}", server.buffer_bytes);
     client.send(b"\r\n\r\n");
     stand.serve(&mut server, at(0));
     assert!(text(&client).len() > 4 * BUFFER_BYTES_KEPT);
-    assert!(server.buffer_bytes() <= 2 * BUFFER_BYTES_KEPT, "{}", server.buffer_bytes());
+    assert!(server.buffer_bytes <= 2 * BUFFER_BYTES_KEPT, "{}", server.buffer_bytes);
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn when_all_buffers_together_are_too_large_the_largest_make_way() {
     }
     for _ in 0..HTTP_CONNECTIONS_MAX {
         stand.turn(&mut server, at(0));
-        assert!(server.buffer_bytes() <= BUFFERS_BYTES_MAX, "{}", server.buffer_bytes());
+        assert!(server.buffer_bytes <= BUFFERS_BYTES_MAX, "{}", server.buffer_bytes);
     }
     let gone = clients.iter().filter(|(deaf, _)| deaf.is_forgotten()).count();
     assert!(gone > 0, "they took no room");
@@ -219,7 +219,7 @@ fn when_all_buffers_together_are_too_large_the_largest_make_way() {
     let head = [b"\r\nGET / HTTP/1.1\r\nX: ".as_slice(), &[b'x'; HTTP_HEAD_BYTES_MAX - 20]].concat();
     clients.iter().for_each(|client| client.send(&head));
     stand.serve(&mut server, at(0));
-    assert!(server.buffer_bytes() <= BUFFERS_BYTES_MAX, "{}", server.buffer_bytes());
+    assert!(server.buffer_bytes <= BUFFERS_BYTES_MAX, "{}", server.buffer_bytes);
     let gone = clients.iter().filter(|client| client.is_forgotten()).count();
     assert!((1..10).contains(&gone), "{gone}");
 }

@@ -97,10 +97,10 @@ fn who_breaks_off_while_its_answer_waits_is_let_go_at_once() {
     stand.serve(&mut server, at(0));
     crowd.iter().for_each(|client| client.send(REQUEST));
     stand.serve(&mut server, at(0));
-    assert!(server.buffer_bytes() > 0);
+    assert!(server.buffer_bytes > 0);
     crowd.iter().for_each(Client::break_off);
     assert!(stand.turn(&mut server, at(0)) && crowd.iter().all(Client::is_forgotten));
-    assert_eq!((server.buffer_bytes(), server.next_deadline()), (0, None));
+    assert_eq!((server.buffer_bytes, server.next_deadline()), (0, None));
 }
 
 #[test]
@@ -317,7 +317,7 @@ fn who_makes_way_is_the_one_that_a_naive_list_finds() {
         }
         known.iter().for_each(|it| it.client.end());
         stand.serve(&mut server, at(now));
-        assert_eq!((server.buffer_bytes(), server.next_deadline()), (0, None));
+        assert_eq!((server.buffer_bytes, server.next_deadline()), (0, None));
     }
     assert!(
         seen.iter().all(|times| *times > 100),
