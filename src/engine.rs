@@ -229,7 +229,7 @@ impl Engine {
             self.log.warn(message, fields);
         }
         let signals = Signals::install().map_err(refused("handle signals"))?;
-        self.poller.watch(&signals, SIGNAL, true, false).map_err(refused("wait for signals"))?;
+        self.poller.watch(&signals.0, SIGNAL, true, false).map_err(refused("wait for signals"))?;
         self.signals = Some(signals);
         let now = clock::monotonic();
         let flusher = Flusher::new(self.config.flush_interval, self.config.batch_capacity, now);

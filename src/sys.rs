@@ -8,7 +8,7 @@ use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
@@ -131,7 +131,7 @@ pub fn prepare_signals() -> io::Result<()> {
 static SIGNAL_PIPE: AtomicI32 = AtomicI32::new(-1);
 
 /// The read end of the self-pipe: readable once a signal that ends the engine has come.
-pub struct Signals(UnixStream);
+pub struct Signals(pub UnixStream);
 
 impl Signals {
     /// Turns every signal that would end the process into a byte to poll for. To be called once.
@@ -152,12 +152,6 @@ impl Signals {
         let number = libc::c_int::from(number[0]);
         let name = ENDING.iter().find(|(signal, _)| *signal == number).map(|(_, name)| (*name).to_owned());
         Some(name.unwrap_or_else(|| format!("SIGRTMIN+{}", number - libc::SIGRTMIN())))
-    }
-}
-
-impl AsRawFd for Signals {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_raw_fd()
     }
 }
 

@@ -7,6 +7,9 @@ use crate::json::{Json, Style};
 use crate::limits::WORLD_FILE_BYTES_MAX;
 use crate::world::{Active, Entity, EntityId, Habit, Kind, Verb, World};
 
+/// The key under which each habit lists what it is about, in the order of `Verb::ALL`.
+pub(super) const ITEMS: [&str; Verb::ALL.len()] = ["within", "stops", "lines", "lines", "things", "prey"];
+
 /// Writes `world` as JSON5, which `worldfile::read` takes back: a line for each entity, or if it would be too large for a
 /// world file so, without any white space. That is no longer than the file that the world was founded from.
 pub fn export(world: &World) -> String {
@@ -119,7 +122,7 @@ impl Export<'_> {
             if habit.targets.is_empty() && habit.lines.is_empty() {
                 return;
             }
-            json.key(items_key(habit.verb)).array(|json| {
+            json.key(ITEMS[habit.verb as usize]).array(|json| {
                 habit.targets.iter().for_each(|target| json.string(self.tag(*target)));
                 habit.lines.iter().for_each(|line| json.string(&**line));
             });
@@ -136,16 +139,5 @@ impl Export<'_> {
                 json.optional("text", spawn.text.as_deref());
             });
         }
-    }
-}
-
-/// The key under which a habit lists what it is about.
-pub(super) fn items_key(verb: Verb) -> &'static str {
-    match verb {
-        Verb::Wander => "within",
-        Verb::Route => "stops",
-        Verb::Say | Verb::Act => "lines",
-        Verb::Carry => "things",
-        Verb::Eat => "prey",
     }
 }

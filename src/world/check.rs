@@ -97,9 +97,8 @@ impl World {
     fn check_spawns(&self, problems: &mut Problems) {
         let mut seen = BTreeSet::new();
         for (index, spawn) in self.spawns.iter().enumerate() {
-            let mut require = |holds: bool, what: &str| {
-                problems.require(holds, format_args!("spawn rule {}", index + 1), what);
-            };
+            let place = format_args!("spawn rule {}", index + 1);
+            let mut require = |holds: bool, what: &str| problems.require(holds, place, what);
             let copied = self.entity(spawn.prototype);
             require(copied.is_some_and(Entity::is_prototype), "copies something that is no prototype");
             require(self.kind_of(spawn.room) == Some(Kind::Room), "has a room that is no room");

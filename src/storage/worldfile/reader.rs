@@ -12,7 +12,7 @@ use crate::limits::{
     DESCRIPTION_BYTES_MAX, LINE_BYTES_MAX, NAME_BYTES_MAX, ROOM_EXITS_MAX, SPAWNS_MAX, TAG_BYTES_MAX,
     WORLD_FILE_HINTS_MAX, WORLD_FILE_ITEM_BYTES, WORLD_FILE_ITEMS_FREE,
 };
-use crate::storage::export::items_key;
+use crate::storage::export::ITEMS;
 use crate::text::{is_tag, labelled_by, nearest, squeeze};
 use crate::world::random::Random;
 use crate::world::{Active, EVERY_MINUTES, Entity, EntityId, Habit, Kind, Parts, Problems, SPAWN_AT_MOST, Spawn, Verb};
@@ -58,6 +58,9 @@ const THING_PROTOTYPE: Wanted =
     ("prototype (a thing without `in`)", |tagged| tagged.prototype && tagged.kind == Kind::Thing);
 const CREATURE_PROTOTYPE: Wanted =
     ("prototype (a creature without `in`)", |tagged| tagged.prototype && tagged.kind == Kind::Creature);
+
+/// Of what each habit lists the tags, in the order of `Verb::ALL`; none: it lists lines.
+const WANTED: [Option<Wanted>; Verb::ALL.len()] = [Some(ROOM), Some(ROOM), None, None, Some(THING), Some(PROTOTYPE)];
 
 const ROOT: &[&str] = &["id", "name", "rooms", "things", "creatures", "spawns"];
 
@@ -262,14 +265,8 @@ impl<'s> Reader<'s> {
     }
 
     fn habit(&mut self, verb: Verb, value: &Value) -> Habit {
-        let wanted = match verb {
-            Verb::Say | Verb::Act => None,
-            Verb::Wander | Verb::Route => Some(ROOM),
-            Verb::Carry => Some(THING),
-            Verb::Eat => Some(PROTOTYPE),
-        };
         let mut habit = Habit { verb, every_minutes: 1, targets: Vec::new(), lines: Vec::new() };
-        let (items_key, mut items) = (items_key(verb), 0);
+        let (wanted, items_key, mut items) = (WANTED[verb as usize], ITEMS[verb as usize], 0);
         let known = ["every_minutes", items_key];
         let accepted = verb.items();
         self.fields(value, &known, 1, |reader, key, value| match key {
@@ -324,13 +321,7 @@ impl<'s> Reader<'s> {
 
     /// Does something at each field of an object; those not known, those given twice, and of the first known ones those
     /// not given are mistakes.
-    fn fields<'k>(
-        &mut self,
-        value: &Value,
-        known: &'k [&'k str],
-        required: usize,
-        mut at: impl FnMut(&mut Self, &'k str, Value),
-    ) {
+    fn fields(&mut self, value: &Value, known: &[&str], required: usize, mut at: impl FnMut(&mut Self, &str, Value)) {
         let mut given = 0_u32;
         self.each(value, &Value::Object, |reader, field| {
             match known.iter().position(|known| *known == reader.cursor.key()) {
