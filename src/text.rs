@@ -4,8 +4,8 @@ use std::fmt::{Display, Write as _};
 
 use crate::limits::TAG_BYTES_MAX;
 
-/// Declares an enum with a label for each value. What is counted by it is an array in the order of `ALL`, so no key can
-/// be misspelt or left out.
+/// Declares an enum with a label for each value, and perhaps with one thing more, which a method of the name given after
+/// its own tells. What is counted by it is an array in the order of `ALL`, so no key can be misspelt or left out.
 macro_rules! keys {
     ($(#[$about:meta])* $name:ident { $($(#[$of:meta])* $key:ident $([$number:literal])? = $label:literal,)* }) => {
         $(#[$about])*
@@ -30,6 +30,18 @@ macro_rules! keys {
                 at += 1;
             }
         };
+    };
+    ($(#[$about:meta])* $name:ident.$tells:ident: $what:ty {
+        $($(#[$of:meta])* $key:ident $([$number:literal])? = $label:literal, $told:expr;)*
+    }) => {
+        keys! { $(#[$about])* $name { $($(#[$of])* #[doc = $label] $key $([$number])? = $label,)* } }
+
+        impl $name {
+            /// What belongs to it.
+            pub const fn $tells(self) -> $what {
+                match self { $($name::$key => $told,)* }
+            }
+        }
     };
 }
 pub(crate) use keys;

@@ -70,47 +70,29 @@ impl Path {
     }
 }
 
-macro_rules! rejects {
-    ($($name:ident = $status:ident, $reason:literal, $message:literal;)*) => {
-        keys! {
-            /// Why bytes are no acceptable request.
-            Reject { $(#[doc = $message] $name = $reason,)* }
-        }
-
-        impl Reject {
-            /// The status of the answer.
-            pub const fn status(self) -> Status {
-                match self { $(Reject::$name => Status::$status,)* }
-            }
-
-            /// A sentence for the client.
-            pub const fn message(self) -> &'static str {
-                match self { $(Reject::$name => $message,)* }
-            }
-        }
-    };
-}
-
-rejects! {
-    RequestLine = BadRequest, "request_line", "the request line is not METHOD TARGET VERSION";
-    Target = BadRequest, "target", "the request target is malformed";
-    LineEnd = BadRequest, "line_end", "a line ends without CR LF";
-    Folded = BadRequest, "folded_header", "a header field is folded over two lines";
-    HeaderName = BadRequest, "header_name", "a header field has a malformed name";
-    HeaderValue = BadRequest, "header_value", "a header field holds a control character";
-    HostMissing = BadRequest, "host_missing", "the Host field is missing";
-    HostDoubled = BadRequest, "host_doubled", "the Host field is given twice";
-    Host = BadRequest, "host", "the Host field is malformed";
-    Length = BadRequest, "content_length", "the Content-Length field is malformed";
-    LengthDoubled = BadRequest, "content_length_doubled", "the Content-Length field is given twice";
-    Framing = BadRequest, "framing", "Transfer-Encoding cannot stand here";
-    Body = ContentTooLarge, "body", "a request here has no content";
-    LineTooLong = UriTooLong, "request_line_too_long", "the request line is too long";
-    HeadTooLarge = HeaderFieldsTooLarge, "head_too_large", "the request head is too large";
-    TooManyHeaders = HeaderFieldsTooLarge, "too_many_headers", "there are too many header fields";
-    TransferCoding = NotImplemented, "transfer_coding", "transfer codings are not implemented";
-    Late = RequestTimeout, "late", "the request did not come in time";
-    Version = VersionNotSupported, "version", "only HTTP/1.0 and HTTP/1.1 are spoken here";
+keys! {
+    /// Why bytes are no acceptable request, with the status of the answer and a sentence for the client.
+    Reject.answer: (Status, &'static str) {
+        RequestLine = "request_line", (Status::BadRequest, "the request line is not METHOD TARGET VERSION");
+        Target = "target", (Status::BadRequest, "the request target is malformed");
+        LineEnd = "line_end", (Status::BadRequest, "a line ends without CR LF");
+        Folded = "folded_header", (Status::BadRequest, "a header field is folded over two lines");
+        HeaderName = "header_name", (Status::BadRequest, "a header field has a malformed name");
+        HeaderValue = "header_value", (Status::BadRequest, "a header field holds a control character");
+        HostMissing = "host_missing", (Status::BadRequest, "the Host field is missing");
+        HostDoubled = "host_doubled", (Status::BadRequest, "the Host field is given twice");
+        Host = "host", (Status::BadRequest, "the Host field is malformed");
+        Length = "content_length", (Status::BadRequest, "the Content-Length field is malformed");
+        LengthDoubled = "content_length_doubled", (Status::BadRequest, "the Content-Length field is given twice");
+        Framing = "framing", (Status::BadRequest, "Transfer-Encoding cannot stand here");
+        Body = "body", (Status::ContentTooLarge, "a request here has no content");
+        LineTooLong = "request_line_too_long", (Status::UriTooLong, "the request line is too long");
+        HeadTooLarge = "head_too_large", (Status::HeaderFieldsTooLarge, "the request head is too large");
+        TooManyHeaders = "too_many_headers", (Status::HeaderFieldsTooLarge, "there are too many header fields");
+        TransferCoding = "transfer_coding", (Status::NotImplemented, "transfer codings are not implemented");
+        Late = "late", (Status::RequestTimeout, "the request did not come in time");
+        Version = "version", (Status::VersionNotSupported, "only HTTP/1.0 and HTTP/1.1 are spoken here");
+    }
 }
 
 /// Reads one request from the beginning of `bytes`.
@@ -355,7 +337,7 @@ mod tests {
         match parse(bytes) {
             Ok(None) => 0,
             Ok(Some(_)) => 200,
-            Err(reject) => reject.status().code().parse().unwrap(),
+            Err(reject) => reject.answer().0.code().parse().unwrap(),
         }
     }
 

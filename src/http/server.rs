@@ -464,7 +464,8 @@ impl<S: Stream> Client<S> {
     /// Gives the last answer, to a request that begins in the input at `used` and may not be whole. Where that can be
     /// one for HEAD, the answer has no body.
     fn reject(&mut self, reject: Reject, used: usize, turn: &mut Turn) {
-        let answer = answer::error(reject.status(), reject.message());
+        let (status, message) = reject.answer();
+        let answer = answer::error(status, message);
         turn.counters.rejects[reject as usize] += 1;
         let head = self.parser.head(&self.connection.input[used..]);
         let is_for_head = head.iter().zip(b"HEAD ").all(|(byte, expected)| byte == expected);

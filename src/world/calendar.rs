@@ -76,21 +76,22 @@ impl fmt::Display for Time {
 }
 
 keys! {
-    /// The sky. It is a Markov chain: what comes next depends on what is, and it may change at each full hour. Its
-    /// number is part of stored digests, and its place in `ALL` and `CHANCES`.
+    /// The sky, and what is to be noticed out of doors when it becomes so. It is a Markov chain: what comes next depends on
+    /// what is, and it may change at each full hour. Its number is part of stored digests, and its place in `ALL` and
+    /// `CHANCES`.
     #[derive(Default)]
-    Weather {
+    Weather.announcement: &'static str {
         /// A clear sky.
         #[default]
-        Clear [0] = "clear",
+        Clear [0] = "clear", "The sky clears.";
         /// Clouds, and dry.
-        Cloudy [1] = "cloudy",
+        Cloudy [1] = "cloudy", "Clouds cover the sky.";
         /// Rain.
-        Rain [2] = "rain",
+        Rain [2] = "rain", "It rains.";
         /// Wind, rain and thunder.
-        Storm [3] = "storm",
+        Storm [3] = "storm", "The wind gets up, and thunder with it.";
         /// Fog.
-        Fog [4] = "fog",
+        Fog [4] = "fog", "Fog comes in.";
     }
 }
 
@@ -115,17 +116,6 @@ impl Weather {
             }
         }
         self
-    }
-
-    /// What is to be noticed out of doors when this weather begins.
-    pub fn announcement(self) -> &'static str {
-        match self {
-            Weather::Clear => "The sky clears.",
-            Weather::Cloudy => "Clouds cover the sky.",
-            Weather::Rain => "It rains.",
-            Weather::Storm => "The wind gets up, and thunder with it.",
-            Weather::Fog => "Fog comes in.",
-        }
     }
 }
 

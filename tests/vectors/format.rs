@@ -179,7 +179,7 @@ impl Expected {
                 return Err(format!("{what} is not as it should be"));
             }
         }
-        let is_body_of = |reject: &Reject| body == format!("{{\"error\":\"{}\"}}", reject.message()).as_bytes();
+        let is_body_of = |reject: &Reject| body == format!("{{\"error\":\"{}\"}}", reject.answer().1).as_bytes();
         let reason = Reject::ALL.iter().copied().find(is_body_of).map(Reject::label);
         if reason != self.reason.as_deref() {
             return Err(format!("the reason is {reason:?}, not {:?}", self.reason));
