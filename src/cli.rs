@@ -60,13 +60,12 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
 
 /// What is wrong with arguments of which this is the first and that are no command as they stand.
 fn misused(first: &str) -> Exit {
-    let names = || COMMANDS.iter().map(|(usage, _)| usage.split(' ').next().unwrap_or_default());
-    let problem = match COMMANDS.iter().zip(names()).find(|(_, name)| *name == first) {
-        Some(((usage, _), name)) if usage.len() > name.len() => {
-            format!("{first} takes one PATH: aqevia-engine {usage}")
-        }
-        Some(_) if !first.is_empty() => format!("{first} takes nothing more"),
-        _ => match nearest(first, names().filter(|name| !name.is_empty())) {
+    let names = COMMANDS.iter().map(|(usage, _)| usage.split(' ').next().unwrap_or_default());
+    let mut commands = COMMANDS.iter().zip(names.clone()).filter(|(_, name)| !name.is_empty());
+    let problem = match commands.find(|(_, name)| *name == first) {
+        Some(((usage, _), name)) if *usage != name => format!("{first} takes one PATH: aqevia-engine {usage}"),
+        Some(_) => format!("{first} takes nothing more"),
+        None => match nearest(first, names.filter(|name| !name.is_empty())) {
             Some(name) => format!("there is no command {first:?}; perhaps {name} is meant"),
             None => format!("there is no command {first:?}"),
         },

@@ -4,8 +4,8 @@ use std::fmt::{Display, Write as _};
 
 use crate::limits::TAG_BYTES_MAX;
 
-/// Declares an enum with a label for each value, and perhaps with one thing more, which a method of the name given after
-/// its own tells. What is counted by it is an array in the order of `ALL`, so no key can be misspelt or left out.
+/// Declares an enum with a label for each value, and perhaps with one thing more, told by a method of the name that is
+/// given after its own. What is counted by it is an array in the order of `ALL`, so no key can be misspelt or left out.
 macro_rules! keys {
     ($(#[$about:meta])* $name:ident { $($(#[$of:meta])* $key:ident $([$number:literal])? = $label:literal,)* }) => {
         $(#[$about])*

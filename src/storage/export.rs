@@ -83,10 +83,11 @@ impl Export<'_> {
         for (key, other) in [("in", place), ("home", elsewhere), ("prototype", entity.prototype)] {
             json.optional(key, other.map(|other| self.tag(other)));
         }
-        if entity.active != Active::Always && entity.prototype.is_none() {
-            json.key("active").string(entity.active.label());
-        }
-        for (key, flag) in [("indoors", entity.indoors), ("fixed", entity.fixed && entity.prototype.is_none())] {
+        // What a copy has from its prototype is not said of it.
+        let is_own = entity.prototype.is_none();
+        let active = Some(entity.active).filter(|active| is_own && *active != Active::Always);
+        json.optional("active", active.map(Active::label));
+        for (key, flag) in [("indoors", entity.indoors), ("fixed", entity.fixed && is_own)] {
             if flag {
                 json.key(key).plain(true);
             }

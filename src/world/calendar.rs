@@ -76,9 +76,9 @@ impl fmt::Display for Time {
 }
 
 keys! {
-    /// The sky, and what is to be noticed out of doors when it becomes so. It is a Markov chain: what comes next depends on
-    /// what is, and it may change at each full hour. Its number is part of stored digests, and its place in `ALL` and
-    /// `CHANCES`.
+    /// The sky, and what is to be noticed out of doors when it becomes so. It is a Markov chain: what comes next depends
+    /// on what is, and it may change at each full hour. Its number is part of stored digests, and its place in `ALL`
+    /// and `CHANCES`.
     #[derive(Default)]
     Weather.announcement: &'static str {
         /// A clear sky.
