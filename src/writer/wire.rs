@@ -415,3 +415,224 @@ pub fn understand<M: for<'a> Wire<'a>>(frame: &[u8], take: &mut dyn FnMut(Record
     }
     Some(Said::Records)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Debug;
+
+    use super::*;
+    use crate::storage::worldfile;
+    use crate::world::Gathering;
+
+    fn id(number: u64) -> EntityId {
+        EntityId::new(number).unwrap()
+    }
+
+    fn head() -> Head {
+        let (weather, digest) = (Weather::Rain, Some("0123456789abcdef".to_owned()));
+        let (tick, random, next_id) = (Tick(7), Random(u64::MAX), EntityId::MAX + 1);
+        Head { id: "ring".to_owned(), name: "Der Ring für alle".to_owned(), tick, random, weather, next_id, digest }
+    }
+
+    fn to_writer() -> Vec<ToWriter> {
+        let (wall, head, build) = (Wall(Duration::new(1_800_000_000, 1)), head(), "0.1.0 Some([1, 2])".to_owned());
+        // No text, but a path.
+        let database = PathBuf::from(OsString::from_vec(b"/data/\xff\n".to_vec()));
+        let states = (Stamp::from(&head), Stamp { tick: Tick(0), digest: None });
+        let [world, source] = ["ring", ""].map(str::to_owned);
+        let wanted = Wanted { file: Some("world.json5".into()), id: None };
+        vec![
+            ToWriter::Start { build: build.clone(), started: wall, database: database.clone(), wanted },
+            ToWriter::Resume { build: build.clone(), started: wall, database: database.clone(), world, source, states },
+            ToWriter::Accept {},
+            ToWriter::Flush { cut: u64::MAX, wall },
+            ToWriter::Replace { cut: 1, head: head.clone(), wall },
+            ToWriter::Rescue { build, database, head: head.clone(), source: "a".to_owned(), wall },
+            ToWriter::End {},
+            ToWriter::Close { head },
+        ]
+    }
+
+    fn to_engine() -> Vec<ToEngine> {
+        let view = View { persisted: Some(Tick(6)), wal_bytes: 1 << 40 };
+        let unknown = View::default();
+        let line = Line::new(Level::Debug, "two\nlines", &[("a", "b"), ("", "\0")]);
+        let exit = Exit { code: 255, problems: vec![String::new(), "two".to_owned()], advice: "none".to_owned() };
+        let (error, took) = (Some("no room".to_owned()), Duration::from_nanos(u64::MAX));
+        let rescue = Some((PathBuf::from("b"), Tick(9), "mv".to_owned()));
+        vec![
+            ToEngine::Note { line },
+            ToEngine::Loaded { source: "source".to_owned() },
+            ToEngine::Attached { view: view.clone(), error: None, rescue: None },
+            ToEngine::Attached { view: unknown.clone(), error: error.clone(), rescue },
+            ToEngine::Refused { exit },
+            ToEngine::Flushed { cut: 3, view: view.clone(), records: 1, commit: took },
+            ToEngine::Failed { cut: 0, view: unknown.clone(), error: "so".to_owned(), wants_all: true },
+            ToEngine::Seen { view: view.clone(), error: error.clone() },
+            ToEngine::Checkpointed { view: view.clone(), took, trouble: None },
+            ToEngine::Checkpointed { view: view.clone(), took, trouble: Some(None) },
+            ToEngine::Checkpointed { view, took, trouble: Some(error.clone()) },
+            ToEngine::Closed { error },
+            ToEngine::Rescued { rescued: Some(("b".into(), "mv".to_owned())), error: String::new(), persisted: None },
+        ]
+    }
+
+    /// One record of each kind, each with all that it can have.
+    fn each_record(mut take: impl FnMut(Record)) {
+        let mut entity: Entity<&str> = Entity::new(id(EntityId::MAX), Kind::Player);
+        [entity.tag, entity.name, entity.description, entity.gait] = [Some("tag"), Some(""), None, Some("ö")];
+        let reference = |number| Some(id(number));
+        (entity.location, entity.home, entity.owner) = (reference(1), reference(2), None);
+        (entity.prototype, entity.destination) = (reference(4), reference(5));
+        (entity.active, entity.step, entity.locked, entity.asleep) = (Active::Night, 255, true, true);
+        let (targets, lines) = (vec![id(3), id(8)], vec!["Well.".into(), "".into()]);
+        let habit = Habit { verb: Verb::ALL[Verb::ALL.len() - 1], every_minutes: u64::MAX, targets, lines };
+        let text = Some("It grows.".into());
+        let spawn = Spawn { prototype: id(2), room: id(1), at_most: 0, every_minutes: 1, text };
+        take(Record::Head(&head()));
+        take(Record::Entity(entity));
+        take(Record::Gone(id(9)));
+        take(Record::Habit(id(10), &habit));
+        take(Record::Spawn(u64::MAX, &spawn));
+        take(Record::End);
+    }
+
+    /// The one frame of something.
+    fn frame(put: impl FnOnce(&mut Frames)) -> Vec<u8> {
+        let mut frames = Frames::default();
+        put(&mut frames);
+        frames.close();
+        assert_eq!(frame_length(&frames.bytes), Some(frames.bytes.len()));
+        frames.bytes
+    }
+
+    fn message_of<M: for<'a> Wire<'a>>(frame: &[u8]) -> Option<M> {
+        match understand(frame, &mut |_| panic!("a record in a message")) {
+            Some(Said::Message(message)) => Some(message),
+            Some(Said::Records) => panic!("records in place of a message"),
+            None => None,
+        }
+    }
+
+    fn is_of_records(frame: &[u8]) -> bool {
+        matches!(understand::<ToWriter>(frame, &mut |_| ()), Some(Said::Records))
+    }
+
+    fn there_and_back<M: for<'a> Wire<'a> + Debug + PartialEq>(messages: Vec<M>, kinds: u8) {
+        let mut numbers = Vec::new();
+        for message in messages {
+            let frame = frame(|frames| frames.message(&message));
+            assert_eq!(message_of(&frame), Some(message));
+            numbers.push(frame[4]);
+            for end in 0..frame.len() {
+                assert_eq!(message_of::<M>(&frame[..end]), None, "cut at {end}");
+            }
+            assert_eq!(message_of::<M>(&[&frame[..], &[0]].concat()), None);
+        }
+        numbers.dedup();
+        assert_eq!(numbers, Vec::from_iter(1..=kinds));
+        assert_eq!(message_of::<M>(&[1, 0, 0, 0, kinds + 1]), None);
+    }
+
+    #[test]
+    fn every_message_arrives_as_it_was_sent_and_with_a_byte_more_or_less_is_none() {
+        there_and_back(to_writer(), 8);
+        there_and_back(to_engine(), 10);
+    }
+
+    #[test]
+    fn every_record_arrives_as_it_was_sent_and_with_a_byte_more_or_less_is_none() {
+        let mut kinds = 0;
+        each_record(|record| {
+            let frame = frame(|frames| assert!(frames.record(&record)));
+            assert_eq!(frame[5], kinds);
+            let mut again = Vec::new();
+            let understood = understand::<ToEngine>(&frame, &mut |back| {
+                match (&record, &back) {
+                    (Record::Head(sent), Record::Head(got)) => assert_eq!(sent, got),
+                    (Record::Entity(sent), Record::Entity(got)) => assert_eq!(sent, got),
+                    (Record::Gone(sent), Record::Gone(got)) => assert_eq!(sent, got),
+                    (Record::Habit(sent, habit), Record::Habit(got, other)) => {
+                        assert_eq!((sent, habit), (got, other));
+                    }
+                    (Record::Spawn(sent, spawn), Record::Spawn(got, other)) => {
+                        assert_eq!((sent, spawn), (got, other));
+                    }
+                    (Record::End, Record::End) => (),
+                    _ => panic!("another kind of record"),
+                }
+                put_record(&back, &mut again);
+            });
+            assert!(matches!(understood, Some(Said::Records)));
+            assert_eq!(again, frame[5..]);
+            // A frame of no records is one.
+            for end in 6..frame.len() {
+                assert!(!is_of_records(&frame[..end]), "cut at {end}");
+            }
+            assert!(!is_of_records(&[&frame[..], &[6]].concat()));
+            kinds += 1;
+        });
+        assert_eq!(kinds, 6);
+    }
+
+    #[test]
+    fn a_world_arrives_as_it_was_sent_in_frames_of_bounded_length() {
+        let world = worldfile::read(worldfile::BUILTIN.to_owned(), 1).unwrap();
+        let mut frames = Frames::default();
+        assert!(frames.record(&Record::Head(&world.head())));
+        world.records(|record| assert!(frames.record(&record)));
+        let (mut rest, mut gathering, mut count) = (
+            &*{
+                frames.close();
+                frames.bytes
+            },
+            Gathering::default(),
+            0,
+        );
+        while let Some(length) = frame_length(rest) {
+            assert!(length <= FRAME_RECORDS_BYTES + 4_096, "{length}");
+            assert!(understand::<ToEngine>(&rest[..length], &mut |record| gathering.take(record)).is_some());
+            (rest, count) = (&rest[length..], count + 1);
+        }
+        let arrived = gathering.finish().unwrap();
+        assert_eq!((rest.len(), arrived.digest()), (0, world.digest()));
+        assert!(count >= 1);
+    }
+
+    #[test]
+    fn a_record_that_no_frame_can_hold_leaves_the_frames_as_they_were() {
+        let text = "a".repeat(FRAME_BYTES_MAX);
+        let mut frames = Frames::default();
+        let mut record = |name| {
+            let entity = Entity { name: Some(name), ..Entity::new(id(1), Kind::Thing) };
+            (frames.record(&Record::Entity(entity)), frames.bytes.len())
+        };
+        let (fits, before) = record("a stone");
+        let largest = FRAME_BYTES_MAX - FRAME_RECORDS_BYTES - (before - 5 - "a stone".len());
+        assert!(fits);
+        assert_eq!(record(&text[..largest + 1]), (false, before));
+        assert_eq!(record(&text[..largest]), (true, before + FRAME_BYTES_MAX - FRAME_RECORDS_BYTES));
+        frames.close();
+        assert!(frames.bytes.len() <= 4 + FRAME_BYTES_MAX && is_of_records(&frames.bytes));
+    }
+
+    fn get<T: for<'a> Wire<'a>>(bytes: &[u8]) -> Option<T> {
+        T::get(&mut &*bytes)
+    }
+
+    #[test]
+    fn what_is_out_of_range_is_refused() {
+        assert_eq!((get::<bool>(&[1]), get::<bool>(&[2])), (Some(true), None));
+        assert_eq!((get::<Kind>(&[4]), get::<Kind>(&[5])), (Some(Kind::Player), None));
+        assert_eq!((get::<Level>(&[3]), get::<Level>(&[4])), (Some(Level::Debug), None));
+        assert_eq!((get::<Option<u8>>(&[0]), get::<Option<u8>>(&[2, 0])), (Some(None), None));
+        assert_eq!(get::<EntityId>(&0_u64.to_le_bytes()), None);
+        assert_eq!(get::<EntityId>(&(EntityId::MAX + 1).to_le_bytes()), None);
+        assert_eq!(get::<EntityId>(&EntityId::MAX.to_le_bytes()), Some(id(EntityId::MAX)));
+        assert_eq!((get::<String>(b"\x01\0\0\0a").as_deref(), get::<String>(b"\x01\0\0\0\xff")), (Some("a"), None));
+        assert_eq!(get::<PathBuf>(b"\x02\0\0\0a"), None);
+        // What says that it is so long takes no room before it is there.
+        assert_eq!(get::<Vec<(String, String)>>(&[0xff; 4]), None);
+        assert_eq!(get::<String>(&[0xff; 4]), None);
+    }
+}

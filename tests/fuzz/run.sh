@@ -9,7 +9,7 @@ corpus=tests/fuzz/corpus
 folder=$(mktemp -d -p /dev/shm 2>/dev/null || mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
-mkdir -p $corpus/{request,world_file,database}
+mkdir -p $corpus/{request,world_file,database,wire}
 printf 'GET / HTTP/1.1\r\nHost: a\r\n\r\n' >$corpus/request/seed
 cp src/builtin.json5 $corpus/world_file/
 sed -n '/^```json5$/,/^```$/{//!p}' src/world/README.md >$corpus/world_file/taught.json5
@@ -20,6 +20,10 @@ cargo build --locked
 AQEVIA_WORLD_PATH=$corpus/world_file/taught.json5 AQEVIA_SQLITE_PATH=$folder/storage.sqlite \
   AQEVIA_OBSERVABILITY_ADDR=127.0.0.1:0 timeout 2 "$target_folder/debug/aqevia-engine" || [ $? = 124 ]
 cp "$folder/storage.sqlite" $corpus/database/whole
+# A flush, an entity that is gone, a line for the log.
+printf '\21\0\0\0\4\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0' >$corpus/wire/flush
+printf '\12\0\0\0\0\2\1\0\0\0\0\0\0\0' >$corpus/wire/gone
+printf '\25\0\0\0\1\2\1\0\0\0a\1\0\0\0\1\0\0\0b\1\0\0\0c' >$corpus/wire/note
 
 # SQLite's C is watched too. With clang it also tells which way a run took through it, so that the fuzzer finds more.
 export CFLAGS=-fsanitize=address
@@ -29,14 +33,16 @@ else
   echo 'SKIPPED: without clang nothing tells the fuzzer its way through SQLite' >&2
 fi
 
-declare -A bytes_max=([request]=36864 [world_file]=65536 [database]=32768)
+declare -A bytes_max=([request]=36864 [world_file]=65536 [database]=32768 [wire]=65536)
 results=() found=0
 # The database target works on files, in TMPDIR.
 export TMPDIR=$folder
-for target in request world_file database; do
+for target in request world_file database wire; do
   echo "== $target, for $seconds seconds"
   options=(-max_total_time="$seconds" -max_len="${bytes_max[$target]}" -timeout=30 -rss_limit_mb=2048
     -print_final_stats=1 -verbosity=0)
+  # A length that is said must take no memory before what is so long is there.
+  [ $target != wire ] || options+=(-malloc_limit_mb=16)
   [ ! -f tests/fuzz/$target.dict ] || options+=("-dict=tests/fuzz/$target.dict")
   result='nothing found'
   $CARGO fuzz run --fuzz-dir tests/fuzz --target-dir "$target_folder/fuzz" $target -- "${options[@]}" 2>&1 |
