@@ -276,7 +276,7 @@ impl Engine {
                     database: self.config.sqlite_path.clone(),
                     world: world.id.clone(),
                     source: self.source.clone(),
-                    states: ledger.states.clone().into(),
+                    states: ledger.states.clone(),
                 });
                 self.writer = Some(writer);
             }

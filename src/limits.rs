@@ -75,6 +75,9 @@ pub const LOCK_WAIT_MS_MAX: u64 = 10_000;
 pub const LOCK_RETRY_MS: u64 = 20;
 /// For how long an acknowledgement may be out before the engine is not ready any more.
 pub const ACKNOWLEDGEMENT_MS_MAX: u64 = 10_000;
+/// States that are remembered because a flush that failed may have stored them all the same: with the pauses between
+/// attempts, those of the first three quarters of an hour, and the last.
+pub const STATES_MAX: usize = 100;
 /// How long a stop takes at most: a container has 10 s.
 pub const SHUTDOWN_MS_MAX: u64 = 8_000;
 /// How long it waits for the last flush; what is left is for a rescue.

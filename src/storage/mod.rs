@@ -29,7 +29,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use crate::clock::Wall;
-use crate::limits::{READER_BUSY_MS_MAX, WAL_BYTES_KEPT};
+use crate::limits::{READER_BUSY_MS_MAX, STATES_MAX, WAL_BYTES_KEPT};
 use crate::world::{Gathering, Head, Record, Tick, World};
 use error::EMPTIED;
 pub use error::{Failure, StorageError};
@@ -57,8 +57,9 @@ pub struct Storage {
     warnings: Vec<String>,
     /// The state that is stored, as far as is known.
     persisted: Stamp,
-    /// The state that a flush tried to store last: a commit that failed may have succeeded all the same.
-    attempted: Stamp,
+    /// The states that flushes tried to store since: a commit that failed may have succeeded all the same, and what it has
+    /// left in the log may be found there until another has written over it.
+    attempted: Vec<Stamp>,
     /// Whether what stands at our path is, as far as can be seen, what was put there.
     sound: bool,
 }
@@ -134,17 +135,16 @@ impl Storage {
         let lock = Lock::take(&path, started)?;
         files::require_writable(&path)?;
         let (found, warnings) = schema::inspect(&path)?;
-        let (state, [world, source]) = (State::Closed, Default::default());
-        let (persisted, attempted) = Default::default();
+        let (state, [world, source], (persisted, attempted)) = (State::Closed, Default::default(), Default::default());
         let storage =
             Storage { path, lock, file: None, state, world, source, warnings, persisted, attempted, sound: false };
         Ok((storage, found))
     }
 
-    /// Goes on where another process has ended that wrote the same world, if what is stored is one of two states.
-    pub fn resume(&mut self, world: &str, source: &str, states: [Stamp; 2]) -> Result<(), StorageError> {
+    /// Goes on where another process has ended that wrote the same world, if what is stored is one of these states.
+    pub fn resume(&mut self, world: &str, source: &str, states: Vec<Stamp>) -> Result<(), StorageError> {
         (self.world, self.source) = (world.to_owned(), source.to_owned());
-        [self.persisted, self.attempted] = states;
+        (self.persisted, self.attempted) = (states.first().cloned().unwrap_or_default(), states);
         self.watch()?;
         // If it was emptied meanwhile, the next flush finds that.
         if fs::metadata(&self.path).is_ok_and(|metadata| metadata.len() > 0) {
@@ -220,7 +220,7 @@ impl Storage {
     /// which SQLite must have for itself once.
     pub fn attach(&mut self, head: &Head) -> Result<(), StorageError> {
         head.id.clone_into(&mut self.world);
-        (self.persisted, self.attempted) = (head.into(), head.into());
+        (self.persisted, self.attempted) = (head.into(), Vec::new());
         files::remove_leftovers(&self.path);
         self.watch()?;
         self.sound = true;
@@ -236,7 +236,8 @@ impl Storage {
         let written = self.write(&mut open, wall, feed);
         match &written {
             Ok(_) => {
-                (self.persisted, self.sound) = (self.attempted.clone(), true);
+                self.persisted = self.attempted.drain(..).next_back().unwrap_or_default();
+                self.sound = true;
                 (open.log, open.left) = (self.log_names(), self.log());
                 self.state = State::Open(open);
             }
@@ -267,7 +268,8 @@ impl Storage {
             written = match (&written, &record) {
                 (Err(_), _) => return,
                 (_, Record::Head(head)) => {
-                    self.attempted = Stamp::from(*head);
+                    self.attempted.truncate(STATES_MAX - 1);
+                    self.attempted.push(Stamp::from(*head));
                     records::update_head(&transaction, head, self.persisted.tick, wall)
                 }
                 _ => rows.write(&record).map(|()| false),
@@ -460,7 +462,7 @@ impl Storage {
     /// As of when a world is stored, if this engine has put it there.
     fn own(&self, head: &Head) -> Result<Stamp, StorageError> {
         let stamp = Stamp::from(head);
-        if head.id == self.world && (stamp == self.persisted || stamp == self.attempted) {
+        if head.id == self.world && (stamp == self.persisted || self.attempted.contains(&stamp)) {
             return Ok(stamp);
         }
         let what = format!("it holds tick {} of {:?}, which this engine did not put there", head.tick.0, head.id);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::wire::{Frames, ToEngine, ToWriter, View};
 use crate::clock::{Monotonic, Wall};
-use crate::limits::{ACKNOWLEDGEMENT_MS_MAX, WAL_BYTES_KEPT};
+use crate::limits::{ACKNOWLEDGEMENT_MS_MAX, STATES_MAX, WAL_BYTES_KEPT};
 use crate::log::{Level, Line};
 use crate::metrics::{Metrics, Outcome};
 use crate::schedule::{Flusher, Trigger};
@@ -23,8 +23,8 @@ pub struct Ledger {
     out: Option<Out>,
     /// How many cuts were made.
     cuts: u64,
-    /// The two states that may be stored: the one that was acknowledged, and the one that was cut last.
-    pub states: [Stamp; 2],
+    /// The states that may be stored: the one that was acknowledged, and those that were cut since.
+    pub states: Vec<Stamp>,
     /// The database has lost its content.
     wants_all: bool,
     /// What the writer sees.
@@ -50,8 +50,7 @@ impl Ledger {
     /// Of a world that is stored as `stamp` says.
     pub fn new(flusher: Flusher, stamp: Stamp, view: View) -> Ledger {
         let (out, cuts, last_flush_at, last_error, held_up) = Default::default();
-        let states = [stamp.clone(), stamp];
-        Ledger { flusher, out, cuts, states, wants_all: false, view, last_flush_at, last_error, held_up }
+        Ledger { flusher, out, cuts, states: vec![stamp], wants_all: false, view, last_flush_at, last_error, held_up }
     }
 
     /// Since when an acknowledgement is out.
@@ -109,7 +108,8 @@ impl Ledger {
             put(frames, Record::Head(&world.head()));
         }
         frames.message(&ToWriter::End {});
-        self.states[1] = Stamp::from(&world.head());
+        self.states.truncate(STATES_MAX - 1);
+        self.states.push(Stamp::from(&world.head()));
         self.out = Some(Out { since: now, wall, trigger, is_waited_for: false });
     }
 
@@ -124,7 +124,7 @@ impl Ledger {
                 self.view = view;
                 let out = self.end(now, Outcome::Success, metrics)?;
                 world.acknowledged();
-                self.states[0] = self.states[1].clone();
+                self.states.drain(..self.states.len() - 1);
                 (self.last_flush_at, self.wants_all) = (Some(out.wall), false);
                 metrics.commit_duration.observe(commit);
                 metrics.records_flushed += records;

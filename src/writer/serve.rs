@@ -171,7 +171,7 @@ impl<R: Input, W: Write> Writer<R, W> {
             ToWriter::Resume { build, started, database, world, source, states } if build == self.build => {
                 self.started = started;
                 let resumed = self.open(&database).and_then(|(mut storage, _)| {
-                    storage.resume(&world, &source, states.into())?;
+                    storage.resume(&world, &source, states)?;
                     self.storage = Some(storage);
                     Ok(())
                 });

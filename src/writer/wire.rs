@@ -114,10 +114,8 @@ messages! {
     ToWriter {
         /// The first words to one that is to open, or found, what the environment names.
         Start = 1 { build: String, started: Wall, database: PathBuf, wanted: Wanted, }
-        /// The first words to one that goes on where another has ended: which world, and the two states that may be stored.
-        Resume = 2 {
-            build: String, started: Wall, database: PathBuf, world: String, source: String, states: (Stamp, Stamp),
-        }
+        /// The first words to one that goes on where another has ended: which world, and the states that may be stored.
+        Resume = 2 { build: String, started: Wall, database: PathBuf, world: String, source: String, states: Vec<Stamp>, }
         /// The world was put together and is sound: it may be written from now on.
         Accept = 3 {}
         /// Records follow that are to be stored together, the head as the last of them. Cuts are numbered from 1.
@@ -438,7 +436,7 @@ mod tests {
         let (wall, head, build) = (Wall(Duration::new(1_800_000_000, 1)), head(), "0.1.0 Some([1, 2])".to_owned());
         // No text, but a path.
         let database = PathBuf::from(OsString::from_vec(b"/data/\xff\n".to_vec()));
-        let states = (Stamp::from(&head), Stamp { tick: Tick(0), digest: None });
+        let states = vec![Stamp::from(&head), Stamp { tick: Tick(0), digest: None }];
         let [world, source] = ["ring", ""].map(str::to_owned);
         let wanted = Wanted { file: Some("world.json5".into()), id: None };
         vec![

@@ -8,6 +8,7 @@ mod disk;
 mod faults;
 mod folder;
 mod network;
+mod parties;
 mod power;
 mod simulation;
 mod stand;
