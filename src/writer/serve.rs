@@ -68,10 +68,9 @@ impl<R: Input> Ear<R> {
                 _ => (),
             }
             self.bytes.drain(..std::mem::take(&mut self.used));
-            let (held, more) = (self.bytes.len(), 64 * 1024);
-            self.bytes.resize(held + more, 0);
-            let read = self.input.read(&mut self.bytes[held..]);
-            self.bytes.truncate(held + read.as_ref().map_or(0, |count| *count));
+            let mut more = [0; 64 * 1024];
+            let read = self.input.read(&mut more);
+            self.bytes.extend_from_slice(&more[..*read.as_ref().unwrap_or(&0)]);
             match read {
                 Ok(0) => break,
                 Ok(_) => (),

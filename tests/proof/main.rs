@@ -15,3 +15,4 @@ mod stand;
 mod vectors;
 mod vfs;
 mod worlds;
+mod writer;
