@@ -100,8 +100,8 @@ pub struct Inlet {
 impl Read for Inlet {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let waits = self.waits.get();
+        assert!(waits < WAITS_MAX, "it waits for ever");
         if self.pipe.borrow().arrived == 0 && waits > 0 {
-            assert!(waits < WAITS_MAX, "it waits for ever");
             self.around.pass(&self.pipe, self.pause.get());
         }
         let mut pipe = self.pipe.borrow_mut();
@@ -110,8 +110,8 @@ impl Read for Inlet {
         }
         let bytes = pipe.take(buffer.len());
         buffer[..bytes.len()].copy_from_slice(&bytes);
+        self.waits.set(waits + u32::from(bytes.is_empty()));
         if bytes.is_empty() && !pipe.is_closed {
-            self.waits.set(waits + 1);
             return Err(ErrorKind::WouldBlock.into());
         }
         Ok(bytes.len())
