@@ -60,8 +60,9 @@ impl Lock {
             // Whoever had it may have removed its name between the opening and the locking.
             if leads_to(&path, &file) {
                 let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-                // The engine that this writer is of: whoever reads this wants to end that.
-                let line = format!("{HOLDER}{} on {}, since {}\n", parent_id(), host.trim(), started.rfc3339());
+                // The engine that this writer is of: whoever reads this wants to end that, or what is left of it.
+                let (engine, ours, since) = (parent_id(), std::process::id(), started.rfc3339());
+                let line = format!("{HOLDER}{engine} on {}, since {since}; its writer: {HOLDER}{ours}\n", host.trim());
                 // It locks just as well without: a full disk must not keep a World from being loaded.
                 let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(line.as_bytes()));
                 let before = Some(holder).filter(|holder| !holder.is_empty());
