@@ -236,8 +236,7 @@ impl Engine {
         let mut ledger = Ledger::new(flusher, stamp, View::default());
         let (start_ms, tick) = (now.since(self.started.0).as_millis(), world.now().0);
         self.log.info("running", &[("world", &world.id), ("tick", &tick), ("start_ms", &start_ms)]);
-        let attached = ToEngine::Attached { view, error, rescue: None };
-        let line = ledger.hear(attached, &mut world, now, &mut self.metrics);
+        let line = ledger.hear(ToEngine::Attached { view, error, rescue: None }, &mut world, now, &mut self.metrics);
         line.iter().for_each(|line| self.log.line(line));
         let ticker = Ticker::new(self.config.tick_interval, now);
         self.life = Some(Life { world, ledger, ticker, rescue });
@@ -317,7 +316,8 @@ impl Engine {
             Some(_) if self.is_attached => State::Idle,
             Some(_) => State::Restarting,
         };
-        let loading = || format!("loading: {} entities so far", self.gathering.entities());
+        let so_far = || if self.built.is_some() { "all".to_owned() } else { self.gathering.entities().to_string() };
+        let loading = || format!("loading: {} entities so far", so_far());
         let snapshot = Snapshot {
             wall: clock::wall(),
             started: self.started.1,
