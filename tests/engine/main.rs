@@ -23,6 +23,7 @@ mod support;
 mod trouble;
 mod vectors;
 mod world;
+mod writer;
 #[allow(dead_code)]
 #[path = "../proof/worlds.rs"]
 mod worlds;

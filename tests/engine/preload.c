@@ -7,7 +7,11 @@
  *   read_only  the database, and what lies beside it, cannot be written any more: EROFS
  *   folders    a folder cannot be synced: the number of the error
  *   wait       the engine cannot wait for events: the number of the error
- *   hold       a sync does not return before the order is taken back; meanwhile there is a file `syncing`
+ *   reads      a read of the database takes so many milliseconds
+ *   delay      a sync takes so many seconds
+ *   errors     a sync of the database, and of what lies beside it, fails: the number of the error
+ *   hold       a sync does not return before the order is taken back; meanwhile there is a file `syncing`. NAME (or
+ *              NAME*: that begins so): of that file alone
  *   kill       CALL NAME N: the Nth such call on the file of that name (NAME*: that begins so) is cut short by SIGKILL,
  *              the write of a page half done (nothing tears what is smaller than a sector); the engine goes with it
  *
@@ -84,7 +88,6 @@ static int refused(const char *name)
     return 1;
 }
 
-/* Whether this is the call in which the process is to die. */
 /* Whether a name is the one ordered, or begins like it if that ends with a star. */
 static int is_named(const char *name, const char *ordered)
 {
@@ -93,6 +96,7 @@ static int is_named(const char *name, const char *ordered)
     return begins ? strncmp(name, ordered, length - 1) == 0 : strcmp(name, ordered) == 0;
 }
 
+/* Whether this is the call in which the process is to die. */
 static int is_last(const char *call, const char *name)
 {
     static long calls;
@@ -143,6 +147,14 @@ int epoll_wait(int epoll, struct epoll_event *events, int room, int timeout)
     return syscall(SYS_epoll_pwait, epoll, events, room, timeout, NULL, 0);
 }
 
+ssize_t pread64(int file, void *bytes, size_t length, off64_t offset)
+{
+    char path[PATH_MAX], text[64];
+    if (strcmp(name_of(file, path), "storage.sqlite") == 0 && ordered("reads", text))
+        usleep(1000 * atoi(text));
+    return syscall(SYS_pread64, file, bytes, length, offset);
+}
+
 ssize_t pwrite64(int file, const void *bytes, size_t length, off64_t offset)
 {
     char path[PATH_MAX];
@@ -168,7 +180,13 @@ int fsync(int file)
         return -1;
     }
     die_if_last("sync", name);
-    if (ordered("hold", text)) {
+    if (ordered("delay", text))
+        sleep(atoi(text));
+    if (strncmp(name, "storage.sqlite", strlen("storage.sqlite")) == 0 && ordered("errors", text)) {
+        errno = atoi(text);
+        return -1;
+    }
+    if (ordered("hold", text) && (text[0] == 0 || is_named(name, text))) {
         make("syncing");
         while (ordered("hold", text))
             usleep(1000);

@@ -12,7 +12,7 @@ use rusqlite::Connection;
 use crate::support::{Engine, Folder, PATIENCE, SMALL_WORLD, command, json, output, query, refusal, wait_for};
 use crate::trouble::{expect_unready, stop_and_check};
 
-fn rescues(folder: &Folder) -> Vec<PathBuf> {
+pub fn rescues(folder: &Folder) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder.join("")).unwrap().map(|entry| entry.unwrap().path());
     let mut found: Vec<PathBuf> = entries.filter(|path| path.to_str().unwrap().contains(".rescued-")).collect();
     found.sort();
@@ -20,7 +20,7 @@ fn rescues(folder: &Folder) -> Vec<PathBuf> {
 }
 
 /// A field of the last line of a log that has it, unquoted.
-fn field(log: &str, name: &str) -> String {
+pub fn field(log: &str, name: &str) -> String {
     let line = log.lines().rfind(|line| line.contains(&format!(" {name}="))).unwrap_or_else(|| panic!("{name}: {log}"));
     let value = line.split(&format!(" {name}=")).nth(1).unwrap();
     let Some(quoted) = value.strip_prefix('"') else { return value.split(' ').next().unwrap().to_owned() };

@@ -41,9 +41,22 @@ fn every_signal_that_would_end_it_ends_it_well() {
     }
 }
 
+/// What makes a command process 1 of a namespace of its own.
+pub const AS_PROCESS_ONE: [&str; 4] = ["--map-root-user", "--pid", "--fork", "--kill-child"];
+
+/// Whether that can be done here.
+pub fn may_have_process_one() -> bool {
+    let probe = Command::new("unshare").args(AS_PROCESS_ONE).arg("true").output();
+    let may = probe.is_ok_and(|output| output.status.success());
+    if !may {
+        skip("unshare(1) may not make a namespace of processes here");
+    }
+    may
+}
+
 /// A command as process 1 of a container, and its number outside.
 fn as_process_one(command: &Command, folder: &Folder) -> (Child, String) {
-    let mut unshare = by_way_of("unshare", &["--map-root-user", "--pid", "--fork", "--kill-child"], command);
+    let mut unshare = by_way_of("unshare", &AS_PROCESS_ONE, command);
     let child = unshare.current_dir(folder.join(".")).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let path = format!("/proc/{0}/task/{0}/children", child.id());
     let inner = wait_for("the command to begin", || {
@@ -54,9 +67,7 @@ fn as_process_one(command: &Command, folder: &Folder) -> (Child, String) {
 
 #[test]
 fn every_command_can_be_stopped_also_as_process_one() {
-    let probe = Command::new("unshare").args(["--map-root-user", "--pid", "--fork", "--kill-child", "true"]).output();
-    if !probe.is_ok_and(|output| output.status.success()) {
-        skip("unshare(1) may not make a namespace of processes here");
+    if !may_have_process_one() {
         return;
     }
     let folder = Folder::new();

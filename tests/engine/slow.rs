@@ -1,7 +1,6 @@
 //! Clients that are slow, deaf, idle or too many: all the while a health check is answered and the world ticks in time.
 
 use std::collections::VecDeque;
-use std::fs;
 use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
@@ -14,10 +13,10 @@ use crate::support::{Engine, Folder, skip};
 
 const LOAD: Duration = Duration::from_secs(10);
 /// Many times what an answer takes, so that only an engine that is held up is slower, no machine that is merely busy.
-const PROMPT: Duration = Duration::from_secs(1);
+pub const PROMPT: Duration = Duration::from_secs(1);
 const STEP: Duration = Duration::from_millis(50);
 /// Who waits so long in all for a core to run on is late for that, and not for what its clients do.
-const STARVED: Duration = Duration::from_millis(500);
+pub const STARVED: Duration = Duration::from_millis(500);
 
 /// One way to be a burden, step by step: what clients do in one step with the connections they have.
 struct Load {
@@ -127,10 +126,7 @@ fn bear(load: &Load) -> Result<(), Late> {
     }
     let what =
         format!("{name}: /health took {slowest:?} at most, {late} of {tick} ticks were late, {skipped} left out");
-    // Its second number: nanoseconds in which it could have run and did not (Linux, "Scheduler Statistics").
-    let statistics = fs::read_to_string(format!("/proc/{}/schedstat", engine.child.id())).unwrap_or_default();
-    let waited = statistics.split(' ').nth(1).and_then(|number| number.parse().ok()).unwrap_or(0);
-    Err(Late { what, waited: Duration::from_nanos(waited) })
+    Err(Late { what, waited: engine.waited_for_a_core() })
 }
 
 #[test]

@@ -137,13 +137,19 @@ impl Engine {
     }
 
     pub fn spawn(command: &mut Command) -> Engine {
+        let engine = Engine::begin(command);
+        wait_for("the world to run", || engine.told("msg=running", " tick="));
+        engine
+    }
+
+    /// Starts an engine and waits until it listens.
+    pub fn begin(command: &mut Command) -> Engine {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let (lines, shared) = (BufReader::new(child.stdout.take().unwrap()).lines(), log.clone());
         thread::spawn(move || lines.map_while(Result::ok).for_each(|line| *shared.lock().unwrap() += &(line + "\n")));
         let mut engine = Engine { child, address: SocketAddr::from(([127, 0, 0, 1], 0)), log };
         engine.address = wait_for("the engine to listen", || engine.told("msg=listening", " addr=")?.parse().ok());
-        wait_for("the world to run", || engine.told("msg=running", " tick="));
         engine
     }
 
@@ -158,6 +164,13 @@ impl Engine {
     pub fn writer(&self) -> u32 {
         let children = format!("/proc/{0}/task/{0}/children", self.child.id());
         wait_for("a writer", || fs::read_to_string(&children).ok()?.split_whitespace().next()?.parse().ok())
+    }
+
+    /// For how long it could have run and did not.
+    pub fn waited_for_a_core(&self) -> Duration {
+        // Its second number, in nanoseconds (Linux, "Scheduler Statistics").
+        let statistics = fs::read_to_string(format!("/proc/{}/schedstat", self.child.id())).unwrap_or_default();
+        Duration::from_nanos(statistics.split(' ').nth(1).and_then(|number| number.parse().ok()).unwrap_or(0))
     }
 
     pub fn log(&self) -> String {
@@ -296,7 +309,7 @@ pub fn limit_process(process: u32, limit: &str) {
 
 /// By way of the shell, which has `kill` built in where no program of that name is installed.
 pub fn send_signal(process: &str, name: &str) {
-    let status = Command::new("sh").args(["-c", "kill -s $0 $1", name, process]).status().unwrap();
+    let status = Command::new("sh").args(["-c", "kill -s $0 -- $1", name, process]).status().unwrap();
     assert!(status.success());
 }
 
