@@ -25,7 +25,7 @@ test: ## format, clippy and all tests, without Docker
 	cargo clippy --locked --all-targets --all-features -- -D warnings
 	cargo test --locked
 
-soak: ## kill the engine KILL_ROUNDS=1000 times, then simulate new lives for SOAK_SECONDS=600
+soak: ## kill the engine, and the writer, KILL_ROUNDS=1000 times, then simulate new lives for SOAK_SECONDS=600
 	KILL_ROUNDS=$(KILL_ROUNDS) cargo test --locked --release --test engine -- killed_at_any_moment --nocapture
 	# Anew each half minute: a process that is killed in a simulation leaves its files open in this one.
 	end=$$((SECONDS + $(SOAK_SECONDS))); while [ $$SECONDS -lt $$end ]; do SIMULATION_SECONDS=30 \

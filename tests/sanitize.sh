@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the suite under AddressSanitizer, then the engine itself, SQLite's C in it, under valgrind. By way of
+# Runs the suite under AddressSanitizer, then the engine itself and its writer, SQLite's C in it, under valgrind. By way of
 # `make sanitize`, which says in CARGO how a nightly cargo is called. Whatever either reports is a failure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -23,10 +23,11 @@ command -v valgrind >/dev/null || fail 'valgrind is missing'
 
 echo '== The suite under AddressSanitizer'
 # The engines that the tests start write their reports here as well, one of them as another user. Leaks are left to
-# valgrind: the search for them does not work in an engine that is traced, or that ignores SIGCHLD.
+# valgrind: the search for them does not work in an engine that is traced, or that ignores SIGCHLD. SIGBUS is what a
+# test makes happen to the writer, and no fault.
 chmod 711 "$folder"
 mkdir -m 1777 "$folder/AddressSanitizer"
-export ASAN_OPTIONS=log_path=$folder/AddressSanitizer/report:detect_leaks=0
+export ASAN_OPTIONS=log_path=$folder/AddressSanitizer/report:detect_leaks=0:handle_sigbus=0
 passed=0
 # With --target, what runs at build time stays as it is. A little optimised, because the tests have time limits.
 CARGO_PROFILE_DEV_OPT_LEVEL=1 CFLAGS=-fsanitize=address RUSTFLAGS=-Zsanitizer=address \
@@ -39,7 +40,25 @@ echo '== The engine under valgrind'
 CARGO_PROFILE_RELEASE_STRIP=false CARGO_PROFILE_RELEASE_DEBUG=true \
   cargo build --locked --release --target-dir "$target"
 mkdir "$folder/valgrind"
-engine=(valgrind --quiet --log-file="$folder/valgrind/%p" --error-exitcode=99
+# The engine starts its writer from /proc/self/exe, which is valgrind itself to the kernel.
+cat >"$folder/exe.c" <<'EOF'
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+int posix_spawnp(pid_t *process, const char *file, const posix_spawn_file_actions_t *actions,
+                 const posix_spawnattr_t *attributes, char *const arguments[], char *const environment[])
+{
+    __typeof__(&posix_spawnp) next = dlsym(RTLD_NEXT, "posix_spawnp");
+    if (strcmp(file, "/proc/self/exe") == 0)
+        file = getenv("ENGINE_PROGRAM");
+    return next(process, file, actions, attributes, arguments, environment);
+}
+EOF
+"${CC:-cc}" -shared -fPIC -o "$folder/exe.so" "$folder/exe.c"
+engine=(env LD_PRELOAD="$folder/exe.so" ENGINE_PROGRAM="$(realpath "$target")/release/aqevia-engine"
+  valgrind --quiet --trace-children=yes --log-file="$folder/valgrind/%p" --error-exitcode=99
   --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite "$target/release/aqevia-engine")
 export AQEVIA_SQLITE_PATH=$folder/storage.sqlite AQEVIA_OBSERVABILITY_ADDR=127.0.0.1:0 AQEVIA_LOG_LEVEL=debug
 export AQEVIA_TICK_INTERVAL_MS=10 PERSIST_FLUSH_INTERVAL_MS=20
@@ -52,10 +71,14 @@ wait_for() {
   done
   fail "waited too long for: $*"
 }
-listens() {
+runs() {
   kill -0 "$process" || fail "the engine does not start: $(cat "$folder/log")"
   address=$(sed -n 's/.* msg=listening addr=\([^ ]*\) .*/\1/p' "$folder/log")
-  [ -n "$address" ]
+  [ -n "$address" ] && grep -q ' msg=running ' "$folder/log"
+}
+# Its child has a report of its own.
+writer_is_watched() {
+  [ -f "$folder/valgrind/$(cut -d ' ' -f 1 "/proc/$process/task/$process/children")" ]
 }
 # Sends bytes on a connection of their own, and prints all that comes back.
 send() {
@@ -83,7 +106,8 @@ for end in TERM=0 KILL=137 TERM=0; do
   : >"$folder/log"
   "${engine[@]}" >>"$folder/log" &
   process=$!
-  wait_for listens
+  wait_for runs
+  wait_for writer_is_watched
   for path in / /health /ready /status /metrics; do
     expect '200 200 200' "${get/\/ /$path }\r\n${get/\/ /$path }\r\n${get/\/ /$path }$close"
     expect 200 "HEAD $path HTTP/1.0\r\n\r\n"

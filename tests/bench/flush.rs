@@ -121,7 +121,7 @@ impl Engine {
             database: database.to_owned(),
             world: world.id.clone(),
             source: SOURCE.to_owned(),
-            states: (stamp.clone(), stamp.clone()),
+            states: vec![stamp.clone()],
         });
         let flusher = Flusher::new(Duration::from_secs(1), 1, clock::monotonic());
         let ledger = Ledger::new(flusher, stamp, View::default());
