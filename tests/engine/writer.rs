@@ -86,7 +86,7 @@ fn undisturbed(engine: &Engine, trouble: impl FnOnce()) {
 }
 
 /// Waits until an acknowledgement is out for too long. Until then, and then, nothing new is promised.
-fn expect_late_acknowledgement(engine: &Engine, begun: Instant) {
+fn expect_late_acknowledgement(engine: &Engine, folder: &Folder, begun: Instant) {
     let promised = persisted(engine);
     assert_eq!(engine.get("/ready").0, 200, "a slow disk is no trouble yet");
     let reason = wait_for("the engine to be unready", || {
@@ -97,6 +97,9 @@ fn expect_late_acknowledgement(engine: &Engine, begun: Instant) {
     assert!(begun.elapsed() + Duration::from_secs(1) > Duration::from_millis(ACKNOWLEDGEMENT_MS_MAX));
     wait_for("that to be logged", || engine.log().contains("storage has not acknowledged a flush").then_some(()));
     assert_eq!(persisted(engine), promised);
+    // Others see what was committed, and what is only written they do not.
+    let committed: u64 = query(&folder.database(), "SELECT tick FROM world").parse().unwrap();
+    assert!(promised <= committed, "{promised} is promised, and {committed} was committed");
     assert_eq!(engine.status("$.storage.writer.state"), "flushing");
     assert!(engine.status_number("$.storage.pending_records") > 1);
 }
@@ -143,7 +146,7 @@ fn a_disk_that_is_slow_then_stands_still_then_fails_holds_up_nothing_but_flushes
         assert!(engine.metric("aqevia_flushes_waited_total") > 0.0);
 
         hold(&preload, "");
-        expect_late_acknowledgement(&engine, Instant::now());
+        expect_late_acknowledgement(&engine, &folder, Instant::now());
         preload.withdraw("hold");
         expect_acknowledgement(&engine);
         assert!(!engine.log().contains("flush failed"), "{}", engine.log());
@@ -166,7 +169,7 @@ fn a_writer_that_is_stopped_holds_up_nothing_but_flushes_and_goes_on_where_it_wa
     undisturbed(&engine, || {
         send_signal(&writer.to_string(), "STOP");
         wait_for("a flush", || (engine.status("$.storage.writer.state") == "flushing").then_some(()));
-        expect_late_acknowledgement(&engine, Instant::now());
+        expect_late_acknowledgement(&engine, &folder, Instant::now());
         send_signal(&writer.to_string(), "CONT");
         expect_acknowledgement(&engine);
     });
@@ -584,7 +587,8 @@ fn a_load_that_is_cut_short_ends_both_processes_at_once_and_changes_nothing() {
                 } else {
                     15
                 };
-                assert_eq!(engine.child.wait().unwrap().signal(), Some(number));
+                let status = wait_for("an end", || engine.child.try_wait().unwrap());
+                assert_eq!(status.signal(), Some(number));
                 assert!(begun.elapsed() < PROMPT, "{signal}");
             }
             Some("TERM") => {
@@ -743,6 +747,7 @@ fn as_process_one_it_reaps_whatever_is_left_to_it_and_notices_the_end_of_its_wri
     let [other] = children(process)[..] else { panic!("{:?}", children(process)) };
     assert!(other != writer && !is_gone(other));
     assert_eq!(engine.metric("aqevia_writer_restarts_total"), 1.0);
+    assert!(engine.log().contains("the writer has ended: signal: 9 (SIGKILL)"), "{}", engine.log());
     send_signal(&target, "TERM");
     assert_eq!(engine.child.wait().unwrap().code(), Some(0), "{}", engine.log());
     engine.wait_for_writer();
