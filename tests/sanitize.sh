@@ -57,9 +57,21 @@ int posix_spawnp(pid_t *process, const char *file, const posix_spawn_file_action
 }
 EOF
 "${CC:-cc}" -shared -fPIC -o "$folder/exe.so" "$folder/exe.c"
+# The writer ends where it is, with its arguments in memory.
+cat >"$folder/suppressions" <<'EOF'
+{
+  arguments
+  Memcheck:Leak
+  match-leak-kinds: definite
+  fun:malloc
+  ...
+  fun:main<*ArgsOs>>
+  fun:*aqevia_engine4main*
+}
+EOF
 engine=(env LD_PRELOAD="$folder/exe.so" ENGINE_PROGRAM="$(realpath "$target")/release/aqevia-engine"
   valgrind --quiet --trace-children=yes --log-file="$folder/valgrind/%p" --error-exitcode=99
-  --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite "$target/release/aqevia-engine")
+  --suppressions="$folder/suppressions" --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite "$target/release/aqevia-engine")
 export AQEVIA_SQLITE_PATH=$folder/storage.sqlite AQEVIA_OBSERVABILITY_ADDR=127.0.0.1:0 AQEVIA_LOG_LEVEL=debug
 export AQEVIA_TICK_INTERVAL_MS=10 PERSIST_FLUSH_INTERVAL_MS=20
 
