@@ -13,7 +13,7 @@ use std::process::{self, Child, Command, Stdio};
 use super::serve::Writer;
 use super::wire::{Frames, Said, ToEngine, frame_length, understand};
 use crate::clock;
-use crate::limits::{FRAME_BYTES_MAX, WIRE_BYTES_PER_TURN};
+use crate::limits::{BUFFER_BYTES_KEPT, FRAME_BYTES_MAX, WIRE_BYTES_PER_TURN};
 use crate::storage::Taker;
 use crate::sys;
 
@@ -93,20 +93,13 @@ impl Link {
     /// Takes what has come.
     pub fn read(&mut self) {
         self.input.drain(..std::mem::take(&mut self.used));
-        let held = self.input.len();
-        self.input.resize(held + WIRE_BYTES_PER_TURN, 0);
-        let read = self.stream.read(&mut self.input[held..]);
-        self.input.truncate(held + read.as_ref().map_or(0, |count| *count));
-        match read {
-            Ok(0) => self.is_over = true,
-            Err(error) if !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
-                self.is_over = true
-            }
-            _ => (),
-        }
-        if self.input.is_empty() {
-            self.input = Vec::new();
-        }
+        self.input.shrink_to(BUFFER_BYTES_KEPT);
+        let wanted = WIRE_BYTES_PER_TURN as u64;
+        self.is_over |= match (&self.stream).take(wanted).read_to_end(&mut self.input) {
+            // Less is all that will ever come.
+            Ok(count) => (count as u64) < wanted,
+            Err(error) => error.kind() != ErrorKind::WouldBlock,
+        };
     }
 
     /// The next message that is whole. Records before it are handed on.
