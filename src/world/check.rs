@@ -12,12 +12,12 @@ impl World {
     /// hold is checked where it is read, in a file or a database.
     pub fn violations(&self) -> Vec<String> {
         let mut problems = Problems::default();
-        let last = self.entities.last_key_value().map_or(0, |(id, _)| id.get());
+        let last = self.entities.iter().next_back().map_or(0, |entity| entity.id.get());
         let next = self.next_id;
         let not_above = format_args!("the next id, {next}, is not above all ids in use ({last})");
         problems.require(next > last, "the world", not_above);
         let mut tags = BTreeSet::new();
-        for entity in self.entities.values() {
+        for entity in self.entities() {
             self.check_entity(entity, &mut problems);
             let tag_is_its_own = entity.tag.as_ref().is_none_or(|tag| tags.insert(tag));
             problems.require(tag_is_its_own, entity, "has a tag that another has too");

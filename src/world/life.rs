@@ -271,7 +271,7 @@ impl World {
     }
 
     pub(super) fn schedule_all(&mut self) {
-        let creatures = self.entities.keys().filter_map(|id| self.next_event(*id, None));
+        let creatures = self.entities.iter().filter_map(|entity| self.next_event(entity.id, None));
         let spawns = (0..self.spawns.len()).filter_map(|rule| self.next_spawn(rule));
         let mut turns = Vec::from_iter(creatures.chain(spawns));
         // The set would sort them in half as much memory again.

@@ -8,6 +8,7 @@
 pub mod calendar;
 mod check;
 pub mod digest;
+mod entities;
 mod entity;
 mod life;
 pub mod random;
@@ -22,6 +23,7 @@ use std::rc::Rc;
 
 pub use calendar::{Tick, Time, Weather};
 pub use check::Problems;
+pub use entities::Entities;
 pub use entity::{Active, EVERY_MINUTES, Entity, EntityId, Habit, Kind, SPAWN_AT_MOST, Spawn, Verb};
 use life::Event;
 pub use life::{Action, Command, Refusal, sleeps_at};
@@ -46,8 +48,8 @@ pub struct Parts {
     pub weather: Weather,
     /// The number that the next new entity gets.
     pub next_id: u64,
-    /// Its records, each under its id. Boxed, so that none is ever moved and the room that a map leaves costs little.
-    pub entities: BTreeMap<EntityId, Box<Entity>>,
+    /// Its records.
+    pub entities: Entities,
     /// What its creatures do, by creature or prototype.
     pub habits: BTreeMap<EntityId, Rc<[Habit]>>,
     /// What comes back.
@@ -156,7 +158,7 @@ impl World {
             present: Cell::new(None),
             offered,
         };
-        entities.values().for_each(|entity| world.place(entity));
+        entities.iter().for_each(|entity| world.place(entity));
         world.parts.entities = entities;
         world.reached[Bound::Spawns as usize] = u64::from(world.spawns.len() > SPAWNS_MAX);
         let problems = world.violations();
@@ -184,12 +186,12 @@ impl World {
 
     /// The entity with this id.
     pub fn entity(&self, id: EntityId) -> Option<&Entity> {
-        self.entities.get(&id).map(Box::as_ref)
+        self.entities.get(id)
     }
 
     /// All entities, by id.
     pub fn entities(&self) -> impl Iterator<Item = &Entity> {
-        self.entities.values().map(Box::as_ref)
+        self.entities.iter()
     }
 
     /// How often each bound was reached since the world was put together, in the order of `Bound::ALL`.
@@ -203,14 +205,14 @@ impl World {
             let copies = self.copies.get(&(spawn.prototype, spawn.room)).copied().unwrap_or(0);
             spawn.at_most.saturating_sub(copies) as usize
         });
-        let (now, most) = (self.entities.len(), self.most[Bound::SpawnEntities as usize]);
+        let (now, most) = (self.entities.count(), self.most[Bound::SpawnEntities as usize]);
         now.saturating_add(rules.sum()).min(most.max(now))
     }
 
     /// In what this world, which an earlier engine has made, is larger than any made today may be. It lives all the same.
     pub fn excesses(&self) -> Vec<String> {
         let [entities_max, _, spawns_max] = self.most;
-        let sizes = [("entities", self.entities.len(), entities_max), ("spawn rules", self.spawns.len(), spawns_max)];
+        let sizes = [("entities", self.entities.count(), entities_max), ("spawn rules", self.spawns.len(), spawns_max)];
         let above = sizes.into_iter().filter(|(_, size, most)| size > most);
         above.map(|(what, size, most)| format!("{size} {what}, and {most} are the most")).collect()
     }
@@ -324,7 +326,7 @@ impl World {
 
     /// The one way to change an entity: notes that it is pending. Its location is not to be changed here.
     fn change(&mut self, id: EntityId) -> Option<&mut Entity> {
-        let entity = self.parts.entities.get_mut(&id)?;
+        let entity = self.parts.entities.get_mut(id)?;
         self.present.set(None);
         if let Entry::Vacant(new) = self.changed.records.entry(id) {
             new.insert(entity.digest());
@@ -367,7 +369,7 @@ impl World {
         self.parts.next_id += 1;
         let entity = make(id);
         self.place(&entity);
-        self.parts.entities.insert(id, Box::new(entity));
+        self.parts.entities.insert(entity);
         self.present.set(None);
         self.changed.records.insert(id, 0);
         Some(id)
@@ -375,7 +377,7 @@ impl World {
 
     /// Whether there are as many entities as a bound allows. Notes that it was reached.
     fn is_full(&mut self, bound: Bound) -> bool {
-        let full = self.entities.len() >= self.most[bound as usize];
+        let full = self.entities.count() >= self.most[bound as usize];
         self.reached[bound as usize] += u64::from(full);
         full
     }
@@ -386,7 +388,7 @@ impl World {
         let held: Vec<EntityId> = self.contents(id, Kind::Thing).map(|thing| thing.id).collect();
         held.into_iter().for_each(|thing| self.relocate(thing, place));
         self.unschedule(id);
-        let Some(entity) = self.parts.entities.remove(&id) else { return };
+        let Some(entity) = self.parts.entities.remove(id) else { return };
         self.leave(group(&entity), id);
         if id.get() >= self.offered {
             self.changed.records.remove(&id);
@@ -424,7 +426,7 @@ fn group(entity: &Entity) -> Option<Group> {
 
 impl fmt::Debug for World {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "World({} at {:?}, {} entities, {:016x})", self.id, self.tick, self.entities.len(), self.digest())
+        write!(f, "World({} at {:?}, {} entities, {:016x})", self.id, self.tick, self.entities.count(), self.digest())
     }
 }
 
@@ -458,12 +460,12 @@ mod tests {
         world.most = [30, 20, 1];
         assert_eq!(world.entities_in_the_end(), 20);
         (0..1_000).for_each(|_| drop(world.tick()));
-        assert_eq!((world.entities.len(), world.bounds_reached()[0]), (20, 0));
+        assert_eq!((world.entities.count(), world.bounds_reached()[0]), (20, 0));
         assert!(world.bounds_reached()[1] > 0);
         // Spawn rules leave room for others, up to the last of it.
         let rat = |id| Entity { location: EntityId::new(1), ..Entity::new(id, Kind::Creature) };
         let made = (0..100).filter_map(|_| world.create(rat)).count();
-        assert_eq!((made, world.entities.len(), world.bounds_reached()[0]), (10, 30, 90));
+        assert_eq!((made, world.entities.count(), world.bounds_reached()[0]), (10, 30, 90));
         assert_eq!(world.excesses(), [""; 0]);
         world.most = [29, 28, 0];
         assert_eq!(world.entities_in_the_end(), 30);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::digest::Hasher;
 use super::random::Random;
-use super::{Entity, EntityId, Habit, Parts, Spawn, Tick, Weather, World};
+use super::{Entities, Entity, EntityId, Habit, Parts, Spawn, Tick, Weather, World};
 
 /// A world's own record: what is stored of it beside entities, habits and spawn rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,7 +92,7 @@ pub struct Gathering {
     pub head: Option<Head>,
     /// All records have come.
     pub is_whole: bool,
-    entities: Vec<(EntityId, Box<Entity>)>,
+    entities: Entities,
     habits: BTreeMap<EntityId, Vec<Habit>>,
     spawns: Vec<Spawn>,
     /// Of the digests of all records, which are made while the next ones are on their way.
@@ -105,9 +105,7 @@ impl Gathering {
         self.sum = self.sum.wrapping_add(record.digest());
         match record {
             Record::Head(head) => *self = Gathering { head: Some(head.clone()), ..Gathering::default() },
-            Record::Entity(entity) => {
-                self.entities.push((entity.id, Box::new(entity.with_texts(|text| (*text).into()))))
-            }
+            Record::Entity(entity) => self.entities.insert(entity.with_texts(|text| (*text).into())),
             Record::Gone(_) => (),
             Record::End => self.is_whole = true,
             Record::Habit(creature, habit) => self.habits.entry(creature).or_default().push(habit.clone()),
@@ -117,14 +115,14 @@ impl Gathering {
 
     /// How many entities have come.
     pub fn entities(&self) -> usize {
-        self.entities.len()
+        self.entities.count()
     }
 
     /// Puts the world together, or says in what way it is none, or none that was ever stored.
     pub fn finish(self) -> Result<World, Vec<String>> {
         let head = self.head.ok_or_else(|| vec!["the world's own record is missing".to_owned()])?;
         let Head { id, name, tick, random, weather, next_id, digest } = head;
-        let entities = self.entities.into_iter().collect();
+        let entities = self.entities;
         let habits = self.habits.into_iter().map(|(creature, habits)| (creature, habits.into())).collect();
         let parts = Parts { id, name, tick, random, weather, next_id, entities, habits, spawns: self.spawns };
         let world = World::of(parts, self.sum)?;

@@ -134,7 +134,7 @@ fn measure_grown() {
     let (mut parts, prototype) = (parts(1, Verb::Say, EVERY_MINUTES_MAX), EntityId::FIRST);
     for id in (parts.next_id..).filter_map(EntityId::new).take(ROOMS as usize) {
         let room = Entity { name: Some("a room".into()), ..Entity::new(id, Kind::Room) };
-        parts.entities.insert(id, Box::new(room));
+        parts.entities.insert(room);
         parts.spawns.push(Spawn { prototype, room: id, at_most: CREATURES, every_minutes: 1, text: None });
     }
     parts.next_id += ROOMS;

@@ -79,8 +79,7 @@ struct Bare {
 impl Bare {
     fn new(parts: &Parts) -> Bare {
         let habit = parts.habits.values().next().unwrap()[0].clone();
-        let creatures =
-            parts.entities.values().filter(|entity| entity.kind == Kind::Creature && !entity.is_prototype());
+        let creatures = parts.entities.iter().filter(|entity| entity.kind == Kind::Creature && !entity.is_prototype());
         let names: BTreeMap<u64, String> = creatures.map(|c| (c.id.get(), c.name.clone().unwrap().into())).collect();
         let span = habit.every_minutes * TICKS_PER_MINUTE;
         let mut bare = Bare { now: 0, span, queue: BinaryHeap::new(), names, line: habit.lines[0].to_string() };

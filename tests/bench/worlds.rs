@@ -6,7 +6,7 @@ use std::path::Path;
 use aqevia_engine::clock;
 use aqevia_engine::storage::Storage;
 use aqevia_engine::world::random::Random;
-use aqevia_engine::world::{Entity, EntityId, Habit, Kind, Parts, Tick, Verb, Weather, World};
+use aqevia_engine::world::{Entities, Entity, EntityId, Habit, Kind, Parts, Tick, Verb, Weather, World};
 
 /// Entities of the world that is busy while something else is measured: 2,000 of them are creatures.
 pub const BUSY: u64 = 2_042;
@@ -23,7 +23,8 @@ pub fn parts(entities: u64, verb: Verb, every_minutes: u64) -> Parts {
     let prototype = id(1);
     let mut entity = Entity::new(prototype, Kind::Creature);
     (entity.name, entity.description) = (Some("a shade".into()), Some(DESCRIPTION.into()));
-    let mut all = BTreeMap::from([(prototype, Box::new(entity))]);
+    let mut all = Entities::default();
+    all.insert(entity);
     for index in 0..entities {
         let (room, next) = (index / 100 * 100, index / 100 * 100 + 100);
         let kind = match index % 100 {
@@ -37,7 +38,7 @@ pub fn parts(entities: u64, verb: Verb, every_minutes: u64) -> Parts {
         entity.location = (kind != Kind::Room).then(|| id(2 + room));
         entity.destination = (kind == Kind::Exit).then(|| id(2 + if next < entities { next } else { 0 }));
         entity.prototype = (kind == Kind::Creature).then_some(prototype);
-        all.insert(entity.id, Box::new(entity));
+        all.insert(entity);
     }
     let lines = if verb == Verb::Say { vec!["The water is high today.".into()] } else { Vec::new() };
     Parts {
@@ -58,15 +59,15 @@ pub fn carriers(creatures: u64, things: u64) -> Parts {
     let id = |number| EntityId::new(number).unwrap();
     let [room, carrier, wanted, lying] = [1, 2, 3, 4].map(id);
     let mut parts = parts(1, Verb::Carry, 1);
-    parts.entities.clear();
+    parts.entities = Entities::default();
     for (id, kind) in [(room, Kind::Room), (carrier, Kind::Creature), (wanted, Kind::Thing), (lying, Kind::Thing)] {
-        parts.entities.insert(id, Box::new(Entity { name: Some(kind.label().into()), ..Entity::new(id, kind) }));
+        parts.entities.insert(Entity { name: Some(kind.label().into()), ..Entity::new(id, kind) });
     }
     let copies = (0..creatures).map(|_| carrier).chain((0..things).map(|_| lying));
     for (number, prototype) in copies.enumerate() {
         let (id, kind) = (id(5 + number as u64), if prototype == lying { Kind::Thing } else { Kind::Creature });
         let entity = Entity { prototype: Some(prototype), location: Some(room), ..Entity::new(id, kind) };
-        parts.entities.insert(id, Box::new(entity));
+        parts.entities.insert(entity);
     }
     let habit = |verb| Habit { verb, every_minutes: 1, targets: vec![wanted], lines: Vec::new() };
     parts.habits = BTreeMap::from([(carrier, [habit(Verb::Carry), habit(Verb::Eat)].into())]);

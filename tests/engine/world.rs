@@ -176,7 +176,7 @@ fn the_digest_kept_up_to_date_is_the_one_computed_afresh() {
             random: world.random,
             weather: world.weather,
             next_id: world.next_id,
-            entities: world.entities().map(|entity| (entity.id, Box::new(entity.clone()))).collect(),
+            entities: world.entities.clone(),
             habits: world.habits.clone(),
             spawns: world.spawns.to_vec(),
         };

@@ -8,15 +8,15 @@ use crate::world::{Entity, EntityId, Kind, Parts, Problems, Time, Verb, World, s
 
 /// Fills in what follows from the rest: what copies have from their prototypes, homes, and who sleeps at first.
 pub fn settle(parts: &mut Parts) {
-    let ids: Vec<EntityId> = parts.entities.keys().copied().collect();
+    let ids: Vec<EntityId> = parts.entities.iter().map(|entity| entity.id).collect();
     let time = Time::at(parts.tick);
     for id in ids {
-        let find = |id: EntityId| parts.entities.get(&id).map(Box::as_ref);
+        let find = |id: EntityId| parts.entities.get(id);
         let Some(entity) = find(id) else { continue };
         let model = entity.prototype.and_then(find).unwrap_or(entity);
         let (active, fixed) = (model.active, model.fixed);
         let home = entity.home.or_else(|| room_above(entity.location.filter(|_| entity.kind != Kind::Exit), find));
-        if let Some(entity) = parts.entities.get_mut(&id) {
+        if let Some(entity) = parts.entities.get_mut(id) {
             (entity.active, entity.fixed, entity.home) = (active, fixed, home);
             entity.asleep = !entity.is_prototype() && sleeps_at(active, time);
         }
@@ -31,13 +31,13 @@ pub fn room_above<'e>(place: Option<EntityId>, find: impl Fn(EntityId) -> Option
 
 /// Finds creatures that could not follow their wandering or their route from where they begin.
 pub fn check_paths(parts: &Parts, problems: &mut Problems) {
-    let exits = parts.entities.values().filter(|entity| entity.kind == Kind::Exit && !entity.locked);
+    let exits = parts.entities.iter().filter(|entity| entity.kind == Kind::Exit && !entity.locked);
     let ways: BTreeSet<(EntityId, EntityId)> = exits.filter_map(|e| e.location.zip(e.destination)).collect();
-    let placed = parts.entities.values().filter(|entity| entity.kind == Kind::Creature);
+    let placed = parts.entities.iter().filter(|entity| entity.kind == Kind::Creature);
     let placed = placed.filter_map(|e| Some((e.prototype.unwrap_or(e.id), e.location?)));
     let starts: BTreeSet<(EntityId, EntityId)> =
         placed.chain(parts.spawns.iter().map(|spawn| (spawn.prototype, spawn.room))).collect();
-    let tag = |id: EntityId| parts.entities.get(&id).and_then(|entity| entity.tag.as_deref()).unwrap_or_default();
+    let tag = |id: EntityId| parts.entities.get(id).and_then(|entity| entity.tag.as_deref()).unwrap_or_default();
     let habits = parts.habits.iter().flat_map(|(creature, habits)| habits.iter().map(move |habit| (creature, habit)));
     for (creature, habit) in habits.filter(|(_, habit)| !habit.targets.is_empty()) {
         let rooms = &habit.targets;

@@ -199,7 +199,7 @@ impl<'s> Reader<'s> {
             let taken = format_args!("a {} has this tag already", tagged.kind.label());
             return if tagged.kind == kind { self.problem("is given twice") } else { self.problem(taken) };
         }
-        let mut entity = Box::new(Entity { tag: Some(tag.into()), ..Entity::new(id, kind) });
+        let mut entity = Entity { tag: Some(tag.into()), ..Entity::new(id, kind) };
         let required = if tagged.copy { 0 } else { 2 };
         let (holder, model) = if kind == Kind::Thing { (HOLDER, THING_PROTOTYPE) } else { (ROOM, CREATURE_PROTOTYPE) };
         self.fields(value, known(kind), required, |reader, key, value| match key {
@@ -217,15 +217,15 @@ impl<'s> Reader<'s> {
             _ => reader.habits(id, &value),
         });
         self.require(!(tagged.copy && tagged.prototype), "a copy must stand somewhere: give it `in`");
-        self.parts.entities.insert(id, entity);
+        self.parts.entities.insert(entity);
     }
 
     fn exits(&mut self, room: EntityId, value: &Value) {
         let first = self.parts.next_id;
         self.each(value, &Value::Object, |reader, value| reader.exit(room, value));
         // The names count as they are kept.
-        let exits = EntityId::new(first).into_iter().flat_map(|first| self.parts.entities.range(first..));
-        let mut names: Vec<&str> = exits.filter_map(|(_, exit)| exit.name.as_deref()).collect();
+        let exits = self.parts.entities.iter().rev().take_while(|entity| entity.id.get() >= first);
+        let mut names: Vec<&str> = exits.filter_map(|exit| exit.name.as_deref()).collect();
         names.sort_unstable();
         let too_many = format_args!("has {}, and {ROOM_EXITS_MAX} are the most", names.len());
         self.problems.require(names.len() <= ROOM_EXITS_MAX, &self.cursor.path, too_many);
@@ -240,7 +240,7 @@ impl<'s> Reader<'s> {
         let name = Some(self.checked(&name, NAME_BYTES_MAX));
         let Some(id) = EntityId::new(self.parts.next_id) else { return };
         self.parts.next_id += 1;
-        let mut exit = Box::new(Entity { name, location: Some(room), ..Entity::new(id, Kind::Exit) });
+        let mut exit = Entity { name, location: Some(room), ..Entity::new(id, Kind::Exit) };
         if value == Value::Object {
             let mut leads = false;
             self.fields(&value, &["to", "locked", "description"], 0, |reader, key, value| match key {
@@ -252,7 +252,7 @@ impl<'s> Reader<'s> {
         } else {
             exit.destination = self.target(&value, ROOM);
         }
-        self.parts.entities.insert(id, exit);
+        self.parts.entities.insert(exit);
     }
 
     fn habits(&mut self, creature: EntityId, value: &Value) {
