@@ -9,10 +9,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::limits::{
-    BATCH_CAPACITY_MAX, BATCH_CAPACITY_MIN, FLUSH_INTERVAL_MS_MAX, FLUSH_INTERVAL_MS_MIN, TICK_INTERVAL_MS_MAX,
-    TICK_INTERVAL_MS_MIN,
-};
+use crate::limits::{BATCH_CAPACITY_RANGE, FLUSH_INTERVAL_MS_RANGE, TICK_INTERVAL_MS_RANGE};
 use crate::log::Level;
 use crate::text::{is_tag, nearest};
 
@@ -82,9 +79,9 @@ impl Config {
         let config = Config {
             sqlite_path: reader.value(SQLITE_PATH, database).unwrap_or_default(),
             observability_addr: reader.address(),
-            flush_interval: reader.interval(FLUSH_INTERVAL, FLUSH_INTERVAL_MS_MIN..=FLUSH_INTERVAL_MS_MAX),
-            batch_capacity: reader.number(BATCH_CAPACITY, BATCH_CAPACITY_MIN..=BATCH_CAPACITY_MAX, "records") as usize,
-            tick_interval: reader.interval(TICK_INTERVAL, TICK_INTERVAL_MS_MIN..=TICK_INTERVAL_MS_MAX),
+            flush_interval: reader.interval(FLUSH_INTERVAL, FLUSH_INTERVAL_MS_RANGE),
+            batch_capacity: reader.number(BATCH_CAPACITY, BATCH_CAPACITY_RANGE, "records") as usize,
+            tick_interval: reader.interval(TICK_INTERVAL, TICK_INTERVAL_MS_RANGE),
             world_path: reader.value(WORLD_PATH, world_file),
             world_id: reader.value(WORLD_ID, world_id),
             log_level: reader.value(LOG_LEVEL, log_level).unwrap_or(Level::Info),
@@ -214,11 +211,12 @@ mod tests {
 
     #[test]
     fn numbers_are_accepted_up_to_their_bounds_and_no_further() {
-        for (variable, least, most) in [
-            (FLUSH_INTERVAL, FLUSH_INTERVAL_MS_MIN, FLUSH_INTERVAL_MS_MAX),
-            (BATCH_CAPACITY, BATCH_CAPACITY_MIN, BATCH_CAPACITY_MAX),
-            (TICK_INTERVAL, TICK_INTERVAL_MS_MIN, TICK_INTERVAL_MS_MAX),
+        for (variable, range) in [
+            (FLUSH_INTERVAL, FLUSH_INTERVAL_MS_RANGE),
+            (BATCH_CAPACITY, BATCH_CAPACITY_RANGE),
+            (TICK_INTERVAL, TICK_INTERVAL_MS_RANGE),
         ] {
+            let (least, most) = range.into_inner();
             for (value, good) in [(least - 1, false), (least, true), (most, true), (most + 1, false)] {
                 assert_eq!(read(&[(variable, &value.to_string())]).is_ok(), good, "{variable}={value}");
             }

@@ -4,22 +4,16 @@
 //! attacker or a mistake can cost, read this page. The assertions at the end relate the numbers to each other, so
 //! that a change of one that breaks another does not compile.
 
+use std::ops::RangeInclusive;
+
 // Configuration: the accepted ranges.
 
-/// Shortest accepted time that changes may wait for a flush.
-pub const FLUSH_INTERVAL_MS_MIN: u64 = 10;
-/// Longest accepted time that changes may wait for a flush.
-pub const FLUSH_INTERVAL_MS_MAX: u64 = 3_600_000;
-
-/// Least accepted number of pending records that makes a flush due at once.
-pub const BATCH_CAPACITY_MIN: u64 = 1;
-/// Greatest accepted number of pending records that makes a flush due at once.
-pub const BATCH_CAPACITY_MAX: u64 = 1_000_000;
-
-/// Shortest accepted time between two ticks.
-pub const TICK_INTERVAL_MS_MIN: u64 = 10;
-/// Longest accepted time between two ticks.
-pub const TICK_INTERVAL_MS_MAX: u64 = 60_000;
+/// How long changes may wait for a flush.
+pub const FLUSH_INTERVAL_MS_RANGE: RangeInclusive<u64> = 10..=3_600_000;
+/// How many pending records make a flush due at once.
+pub const BATCH_CAPACITY_RANGE: RangeInclusive<u64> = 1..=1_000_000;
+/// The time between two ticks.
+pub const TICK_INTERVAL_MS_RANGE: RangeInclusive<u64> = 10..=60_000;
 
 // The loop.
 
