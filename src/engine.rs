@@ -252,8 +252,8 @@ impl Engine {
             let how = how.unwrap_or_default();
             return Err(Exit::failed(format!("the writer has ended while it loaded the world: {how}")));
         };
-        // One that ends well has said why, if anything was wrong.
-        if how.is_some() || !ledger.flusher.is_failing() {
+        // One that ends well has said why, if anything was wrong, or has said its last word.
+        if how.is_some() || !ledger.flusher.is_failing() && self.last_word.is_none() {
             let error = format!("the writer has ended: {}", how.unwrap_or_default());
             let line = ledger.fail(error, world, now, &mut self.metrics);
             line.iter().for_each(|line| self.log.line(line));

@@ -236,10 +236,18 @@ impl Storage {
         let written = self.write(&mut open, wall, feed);
         match &written {
             Ok(_) => {
+                let names = self.log_names();
+                if names.is_some() && (open.log.is_none() || open.log == names) {
+                    (open.log, open.left) = (names, self.log());
+                    self.state = State::Open(open);
+                } else {
+                    // It has lost its log since it was looked at: only this connection sees what it has just stored there.
+                    self.sound = false;
+                    self.give_up(open)?;
+                    self.state = State::Open(self.reopen(Duration::ZERO)?);
+                }
                 self.persisted = self.attempted.drain(..).next_back().unwrap_or_default();
                 self.sound = true;
-                (open.log, open.left) = (self.log_names(), self.log());
-                self.state = State::Open(open);
             }
             Err(error) if error.is_of_the_disk() => self.state = State::Doubtful(ManuallyDrop::new(open)),
             Err(error) => match error.failure {

@@ -13,8 +13,10 @@ use crate::text::keys;
 
 keys! {
     /// What the writer does.
+    #[derive(Default)]
     State {
         /// It reads a world, or founds one.
+        #[default]
         Loading = "loading",
         /// It waits for a flush.
         Idle = "idle",
@@ -22,12 +24,5 @@ keys! {
         Flushing = "flushing",
         /// There is none, or one that makes sure that it can go on.
         Restarting = "restarting",
-    }
-}
-
-#[allow(clippy::derivable_impls)]
-impl Default for State {
-    fn default() -> State {
-        State::Loading
     }
 }

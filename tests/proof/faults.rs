@@ -199,3 +199,34 @@ fn whatever_fails_nothing_pending_is_forgotten_and_nothing_flushed_is_lost() {
         }
     }
 }
+
+#[test]
+fn a_log_that_is_deleted_in_the_middle_of_a_flush_costs_nothing() {
+    let mut world = worlds::world(&worlds::restless(3, 4), 1);
+    let folder = Folder::new();
+    let (mut storage, _) = Storage::open(&folder.database(), WALL).unwrap();
+    storage.found(&world, "test", WALL).unwrap();
+    storage.attach(&world.head()).unwrap();
+    for is_deleted in [false, true, false, true] {
+        drop(world.tick());
+        let deleted = Rc::new(Cell::new(!is_deleted));
+        let done = deleted.clone();
+        let watched = vfs::watch(move |path, operation| {
+            if operation == Operation::Sync && path.to_string_lossy().ends_with("-wal") && !done.replace(true) {
+                fs::remove_file(path).unwrap();
+            }
+            Verdict::Proceed
+        });
+        worlds::flush(&mut storage, &mut world).unwrap();
+        drop(watched);
+        assert!(deleted.get());
+        assert_eq!(storage.persisted(), Some(world.now()));
+        // As another process would find it if this one were killed now.
+        let copy = Folder::new();
+        for name in ["storage.sqlite", "storage.sqlite-wal"] {
+            let _ = fs::copy(folder.join(name), copy.join(name));
+        }
+        let (mut found, _) = Storage::open(&copy.database(), WALL).unwrap();
+        assert_eq!(worlds::load(&mut found).unwrap().digest(), world.digest(), "{is_deleted}");
+    }
+}
