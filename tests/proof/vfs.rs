@@ -55,7 +55,8 @@ thread_local! {
 /// The thread is watched as long as this lives.
 pub struct Watched(());
 
-/// Lets `watcher` decide about everything that SQLite does with files on this thread from now on.
+/// Lets `watcher` decide about everything that SQLite does on this thread from now on with files that are opened from now on:
+/// what was open before the first call in this process is never watched.
 pub fn watch(watcher: impl FnMut(&Path, Operation) -> Verdict + 'static) -> Watched {
     static REGISTERED: Once = Once::new();
     REGISTERED.call_once(register);
