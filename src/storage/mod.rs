@@ -269,7 +269,7 @@ impl Storage {
             schema::identify(&transaction, path)?;
             open.schema_version = schema_version;
         }
-        let mut rows = Rows::prepare(&transaction).map_err(&failed)?;
+        let mut rows = Rows::new(&transaction);
         let (mut count, mut written) = (0, Ok(false));
         let is_whole = feed(&mut |record| {
             count += 1;
@@ -568,7 +568,7 @@ fn write_new(
     transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(&failed)?;
     transaction.pragma_update(None, "user_version", SCHEMA_VERSION).map_err(&failed)?;
     records::insert_head(&transaction, head, source, wall).map_err(&failed)?;
-    let mut rows = Rows::prepare(&transaction).map_err(&failed)?;
+    let mut rows = Rows::new(&transaction);
     let mut written = Ok(());
     let is_whole = feed(&mut |record| {
         if written.is_ok() {

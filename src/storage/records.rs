@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use rusqlite::{Connection, Row, Statement, Transaction, params};
+use rusqlite::{Connection, Params, Row, Statement, Transaction, params};
 
 use crate::clock::Wall;
 use crate::text::labelled_by;
@@ -16,79 +16,84 @@ use crate::world::{
 const WRITE_ENTITY: &str =
     "REPLACE INTO entity VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
 
-/// Writes records by statements that are prepared once.
+/// What writes a row of each table, and what takes an entity away.
+const WRITES: [&str; 5] = [
+    WRITE_ENTITY,
+    "DELETE FROM entity WHERE id = ?1",
+    "INSERT INTO habit VALUES (?1, ?2, ?3)",
+    "INSERT INTO habit_item VALUES (?1, ?2, ?3, ?4, ?5)",
+    "INSERT INTO spawn VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+];
+
+/// Writes records, by statements that are prepared when they are first needed: most flushes are small.
 pub struct Rows<'t> {
-    entity: Statement<'t>,
-    gone: Statement<'t>,
-    habit: Statement<'t>,
-    item: Statement<'t>,
-    spawn: Statement<'t>,
+    transaction: &'t Transaction<'t>,
+    prepared: [Option<Statement<'t>>; WRITES.len()],
 }
 
-impl Rows<'_> {
-    /// Prepares the statements.
-    pub fn prepare<'t>(transaction: &'t Transaction) -> rusqlite::Result<Rows<'t>> {
-        Ok(Rows {
-            entity: transaction.prepare(WRITE_ENTITY)?,
-            gone: transaction.prepare("DELETE FROM entity WHERE id = ?1")?,
-            habit: transaction.prepare("INSERT INTO habit VALUES (?1, ?2, ?3)")?,
-            item: transaction.prepare("INSERT INTO habit_item VALUES (?1, ?2, ?3, ?4, ?5)")?,
-            spawn: transaction.prepare("INSERT INTO spawn VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?,
-        })
+impl<'t> Rows<'t> {
+    /// Writes nothing yet.
+    pub fn new(transaction: &'t Transaction) -> Rows<'t> {
+        Rows { transaction, prepared: Default::default() }
+    }
+
+    fn write_row(&mut self, how: usize, row: impl Params) -> rusqlite::Result<usize> {
+        let prepared = &mut self.prepared[how];
+        if prepared.is_none() {
+            *prepared = Some(self.transaction.prepare(WRITES[how])?);
+        }
+        prepared.as_mut().map_or(Ok(0), |statement| statement.execute(row))
     }
 
     /// Writes one record.
     pub fn write(&mut self, record: &Record) -> rusqlite::Result<()> {
         match record {
-            Record::Entity(entity) => write_entity(&mut self.entity, entity)?,
-            Record::Gone(id) => self.gone.execute([number(*id)])?,
+            Record::Entity(entity) => self.write_entity(entity)?,
+            Record::Gone(id) => self.write_row(1, [number(*id)])?,
             Record::Habit(creature, Habit { verb, every_minutes, targets, lines }) => {
                 let targets = targets.iter().map(|target| (Some(number(*target)), None));
                 let items = targets.chain(lines.iter().map(|line| (None, Some(line))));
                 for (position, (target, line)) in items.enumerate() {
-                    self.item.execute(params![number(*creature), verb.label(), position as i64, target, line])?;
+                    self.write_row(3, params![number(*creature), verb.label(), position as i64, target, line])?;
                 }
-                self.habit.execute(params![number(*creature), verb.label(), *every_minutes as i64])?
+                self.write_row(2, params![number(*creature), verb.label(), *every_minutes as i64])?
             }
             Record::Spawn(position, Spawn { prototype, room, at_most, every_minutes, text }) => {
                 let (position, at_most, every_minutes) = (*position as i64, *at_most as i64, *every_minutes as i64);
-                self.spawn.execute(params![
-                    position,
-                    number(*prototype),
-                    number(*room),
-                    at_most,
-                    every_minutes,
-                    text
-                ])?
+                let (prototype, room) = (number(*prototype), number(*room));
+                self.write_row(4, params![position, prototype, room, at_most, every_minutes, text])?
             }
             // Whose place is another in a new database than in one that is there.
             Record::Head(_) | Record::End => 0,
         };
         Ok(())
     }
-}
 
-fn write_entity(write: &mut Statement, entity: &Entity<&str>) -> rusqlite::Result<usize> {
-    let reference = |id: Option<EntityId>| id.map(number);
-    write.execute(params![
-        number(entity.id),
-        entity.kind.label(),
-        entity.tag,
-        entity.name,
-        entity.description,
-        reference(entity.location),
-        reference(entity.home),
-        reference(entity.owner),
-        reference(entity.prototype),
-        reference(entity.destination),
-        entity.gait,
-        entity.active.label(),
-        entity.step,
-        entity.indoors,
-        entity.locked,
-        entity.fixed,
-        entity.asleep,
-    ])
+    fn write_entity(&mut self, entity: &Entity<&str>) -> rusqlite::Result<usize> {
+        let reference = |id: Option<EntityId>| id.map(number);
+        self.write_row(
+            0,
+            params![
+                number(entity.id),
+                entity.kind.label(),
+                entity.tag,
+                entity.name,
+                entity.description,
+                reference(entity.location),
+                reference(entity.home),
+                reference(entity.owner),
+                reference(entity.prototype),
+                reference(entity.destination),
+                entity.gait,
+                entity.active.label(),
+                entity.step,
+                entity.indoors,
+                entity.locked,
+                entity.fixed,
+                entity.asleep,
+            ],
+        )
+    }
 }
 
 /// Writes the world's own record over the one that was written at tick `persisted`; false if that is not there.
