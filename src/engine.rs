@@ -17,11 +17,12 @@ use crate::exit::{Exit, FAILED, LISTEN, refused};
 use crate::http::server::Server;
 use crate::http::{Snapshot, StorageView};
 use crate::limits::{
-    DESCRIPTORS_RESERVED, DESCRIPTORS_WANTED, HTTP_STOP_MS_MAX, POLL_PAUSE_MS, SHUTDOWN_FLUSH_MS_MAX, SHUTDOWN_MS_MAX,
-    WARNING_INTERVAL_MS,
+    DESCRIPTORS_RESERVED, DESCRIPTORS_WANTED, HTTP_CONNECTIONS_MAX, HTTP_STOP_MS_MAX, POLL_PAUSE_MS,
+    SHUTDOWN_FLUSH_MS_MAX, SHUTDOWN_MS_MAX, WARNING_INTERVAL_MS,
 };
 use crate::log::{Fields, Level, Log};
 use crate::metrics::Metrics;
+use crate::net::{Net, connection};
 use crate::readiness::{Poller, Readiness, Token};
 use crate::schedule::{Flusher, Ticker, Trigger};
 use crate::storage::{Failure, Stamp, StorageError};
@@ -43,6 +44,7 @@ pub struct Engine {
     ready: Vec<Token>,
     /// Not there before the world is: until then a signal ends the process at once, since there is nothing to save.
     signals: Option<Signals>,
+    net: Net,
     server: Server,
     /// Which build the writer must be.
     build: String,
@@ -62,11 +64,9 @@ pub struct Engine {
 }
 
 /// A signal has come.
-const SIGNAL: Token = Token { owner: 0, number: 0 };
-/// The owner of whatever concerns HTTP.
-const HTTP: u8 = 1;
-/// The writer has said something, or has room.
-const WRITER: Token = Token { owner: 2, number: 0 };
+const SIGNAL: Token = Token(0);
+/// The writer has said something, or has room. Greater numbers are those of the network.
+const WRITER: Token = Token(1);
 
 /// A world that lives.
 struct Life {
@@ -89,9 +89,13 @@ impl Engine {
         let wanted = Wanted { file: config.world_path.clone(), id: config.world_id.clone() };
         writer.out.message(&ToWriter::Start { build: build.clone(), started: started.1, database, wanted });
         let mut poller = Poller::new().map_err(refused("wait for events"))?;
-        let clients_max = usize::try_from(descriptors.saturating_sub(DESCRIPTORS_RESERVED)).unwrap_or(usize::MAX);
-        let bound = Server::bind(config.observability_addr, clients_max, HTTP, &mut poller)
-            .and_then(|server| Ok((server.address()?, server)));
+        let places = usize::try_from(descriptors.saturating_sub(DESCRIPTORS_RESERVED)).unwrap_or(usize::MAX);
+        let mut net = Net::new(places, WRITER.0);
+        // The first to open is the first to have its places kept.
+        let bound = connection::listen(config.observability_addr).and_then(|listener| {
+            let address = listener.local_addr()?;
+            Ok((address, Server::open(listener, HTTP_CONNECTIONS_MAX, &mut net, &mut poller)?))
+        });
         let (address, server) = bound.map_err(|error| {
             let advice = "AQEVIA_OBSERVABILITY_ADDR sets where HTTP listens: choose an address of this machine and a port \
                           that nobody else has, such as 127.0.0.1:7879, or port 0 for any that is free.";
@@ -107,6 +111,7 @@ impl Engine {
             poller,
             ready: Vec::new(),
             signals: None,
+            net,
             server,
             build,
             writer: Some(writer),
@@ -138,7 +143,7 @@ impl Engine {
             self.tick(now);
             self.restart_if_due(now);
             self.flush_if_due(now);
-            self.server.write(now, clock::monotonic(), &mut self.poller);
+            self.net.send(clock::monotonic(), &mut self.poller);
         }
     }
 
@@ -151,7 +156,7 @@ impl Engine {
             };
             flush.map_or(ticker.next, |flush| flush.min(ticker.next))
         });
-        let next = last.or(due).into_iter().chain(self.server.next_deadline()).min();
+        let next = last.or(due).into_iter().chain(self.net.next_deadline()).min();
         if let Err(error) = self.poller.wait(next, clock::monotonic(), &mut self.ready) {
             // The world goes on, is stored, and must still be stopped by a signal.
             self.ready.extend([SIGNAL, WRITER]);
@@ -342,7 +347,9 @@ impl Engine {
             usage: sys::usage,
             exposition: OnceCell::new(),
         };
-        if self.server.read(&self.ready, now, &snapshot, &mut self.poller) {
+        self.net.hear(&self.ready, now);
+        self.server.serve(&mut self.net, now, &snapshot);
+        if self.net.is_exhausted {
             self.warn_rarely("no descriptor is free for a new connection", &[]);
         }
     }
@@ -389,16 +396,16 @@ impl Engine {
 
     /// Serves whoever has connected, each for the last time.
     fn serve_last(&mut self) {
-        self.server.stop();
+        self.server.stop(&mut self.net);
         let mut now = clock::monotonic();
         let until = now.after(Duration::from_millis(HTTP_STOP_MS_MAX));
-        while !self.server.is_done() && now < until {
+        while !self.net.is_done(self.server.port) && now < until {
             now = self.wait_for_writer(until);
             self.serve(now);
-            self.server.write(now, clock::monotonic(), &mut self.poller);
+            self.net.send(clock::monotonic(), &mut self.poller);
         }
         // Storage may need their descriptors.
-        self.server.hang_up();
+        self.net.hang_up();
     }
 
     /// Waits until something comes or is due, no longer than `until`, and takes what the writer has said. Returns the time.

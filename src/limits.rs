@@ -24,14 +24,10 @@ pub const TICK_LATENESS_MS_MAX: u64 = 1_000;
 pub const DESCRIPTORS_RESERVED: u64 = 24;
 /// The descriptor limit the engine asks for at start, if the hard limit allows it. So many can be ready in one turn.
 pub const DESCRIPTORS_WANTED: u64 = 4_096;
-/// After a connection could not be accepted the listener rests this long, or until another closes.
-pub const ACCEPT_PAUSE_MS: u64 = 1_000;
 /// Pause after a failed epoll_wait(2), in which the world goes on.
 pub const POLL_PAUSE_MS: u64 = 100;
 /// A warning that strangers can cause is logged at most so often.
 pub const WARNING_INTERVAL_MS: u64 = 60_000;
-/// Connections accepted in one turn of the loop.
-pub const ACCEPTS_PER_TURN: usize = 64;
 
 // Storage.
 
@@ -116,44 +112,51 @@ pub const SPAWN_AT_MOST_MAX: u64 = 10_000;
 /// How many things may hold one another, from a room down.
 pub const CONTAINMENT_DEPTH_MAX: usize = 64;
 
-// HTTP.
+// Connections of every port.
 
-/// Open HTTP connections; the one longest idle makes way for a new one.
-pub const HTTP_CONNECTIONS_MAX: usize = 1_024;
-/// Of so many places in the table at most one is held; the others go to whoever came last.
-pub const HTTP_HELD_SHARE: u64 = 4;
+/// Connections accepted by one port in one turn of the loop.
+pub const ACCEPTS_PER_TURN: usize = 64;
+/// After a connection could not be accepted the listener rests this long, or until another closes.
+pub const ACCEPT_PAUSE_MS: u64 = 1_000;
+/// Of so many places of a port at most one is held; the others go to whoever came last.
+pub const HELD_SHARE: u64 = 4;
 /// How long a connection holds its place, if there is another that can make way.
-pub const HTTP_HOLD_MS: u64 = 1_000;
-/// Bytes of a request head, from the request line to the empty line (RFC 9112 section 2.1). A browser sends every
-/// cookie that it has of `localhost`.
-pub const HTTP_HEAD_BYTES_MAX: usize = 32 * 1024;
+pub const HOLD_MS: u64 = 1_000;
 /// Bytes of all buffers of all connections; the largest makes way before there are more.
 pub const BUFFERS_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Bytes of a buffer that an idle connection keeps, so that a usual request and its answer need no new one.
 pub const BUFFER_BYTES_KEPT: usize = 512;
+/// Bytes that the kernel is asked to hold for a peer that does not read (socket(7), SO_SNDBUF); it doubles them.
+pub const SOCKET_SEND_BYTES: usize = 64 * 1024;
+/// From the first unsent byte until the peer must have taken all of the output.
+pub const WRITE_MS_MAX: u64 = 10_000;
+/// After the last output, how long what the peer still sends is read and dropped, so that the output is not lost to a
+/// reset (RFC 9112 section 9.6).
+pub const LINGER_MS_MAX: u64 = 1_000;
+
+// HTTP.
+
+/// Open HTTP connections; the one longest idle makes way for a new one.
+pub const HTTP_CONNECTIONS_MAX: usize = 1_024;
+/// Bytes of a request head, from the request line to the empty line (RFC 9112 section 2.1). A browser sends every
+/// cookie that it has of `localhost`.
+pub const HTTP_HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Bytes of a request line; a longer one is answered 414 (RFC 9112 section 3).
 pub const HTTP_REQUEST_LINE_BYTES_MAX: usize = 2 * 1024;
 /// Header fields in one request; more are answered 431 (RFC 6585 section 5).
 pub const HTTP_HEADERS_MAX: usize = 100;
 /// From the first byte of a request until its head must be whole.
 pub const HTTP_HEAD_MS_MAX: u64 = 5_000;
-/// From the first unsent byte of an answer until the peer must have taken all of it.
-pub const HTTP_WRITE_MS_MAX: u64 = 10_000;
 /// A connection between requests is closed after this: later than load balancers, which reuse theirs for 60 s.
 pub const HTTP_IDLE_MS_MAX: u64 = 75_000;
 /// A connection between requests is closed after this while the engine stops.
 pub const HTTP_STOP_IDLE_MS_MAX: u64 = 250;
 /// How long a stop waits for requests that are on their way and for their answers to be taken.
 pub const HTTP_STOP_MS_MAX: u64 = 500;
-/// After an answer that ends a connection, how long what the peer still sends is read and dropped, so that the answer
-/// is not lost to a reset (RFC 9112 section 9.6).
-pub const HTTP_LINGER_MS_MAX: u64 = 1_000;
 /// Requests answered to one connection before the others get their turn.
 pub const HTTP_REQUESTS_PER_TURN: usize = 100;
 /// Requests answered in one turn of the loop, all connections together, before the world gets its turn.
 pub const HTTP_ANSWERS_PER_TURN: usize = 1_000;
-/// Bytes that the kernel is asked to hold for a peer that does not read (socket(7), SO_SNDBUF); it doubles them.
-pub const SOCKET_SEND_BYTES: usize = 64 * 1024;
 /// Unsent bytes at which a connection gets no further answer until the peer has read.
 pub const HTTP_OUTPUT_BYTES_HIGH: usize = 64 * 1024;
 /// How long `healthcheck` waits for the whole answer.
@@ -177,7 +180,7 @@ const _: () = {
     assert!(SHUTDOWN_FLUSH_MS_MAX < SHUTDOWN_MS_MAX);
     // The longest habit, or any other record of a world file, fits into a frame beside those before it.
     assert!(FRAME_RECORDS_BYTES + HABIT_ITEMS_MAX * (LINE_BYTES_MAX + 8) + DESCRIPTION_BYTES_MAX < FRAME_BYTES_MAX);
-    // A connection for each descriptor must fit beside what the engine needs for itself.
+    // A connection for each place must fit beside what the engine needs for itself.
     assert!(HTTP_CONNECTIONS_MAX as u64 + DESCRIPTORS_RESERVED <= DESCRIPTORS_WANTED);
     assert!(HTTP_REQUEST_LINE_BYTES_MAX < HTTP_HEAD_BYTES_MAX);
     // One connection alone never takes all the memory, and all that are idle never have to make way for it.
@@ -186,7 +189,7 @@ const _: () = {
     assert!(HTTP_STOP_IDLE_MS_MAX < HTTP_STOP_MS_MAX);
     assert!(HTTP_REQUESTS_PER_TURN < HTTP_ANSWERS_PER_TURN);
     // A connection that is being read or written is judged by its own deadline before the idle one.
-    assert!(HTTP_HEAD_MS_MAX < HTTP_IDLE_MS_MAX && HTTP_WRITE_MS_MAX < HTTP_IDLE_MS_MAX);
+    assert!(HTTP_HEAD_MS_MAX < HTTP_IDLE_MS_MAX && WRITE_MS_MAX < HTTP_IDLE_MS_MAX);
     // A health check must outlast one full skip of late ticks.
     assert!(HEALTHCHECK_MS_MAX > TICK_LATENESS_MS_MAX);
     // A world that is founded has room to grow.

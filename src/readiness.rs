@@ -1,9 +1,8 @@
 //! Who can be read or written now: one thing for everything that the loop waits for.
 //!
-//! Whoever has something to wait for, such as a listener with its connections, is an owner; each of its streams has a
-//! number that is never given to another, so nothing that is told of one reaches one that came later. As no stream ever
-//! blocks, it is enough to know that one is ready: whoever is told tries. Being told stands in a trait, so that what waits
-//! can also be run on streams in memory. See `net.rs` for the streams.
+//! Each stream is watched by a number that is never given to another, so nothing that is told of one reaches one that came
+//! later. As no stream ever blocks, it is enough to know that one is ready: whoever has it tries. Being told stands in a
+//! trait, so that what waits can also be run on streams in memory. See `net/mod.rs` for the streams.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -11,14 +10,9 @@ use std::os::fd::AsRawFd;
 use crate::clock::Monotonic;
 use crate::sys::Epoll;
 
-/// A stream that may be ready.
+/// A stream that may be ready, by its number: any but the greatest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Token {
-    /// Whom to tell.
-    pub owner: u8,
-    /// Which of the owner's streams it is: less than 2^56.
-    pub number: u64,
-}
+pub struct Token(pub u64);
 
 /// What tells of streams that are ready, again and again for as long as they are.
 pub trait Readiness {
@@ -49,18 +43,14 @@ impl Poller {
             self.epoll.set_timer(until.map(|until| until.since(now)))?;
             self.timer = until;
         }
-        let token = |token| Token { owner: (token >> OWNER_SHIFT) as u8, number: token & !(u64::MAX << OWNER_SHIFT) };
-        ready.extend(self.epoll.wait(sleeps)?.map(token));
+        ready.extend(self.epoll.wait(sleeps)?.map(Token));
         Ok(())
     }
 }
 
-/// The owner is the highest byte of what the kernel keeps.
-const OWNER_SHIFT: u32 = 56;
-
 impl Readiness for Poller {
     fn watch(&mut self, stream: &impl AsRawFd, token: Token, read: bool, write: bool) -> io::Result<()> {
-        self.epoll.watch(stream, u64::from(token.owner) << OWNER_SHIFT | token.number, read, write)
+        self.epoll.watch(stream, token.0, read, write)
     }
 }
 
@@ -83,7 +73,7 @@ mod tests {
             assert!(ready.is_empty() && monotonic() >= until, "{milliseconds}");
         }
         let (one, mut other) = UnixStream::pair().unwrap();
-        let token = Token { owner: 255, number: (1 << OWNER_SHIFT) - 2 };
+        let token = Token(u64::MAX - 1);
         poller.watch(&one, token, true, false).unwrap();
         // What is ready needs no time.
         other.write_all(b"x").unwrap();

@@ -8,6 +8,7 @@ use super::request::{Method, Path, Reject, Request};
 use super::{Snapshot, StorageView};
 use crate::json::Json;
 use crate::metrics::{Exposition, Outcome};
+use crate::net;
 use crate::schedule::Trigger;
 use crate::text::keys;
 use crate::world::{Bound, Kind, World};
@@ -16,16 +17,12 @@ use crate::writer::State;
 /// What the HTTP server itself counts.
 #[derive(Debug, Default)]
 pub struct Counters {
-    /// Open connections.
-    pub connections: usize,
-    /// Connections accepted.
-    pub accepted: u64,
+    /// What is counted for every port, as of the beginning of the turn.
+    pub net: net::Counters,
     /// Answers by path and status.
     pub requests: BTreeMap<(Path, Status), u64>,
     /// Requests refused before their path mattered, by reason.
     pub rejects: [u64; Reject::ALL.len()],
-    /// Connections closed because the table was full and a new one came.
-    pub evictions: u64,
     /// How often each other limit was reached.
     pub limits: [u64; Limit::ALL.len()],
 }
@@ -38,26 +35,18 @@ impl Counters {
 }
 
 keys! {
-    /// The limits that `Counters::limits` counts.
+    /// The limits of HTTP alone.
     Limit {
-        /// No connection can be accepted.
-        Accept = "accept",
         /// So many answers in one turn.
         AnswersPerTurn = "answers_per_turn",
-        /// So many bytes in all buffers together.
-        Buffers = "buffers",
         /// A head did not come in time.
         HeadDeadline = "head_deadline",
         /// A connection without a request.
         Idle = "idle",
-        /// A peer that goes on after its last answer.
-        Linger = "linger",
         /// So many bytes of answers that are not taken.
         Output = "output",
         /// So many requests in a row.
         RequestsPerTurn = "requests_per_turn",
-        /// An answer was not taken in time.
-        WriteDeadline = "write_deadline",
     }
 }
 
@@ -223,7 +212,7 @@ fn status(snapshot: &Snapshot, counters: &Counters) -> Answer<'static> {
         json.key("loop").nested(|json| {
             json.key("tick_interval_ms").plain(snapshot.tick_interval.as_millis());
             json.key("ticks_skipped").plain(metrics.ticks_skipped);
-            json.key("http_connections").plain(counters.connections);
+            json.key("http_connections").plain(counters.net.connections);
             json.key("sessions").plain(0);
         });
     })
@@ -301,17 +290,19 @@ fn storage_metrics(text: &mut Exposition, Snapshot { storage, metrics, .. }: &Sn
 }
 
 fn http_metrics(text: &mut Exposition, counters: &Counters) {
-    text.gauge("aqevia_http_connections", "Open HTTP connections.", Some(counters.connections));
-    text.counter("aqevia_http_accepted_total", "HTTP connections accepted.", counters.accepted);
+    text.gauge("aqevia_http_connections", "Open HTTP connections.", Some(counters.net.connections));
+    text.counter("aqevia_http_accepted_total", "HTTP connections accepted.", counters.net.accepted);
     let requests = counters.requests.iter();
     let requests = requests.map(|((path, status), count)| ([("path", path.label()), ("code", status.code())], *count));
     text.counters("aqevia_http_requests_total", "HTTP answers by path and status code.", requests);
     // Every series from the start: a counter that appears with its first event hides that event from `increase()`.
     let rejects = Reject::ALL.iter().map(|reject| [("reason", reject.label())]).zip(counters.rejects);
     text.counters("aqevia_http_rejects_total", "HTTP requests refused as malformed, too large or late.", rejects);
-    let evictions = counters.evictions;
+    let evictions = counters.net.evictions;
     text.counter("aqevia_http_evictions_total", "HTTP connections that made way for a new one.", evictions);
-    let limits = Limit::ALL.iter().map(|limit| [("limit", limit.label())]).zip(counters.limits);
+    let shared = net::Limit::ALL.iter().map(|limit| limit.label()).zip(counters.net.limits);
+    let limits = shared.chain(Limit::ALL.iter().map(|limit| limit.label()).zip(counters.limits));
+    let limits = limits.map(|(limit, count)| ([("limit", limit)], count));
     text.counters("aqevia_http_limits_total", "How often a limit of an HTTP connection was reached.", limits);
 }
 

@@ -53,7 +53,7 @@ pub fn run(arguments: &[String]) {
     let mut next = monotonic().after(interval);
     while !ready.contains(&token(STDIN)) {
         poller.wait(Some(next), monotonic(), &mut ready).unwrap();
-        for number in ready.iter().map(|token| token.number).filter(|number| *number < LISTENER) {
+        for number in ready.iter().map(|token| token.0).filter(|number| *number < LISTENER) {
             let client = &mut clients[number as usize];
             *client = client.take().filter(|stream| serve(stream, &mut buffer, &answer));
         }
@@ -75,7 +75,7 @@ pub fn run(arguments: &[String]) {
 }
 
 fn token(number: u64) -> Token {
-    Token { owner: 0, number }
+    Token(number)
 }
 
 fn accept(listener: &TcpListener) -> Option<TcpStream> {

@@ -56,7 +56,7 @@ pub fn run(arguments: &[String]) {
     let mut connections: Vec<Connection> = (0..connections.parse().unwrap()).map(|_| connect(address)).collect();
     let (mut poller, mut ready) = (Poller::new().unwrap(), Vec::new());
     for (number, connection) in connections.iter().enumerate() {
-        let token = Token { owner: 0, number: number as u64 };
+        let token = Token(number as u64);
         poller.watch(&connection.stream, token, true, false).unwrap();
     }
     // Set once: a timer that is set anew for each wait would cost more than the wait.
@@ -71,7 +71,7 @@ pub fn run(arguments: &[String]) {
         poller.wait(Some(give_up), monotonic(), &mut ready).unwrap();
         assert!(!ready.is_empty(), "the server does not answer");
         for token in &ready {
-            let connection = &mut connections[token.number as usize];
+            let connection = &mut connections[token.0 as usize];
             if is_answered(connection, &mut buffer, &mut shape) {
                 now = Instant::now();
                 latencies.push(now - connection.asked_at);

@@ -95,7 +95,7 @@ pub fn write(_: &[String]) {
     link::serve().unwrap();
 }
 
-const WRITER: Token = Token { owner: 0, number: 0 };
+const WRITER: Token = Token(0);
 
 /// What of the engine has to do with storage.
 struct Engine {

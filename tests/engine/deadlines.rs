@@ -2,16 +2,15 @@
 
 use std::cell::OnceCell;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use aqevia_engine::clock::{self, Monotonic, Wall};
 use aqevia_engine::http::server::Server;
 use aqevia_engine::http::{Snapshot, StorageView};
-use aqevia_engine::limits::{
-    HTTP_HEAD_MS_MAX, HTTP_IDLE_MS_MAX, HTTP_LINGER_MS_MAX, HTTP_OUTPUT_BYTES_HIGH, HTTP_WRITE_MS_MAX,
-};
+use aqevia_engine::limits::{HTTP_HEAD_MS_MAX, HTTP_IDLE_MS_MAX, HTTP_OUTPUT_BYTES_HIGH, LINGER_MS_MAX, WRITE_MS_MAX};
 use aqevia_engine::metrics::Metrics;
+use aqevia_engine::net::{Net, connection};
 use aqevia_engine::readiness::{Poller, Token};
 use aqevia_engine::storage::worldfile;
 use aqevia_engine::sys;
@@ -22,6 +21,8 @@ use crate::support::{PATIENCE, SMALL_WORLD};
 /// A server whose turns are taken one by one.
 struct Stand {
     server: Server,
+    net: Net,
+    address: SocketAddr,
     poller: Poller,
     world: World,
     metrics: Metrics,
@@ -31,9 +32,12 @@ struct Stand {
 impl Stand {
     fn new() -> Stand {
         let mut poller = Poller::new().unwrap();
-        let server = Server::bind("127.0.0.1:0".parse().unwrap(), 256, 1, &mut poller).unwrap();
+        let mut net = Net::new(256, 1);
+        let listener = connection::listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = Server::open(listener, 256, &mut net, &mut poller).unwrap();
         let world = worldfile::read(SMALL_WORLD, 1).unwrap();
-        Stand { server, poller, world, metrics: Metrics::default(), now: Monotonic::default() }
+        Stand { server, net, address, poller, world, metrics: Metrics::default(), now: Monotonic::default() }
     }
 
     /// Lets time pass, then takes turns until nothing comes in any more.
@@ -63,12 +67,13 @@ impl Stand {
             usage: sys::usage,
             exposition: OnceCell::new(),
         };
-        self.server.read(ready, self.now, &snapshot, &mut self.poller);
-        self.server.write(self.now, self.now, &mut self.poller);
+        self.net.hear(ready, self.now);
+        self.server.serve(&mut self.net, self.now, &snapshot);
+        self.net.send(self.now, &mut self.poller);
     }
 
     fn connect(&mut self) -> TcpStream {
-        let stream = TcpStream::connect(self.server.address().unwrap()).unwrap();
+        let stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         self.pass(0);
         stream
@@ -158,10 +163,10 @@ fn after_its_last_answer_a_peer_may_go_on_sending_for_a_moment_only() {
     stand.pass(0);
     for _ in 0..9 {
         client.write_all(&[b'x'; 1000]).unwrap();
-        stand.pass(HTTP_LINGER_MS_MAX / 10);
+        stand.pass(LINGER_MS_MAX / 10);
     }
     assert_eq!(stand.limit("linger"), "0");
-    stand.pass(HTTP_LINGER_MS_MAX / 10);
+    stand.pass(LINGER_MS_MAX / 10);
     assert_eq!(stand.limit("linger"), "1");
     assert!(read_to_end(&mut client).starts_with("HTTP/1.1 405 "));
 }
@@ -179,7 +184,7 @@ fn who_does_not_take_answers_is_neither_read_on_nor_kept() {
         stand.pass(0);
     }
     assert_ne!(stand.limit("output"), "0");
-    stand.pass(HTTP_WRITE_MS_MAX - 1);
+    stand.pass(WRITE_MS_MAX - 1);
     assert_eq!(stand.limit("write_deadline"), "0");
     stand.pass(1);
     assert_eq!(stand.limit("write_deadline"), "1");
@@ -206,6 +211,6 @@ fn who_ends_its_side_or_breaks_off_wakes_nobody_over_and_over() {
     let until = now.after(Duration::from_millis(20));
     stand.poller.wait(Some(until), now, &mut ready).unwrap();
     assert!(ready.is_empty() && clock::monotonic() >= until, "{ready:?}");
-    stand.pass(HTTP_WRITE_MS_MAX);
+    stand.pass(WRITE_MS_MAX);
     assert_eq!(stand.limit("write_deadline"), "1");
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use aqevia_engine::clock::Monotonic;
 use aqevia_engine::limits::{
-    BUFFER_BYTES_KEPT, BUFFERS_BYTES_MAX, HTTP_CONNECTIONS_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEAD_MS_MAX, HTTP_HELD_SHARE,
-    HTTP_IDLE_MS_MAX, HTTP_LINGER_MS_MAX, HTTP_STOP_IDLE_MS_MAX,
+    BUFFER_BYTES_KEPT, BUFFERS_BYTES_MAX, HELD_SHARE, HTTP_CONNECTIONS_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEAD_MS_MAX,
+    HTTP_IDLE_MS_MAX, HTTP_STOP_IDLE_MS_MAX, LINGER_MS_MAX,
 };
 
 use crate::network::{Client, Network};
@@ -99,7 +99,7 @@ fn in_any_flood_some_connections_hold_their_place_for_a_second() {
         }
         stand.turn(&mut server, at(now));
     }
-    let promised = (SECONDS - 1) * CLIENTS_MAX as u64 / HTTP_HELD_SHARE;
+    let promised = (SECONDS - 1) * CLIENTS_MAX as u64 / HELD_SHARE;
     assert!(answered >= promised, "{answered} of {promised}");
 }
 
@@ -130,7 +130,7 @@ fn an_idle_connection_is_ended_on_this_side_first_and_let_go_when_the_peer_has_s
     quick.end();
     stand.serve(&mut server, at(HTTP_IDLE_MS_MAX));
     assert!(quick.is_forgotten() && !deaf.is_forgotten());
-    stand.serve(&mut server, at(HTTP_IDLE_MS_MAX + HTTP_LINGER_MS_MAX));
+    stand.serve(&mut server, at(HTTP_IDLE_MS_MAX + LINGER_MS_MAX));
     assert!(deaf.is_forgotten() && text(&quick).is_empty() && text(&deaf).is_empty());
 }
 

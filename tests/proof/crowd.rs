@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use aqevia_engine::clock::Monotonic;
 use aqevia_engine::limits::{
-    ACCEPT_PAUSE_MS, HTTP_ANSWERS_PER_TURN, HTTP_CONNECTIONS_MAX, HTTP_HEAD_MS_MAX, HTTP_HELD_SHARE, HTTP_HOLD_MS,
-    HTTP_IDLE_MS_MAX, HTTP_LINGER_MS_MAX, HTTP_REQUESTS_PER_TURN, HTTP_WRITE_MS_MAX,
+    ACCEPT_PAUSE_MS, HELD_SHARE, HOLD_MS, HTTP_ANSWERS_PER_TURN, HTTP_CONNECTIONS_MAX, HTTP_HEAD_MS_MAX,
+    HTTP_IDLE_MS_MAX, HTTP_REQUESTS_PER_TURN, LINGER_MS_MAX, WRITE_MS_MAX,
 };
 use aqevia_engine::readiness::Token;
 use aqevia_engine::world::random::Random;
 
 use crate::network::{Client, Network};
-use crate::stand::{OWNER, Server, Stand};
+use crate::stand::{LAST, Server, Stand};
 
 const ROOM: usize = 1 << 20;
 const REQUEST: &[u8] = b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -120,7 +120,7 @@ fn what_is_told_of_a_connection_that_is_gone_reaches_none_that_came_later() {
     stand.serve(&mut server, at(0));
     next.send(REQUEST);
     let own = network.ready();
-    let of_another: Vec<Token> = own.iter().map(|token| Token { owner: OWNER + 1, ..*token }).collect();
+    let of_another: Vec<Token> = own.iter().map(|token| Token(token.0 + 1)).chain((0..=LAST).map(Token)).collect();
     for told in [told, of_another] {
         assert_eq!(cost(&network, || server.turn(&told, at(0), &stand.snapshot())), (0, 0));
     }
@@ -245,10 +245,10 @@ fn the_deadlines_of_a_thousand_connections_come_each_at_its_own_time() {
     }
     for (since, (_, over, forgotten)) in (0..).zip(clients) {
         let (over_after, forgotten_after) = match since % 4 {
-            0 => (HTTP_IDLE_MS_MAX, HTTP_IDLE_MS_MAX + HTTP_LINGER_MS_MAX),
-            1 => (HTTP_HEAD_MS_MAX, HTTP_HEAD_MS_MAX + HTTP_LINGER_MS_MAX),
-            2 => (HTTP_WRITE_MS_MAX, HTTP_WRITE_MS_MAX),
-            _ => (0, HTTP_LINGER_MS_MAX),
+            0 => (HTTP_IDLE_MS_MAX, HTTP_IDLE_MS_MAX + LINGER_MS_MAX),
+            1 => (HTTP_HEAD_MS_MAX, HTTP_HEAD_MS_MAX + LINGER_MS_MAX),
+            2 => (WRITE_MS_MAX, WRITE_MS_MAX),
+            _ => (0, LINGER_MS_MAX),
         };
         assert_eq!((over, forgotten), (Some(since + over_after), Some(since + forgotten_after)), "since {since}");
     }
@@ -277,12 +277,15 @@ fn who_makes_way_is_the_one_that_a_naive_list_finds() {
             match random.below(8) {
                 0..4 => {
                     let expected = (known.len() == CLIENTS_MAX).then(|| {
-                        let order = |it: &usize| (known[*it].held_until > now, known[*it].idle_since);
-                        known.remove((0..known.len()).min_by_key(order).unwrap())
+                        // Who holds its place is as one who asks at the end of that.
+                        let order = |it: &usize| known[*it].idle_since.max(known[*it].held_until);
+                        let victim = known.remove((0..known.len()).min_by_key(order).unwrap());
+                        assert!(victim.held_until <= now || known.iter().all(|it| it.held_until > now));
+                        victim
                     });
                     let held_until = if now >= next_hold {
-                        next_hold = now + HTTP_HOLD_MS * HTTP_HELD_SHARE / CLIENTS_MAX as u64;
-                        now + HTTP_HOLD_MS
+                        next_hold = now + HOLD_MS * HELD_SHARE / CLIENTS_MAX as u64;
+                        now + HOLD_MS
                     } else {
                         now
                     };

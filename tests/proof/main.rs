@@ -9,6 +9,7 @@ mod faults;
 mod folder;
 mod network;
 mod parties;
+mod ports;
 mod power;
 mod simulation;
 mod stand;

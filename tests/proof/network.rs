@@ -7,11 +7,8 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 
-use aqevia_engine::net::{Listener, Stream};
+use aqevia_engine::net::connection::{Listener, Stream};
 use aqevia_engine::readiness::{Readiness, Token};
-
-/// The descriptor that the listener claims to have; those of streams follow. They are names, and nothing else.
-const LISTENER: RawFd = 0;
 
 /// What lies between a client and the server.
 #[derive(Default)]
@@ -42,11 +39,16 @@ pub struct ServerStream {
 
 /// Where the server accepts, and what tells it what is ready.
 #[derive(Clone, Default)]
-pub struct Network(Rc<RefCell<Exchange>>);
+pub struct Network {
+    exchange: Rc<RefCell<Exchange>>,
+    /// The descriptor that the listener claims to have. Descriptors are names here, and nothing else.
+    listener: RawFd,
+}
 
 #[derive(Default)]
 struct Exchange {
-    waiting: VecDeque<ServerStream>,
+    /// Who waits to be accepted, by listener.
+    waiting: BTreeMap<RawFd, VecDeque<ServerStream>>,
     lines: BTreeMap<RawFd, Rc<RefCell<Line>>>,
     watched: BTreeMap<RawFd, (Token, bool, bool)>,
     last_name: RawFd,
@@ -61,27 +63,36 @@ struct Exchange {
 }
 
 impl Network {
+    /// Another listener on the same network.
+    pub fn another(&self) -> Network {
+        let mut exchange = self.exchange.borrow_mut();
+        exchange.last_name += 1;
+        Network { exchange: self.exchange.clone(), listener: exchange.last_name }
+    }
+
     /// Connects a client, to which `room` bytes can be sent until it takes them.
     pub fn connect(&self, room: usize) -> Client {
-        let mut exchange = self.0.borrow_mut();
+        let mut exchange = self.exchange.borrow_mut();
         exchange.last_name += 1;
         let name = exchange.last_name;
         let line = Rc::new(RefCell::new(Line { room, ..Line::default() }));
         exchange.lines.insert(name, line.clone());
         let calls = exchange.calls.clone();
-        exchange.waiting.push_back(ServerStream { line: line.clone(), name, calls });
+        let waiting = exchange.waiting.entry(self.listener).or_default();
+        waiting.push_back(ServerStream { line: line.clone(), name, calls });
         Client(line)
     }
 
     /// What is ready, as epoll(7) tells it.
     pub fn ready(&self) -> Vec<Token> {
-        let mut exchange = self.0.borrow_mut();
+        let mut exchange = self.exchange.borrow_mut();
         let Exchange { lines, watched, waiting, .. } = &mut *exchange;
+        let waits = |name: &RawFd| waiting.get(name).is_some_and(|waiting| !waiting.is_empty());
         // What is closed is not watched any more.
+        watched.retain(|name, _| lines.get(name).is_none_or(|line| !line.borrow().dropped));
         lines.retain(|_, line| !line.borrow().dropped);
-        watched.retain(|name, _| *name == LISTENER || lines.contains_key(name));
         let ready = watched.iter().filter_map(|(name, (token, read, write))| {
-            let (readable, writable, broken) = lines.get(name).map_or((!waiting.is_empty(), false, false), |line| {
+            let (readable, writable, broken) = lines.get(name).map_or((waits(name), false, false), |line| {
                 let line = line.borrow();
                 (!line.to_server.is_empty() || line.client_ended, line.room > 0, line.broken)
             });
@@ -92,24 +103,24 @@ impl Network {
 
     /// How often the server has called a stream, and how often it has said what it waits for.
     pub fn counts(&self) -> (u64, u64) {
-        let exchange = self.0.borrow();
+        let exchange = self.exchange.borrow();
         (exchange.calls.get(), exchange.changes)
     }
 
     /// From now on nobody can be accepted, for an error of this number, or again.
     pub fn refuse(&self, refusal: Option<i32>) {
-        self.0.borrow_mut().refusal = refusal;
+        self.exchange.borrow_mut().refusal = refusal;
     }
 
     /// From now on nothing more can be watched, or again.
     pub fn fill(&self, is_full: bool) {
-        self.0.borrow_mut().is_full = is_full;
+        self.exchange.borrow_mut().is_full = is_full;
     }
 }
 
 impl Readiness for Network {
     fn watch(&mut self, stream: &impl AsRawFd, token: Token, read: bool, write: bool) -> io::Result<()> {
-        let mut exchange = self.0.borrow_mut();
+        let mut exchange = self.exchange.borrow_mut();
         exchange.changes += 1;
         let before = exchange.watched.get(&stream.as_raw_fd()).copied();
         if before.is_none() && exchange.is_full {
@@ -156,7 +167,7 @@ impl Client {
 
 impl AsRawFd for Network {
     fn as_raw_fd(&self) -> RawFd {
-        LISTENER
+        self.listener
     }
 }
 
@@ -164,10 +175,13 @@ impl Listener for Network {
     type Stream = ServerStream;
 
     fn accept(&self) -> io::Result<ServerStream> {
-        let mut exchange = self.0.borrow_mut();
+        let mut exchange = self.exchange.borrow_mut();
         match exchange.refusal {
             Some(number) => Err(io::Error::from_raw_os_error(number)),
-            None => exchange.waiting.pop_front().ok_or(ErrorKind::WouldBlock.into()),
+            None => {
+                let next = exchange.waiting.get_mut(&self.listener).and_then(VecDeque::pop_front);
+                next.ok_or(ErrorKind::WouldBlock.into())
+            }
         }
     }
 }

@@ -611,7 +611,7 @@ impl Simulation {
             self.restart_if_due();
             self.flush_if_due();
             let Process { network, server, link, .. } = &mut self.process;
-            server.write(self.now, self.now, network);
+            server.send(self.now, network);
             link.iter_mut().for_each(Link::send);
             self.look_at_answers();
             if self.process.ticker.next > self.now {
@@ -824,7 +824,7 @@ impl Simulation {
             usage: || NO_USAGE,
             exposition: OnceCell::new(),
         };
-        server.read(&network.ready(), self.now, &snapshot, network);
+        server.read(&network.ready(), self.now, &snapshot);
     }
 
     /// Holds what the clients were told against what they asked.

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use aqevia_engine::clock::Monotonic;
 use aqevia_engine::http::{Snapshot, StorageView, server};
-use aqevia_engine::limits::{HTTP_HEAD_MS_MAX, HTTP_WRITE_MS_MAX};
+use aqevia_engine::limits::{HTTP_HEAD_MS_MAX, WRITE_MS_MAX};
 use aqevia_engine::metrics::Metrics;
+use aqevia_engine::net::Net;
 use aqevia_engine::readiness::Token;
 use aqevia_engine::sys::Usage;
 use aqevia_engine::world::World;
@@ -23,39 +24,60 @@ const TURNS_MAX: usize = 100;
 pub const NO_USAGE: Usage =
     Usage { cpu: None, resident_bytes: None, virtual_bytes: None, descriptors: None, descriptors_max: None };
 
-/// Whom events are for.
-pub const OWNER: u8 = 7;
+/// The number given last before those of the network.
+pub const LAST: u64 = 7;
 
 /// The real server on a network in memory.
 pub struct Server {
-    server: server::Server<Network>,
+    server: server::Server,
+    net: Net<Network>,
     network: Network,
 }
 
 impl Server {
-    pub fn new(network: Network, clients_max: usize) -> Server {
-        let server = server::Server::new(network.clone(), clients_max, OWNER, &mut network.clone()).unwrap();
-        Server { server, network }
+    pub fn new(network: Network, connections_max: usize) -> Server {
+        Server::among(network, connections_max, connections_max)
+    }
+
+    /// One that leaves some of all places to other ports.
+    pub fn among(network: Network, connections_max: usize, places: usize) -> Server {
+        let mut net = Net::new(places, LAST);
+        let server = server::Server::open(network.clone(), connections_max, &mut net, &mut network.clone()).unwrap();
+        Server { server, net, network }
     }
 
     /// Takes one turn of the loop, in which these are ready.
     pub fn turn(&mut self, ready: &[Token], now: Monotonic, snapshot: &Snapshot) {
-        self.server.read(ready, now, snapshot, &mut self.network);
-        self.server.write(now, now, &mut self.network);
+        self.read(ready, now, snapshot);
+        self.net.send(now, &mut self.network);
+    }
+
+    /// Takes the first half of a turn, which `send` of the network ends.
+    pub fn read(&mut self, ready: &[Token], now: Monotonic, snapshot: &Snapshot) {
+        self.net.hear(ready, now);
+        self.server.serve(&mut self.net, now, snapshot);
+    }
+
+    pub fn stop(&mut self) {
+        self.server.stop(&mut self.net);
+    }
+
+    pub fn is_done(&self) -> bool {
+        self.net.is_done(self.server.port)
     }
 }
 
 impl Deref for Server {
-    type Target = server::Server<Network>;
+    type Target = Net<Network>;
 
     fn deref(&self) -> &Self::Target {
-        &self.server
+        &self.net
     }
 }
 
 impl DerefMut for Server {
     fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut self.server
+        &mut self.net
     }
 }
 
@@ -113,7 +135,7 @@ fn the_time_in_which_a_client_takes_its_answer_does_not_count_for_its_next_head(
     (0..3).for_each(|_| _ = stand.turn(&mut server, at(0)));
     // Nothing more is read of it meanwhile, although all is there.
     client.send(b" HTTP/1.1\r\nHost: a\r\n\r\n");
-    let late = HTTP_HEAD_MS_MAX.max(HTTP_WRITE_MS_MAX - 1);
+    let late = HTTP_HEAD_MS_MAX.max(WRITE_MS_MAX - 1);
     let mut answers = Vec::new();
     for _ in 0..100 {
         answers.extend(client.take());
