@@ -46,8 +46,6 @@ pub struct Engine {
     signals: Option<Signals>,
     net: Net,
     server: Server,
-    /// Which build the writer must be.
-    build: String,
     writer: Option<Link>,
     /// The writer has what it needs to take flushes.
     is_attached: bool,
@@ -87,7 +85,7 @@ impl Engine {
         let mut writer = Link::spawn().map_err(refused("start the writer"))?;
         let (build, database) = (link::build(), config.sqlite_path.clone());
         let wanted = Wanted { file: config.world_path.clone(), id: config.world_id.clone() };
-        writer.out.message(&ToWriter::Start { build: build.clone(), started: started.1, database, wanted });
+        writer.out.message(&ToWriter::Start { build, started: started.1, database, wanted });
         let mut poller = Poller::new().map_err(refused("wait for events"))?;
         let places = usize::try_from(descriptors.saturating_sub(DESCRIPTORS_RESERVED)).unwrap_or(usize::MAX);
         let mut net = Net::new(places, WRITER.0);
@@ -113,7 +111,6 @@ impl Engine {
             signals: None,
             net,
             server,
-            build,
             writer: Some(writer),
             is_attached: false,
             gathering: Gathering::default(),
@@ -257,9 +254,11 @@ impl Engine {
             let how = how.unwrap_or_default();
             return Err(Exit::failed(format!("the writer has ended while it loaded the world: {how}")));
         };
-        // One that ends well has said why, if anything was wrong, or has said its last word.
-        if how.is_some() || !ledger.flusher.is_failing() && self.last_word.is_none() {
-            let error = format!("the writer has ended: {}", how.unwrap_or_default());
+        // One that ends well has said why, so that a pause has begun, or has said its last word.
+        let pauses = ledger.flusher.retry_at().is_some_and(|at| at > now);
+        let has_said = ledger.out_since().is_none() && (pauses || self.last_word.is_some());
+        if how.is_some() || !has_said {
+            let error = format!("the writer has ended: {}", how.as_deref().unwrap_or("without a word"));
             let line = ledger.fail(error, world, now, &mut self.metrics);
             line.iter().for_each(|line| self.log.line(line));
         }
@@ -275,7 +274,7 @@ impl Engine {
         match Link::spawn() {
             Ok(mut writer) => {
                 writer.out.message(&ToWriter::Resume {
-                    build: self.build.clone(),
+                    build: link::build(),
                     started: self.started.1,
                     database: self.config.sqlite_path.clone(),
                     world: world.id.clone(),
@@ -490,7 +489,7 @@ impl Engine {
         }
         let Some(Life { world, ledger, .. }) = self.life.take() else { return };
         if let Some(writer) = &mut self.writer {
-            let (build, database) = (self.build.clone(), self.config.sqlite_path.clone());
+            let (build, database) = (link::build(), self.config.sqlite_path.clone());
             let (head, source, wall) = (world.head(), self.source.clone(), clock::wall());
             writer.out.message(&ToWriter::Rescue { build, database, head, source, wall });
             world.records(|record| _ = writer.out.record(&record));

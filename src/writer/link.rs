@@ -23,7 +23,8 @@ pub const COMMAND: &str = "writer";
 /// The very file that this program was started from, so that either side knows the other for the same.
 const PROGRAM: &str = "/proc/self/exe";
 
-/// Which build of the engine this is: its version, and what tells its file from any other.
+/// Which build of the engine this is: its version, and what tells its file from any other. The date of the file may
+/// change while it runs, so this is to be asked anew for each writer.
 pub fn build() -> String {
     let file = fs::metadata(PROGRAM).ok();
     let id = file.map(|file| [file.dev(), file.ino(), file.size(), file.mtime() as u64, file.mtime_nsec() as u64]);

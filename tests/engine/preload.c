@@ -12,6 +12,7 @@
  *   errors     a sync of the database, and of what lies beside it, fails: the number of the error
  *   hold       a sync does not return before the order is taken back; meanwhile there is a file `syncing`. NAME (or
  *              NAME*: that begins so): of that file alone
+ *   quit       a writer ends at a sync as if all were well
  *   kill       CALL NAME N: the Nth such call on the file of that name (NAME*: that begins so) is cut short by SIGKILL,
  *              the write of a page half done (nothing tears what is smaller than a sector); the engine goes with it
  *
@@ -106,13 +107,20 @@ static int is_last(const char *call, const char *name)
            strcmp(call, last_call) == 0 && is_named(name, last_name) && ++calls == last;
 }
 
-/* Ends this process; one that is the writer of an engine takes that along. */
-static void die(void)
+/* Whether this process is the writer of an engine. */
+static int is_writer(void)
 {
     char line[64] = "";
     int file = syscall(SYS_openat, AT_FDCWD, "/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
     long length = syscall(SYS_read, file, line, sizeof line - 1);
-    if (length > 0 && strcmp(line + strlen(line) + 1, "writer") == 0)
+    syscall(SYS_close, file);
+    return length > 0 && strcmp(line + strlen(line) + 1, "writer") == 0;
+}
+
+/* Ends this process; one that is the writer of an engine takes that along. */
+static void die(void)
+{
+    if (is_writer())
         kill(getppid(), SIGKILL);
     kill(getpid(), SIGKILL);
 }
@@ -180,6 +188,8 @@ int fsync(int file)
         return -1;
     }
     die_if_last("sync", name);
+    if (ordered("quit", text) && is_writer())
+        _exit(0);
     if (ordered("delay", text))
         sleep(atoi(text));
     if (strncmp(name, "storage.sqlite", strlen("storage.sqlite")) == 0 && ordered("errors", text)) {

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use aqevia_engine::clock::Wall;
 use aqevia_engine::limits::{ACKNOWLEDGEMENT_MS_MAX, SHUTDOWN_MS_MAX};
@@ -249,6 +249,45 @@ fn a_writer_killed_at_any_moment_again_and_again_costs_nothing() {
     expect_recovery(&engine);
     assert!(persisted(&engine) >= promised);
     assert!(engine.log().contains("the writer has ended: signal: 9 (SIGKILL)"), "{}", engine.log());
+    stop_and_check(engine, &folder);
+}
+
+#[test]
+fn writers_that_end_without_a_word_are_not_started_again_without_a_pause() {
+    let Some(preload) = Preload::new() else { return };
+    let folder = Folder::new();
+    let engine = start(&preload, &folder);
+    expect_acknowledgement(&engine);
+    preload.order("quit", "");
+    let restarts = || engine.metric("aqevia_writer_restarts_total");
+    wait_for("several writers", || (restarts() >= 3.0).then_some(()));
+    let (begun, before) = (Instant::now(), restarts());
+    thread::sleep(Duration::from_millis(300));
+    // The next pauses are of 1, 2, 4 s.
+    let (after, took) = (restarts(), begun.elapsed());
+    assert!(after - before <= 1.0 + took.as_secs_f64(), "{} in {took:?}", after - before);
+    assert!(expect_unready(&engine).contains("the writer has ended: without a word"), "{}", engine.log());
+    preload.withdraw("quit");
+    expect_recovery(&engine);
+    stop_and_check(engine, &folder);
+}
+
+#[test]
+fn a_writer_is_replaced_although_the_file_of_the_program_was_touched_and_then_removed() {
+    let folder = Folder::new();
+    let (ordinary, program) = (command(&folder, &[]), folder.join("engine"));
+    // Not by this process: what another thread starts meanwhile would have it open for writing (execve(2), ETXTBSY).
+    assert!(Command::new("cp").arg(ordinary.get_program()).arg(&program).status().unwrap().success());
+    let mut command = Command::new(&program);
+    command.env_clear().envs(ordinary.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let engine = Engine::spawn(command.current_dir(folder.join(".")).env("AQEVIA_TICK_INTERVAL_MS", "10"));
+    fs::File::open(&program).unwrap().set_modified(UNIX_EPOCH).unwrap();
+    for restarts in [1.0, 2.0] {
+        kill(engine.writer());
+        expect_recovery(&engine);
+        assert_eq!(engine.metric("aqevia_writer_restarts_total"), restarts);
+        fs::remove_file(&program).ok();
+    }
     stop_and_check(engine, &folder);
 }
 
