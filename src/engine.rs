@@ -8,7 +8,6 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::mem;
-use std::process;
 use std::time::Duration;
 
 use crate::clock::{self, Monotonic, Wall};
@@ -207,9 +206,7 @@ impl Engine {
                 self.is_attached |= matches!(said, ToEngine::Attached { .. });
                 let line = ledger.hear(said, world, now, &mut self.metrics);
                 line.iter().for_each(|line| self.log.line(line));
-                if process::id() == 1 {
-                    sys::reap(self.writer.as_ref().map_or(0, Link::id));
-                }
+                sys::reap(self.writer.as_ref().map_or(0, Link::id));
             }
             (_, None) => (),
         }

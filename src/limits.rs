@@ -59,6 +59,8 @@ pub const FRAME_BYTES_MAX: usize = 1024 * 1024;
 pub const FRAME_RECORDS_BYTES: usize = 32 * 1024;
 /// Bytes taken from the wire, or given to it, in one turn of the loop.
 pub const WIRE_BYTES_PER_TURN: usize = 256 * 1024;
+/// How long the loop waits to learn how a writer has ended whose pipe has.
+pub const WRITER_END_MS_MAX: u64 = 10;
 /// How long a start waits for another engine, or for the writer of one that has ended, to let go of the database.
 pub const LOCK_WAIT_MS_MAX: u64 = 10_000;
 /// Pause between two attempts to have it.

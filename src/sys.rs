@@ -161,7 +161,7 @@ pub fn ignore_signals() -> io::Result<()> {
 }
 
 /// Reaps every child that has ended, but for one that somebody else waits for. As process 1 of a container a program
-/// inherits orphans, which stay until then.
+/// inherits orphans, which stay until then; and a writer may have ended later than was waited for.
 pub fn reap(other_than: u32) {
     loop {
         // SAFETY: `siginfo_t` is plain data, for which zero bytes are a valid value.

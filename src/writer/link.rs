@@ -9,11 +9,12 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{self, Child, Command, Stdio};
+use std::time::Duration;
 
 use super::serve::Writer;
 use super::wire::{Frames, Said, ToEngine, frame_length, understand};
 use crate::clock;
-use crate::limits::{BUFFER_BYTES_KEPT, FRAME_BYTES_MAX, WIRE_BYTES_PER_TURN};
+use crate::limits::{BUFFER_BYTES_KEPT, FRAME_BYTES_MAX, WIRE_BYTES_PER_TURN, WRITER_END_MS_MAX};
 use crate::storage::Taker;
 use crate::sys;
 
@@ -130,11 +131,15 @@ impl Link {
     /// Lets go of a writer that has ended, or that makes no sense; says how it ended, unless that was well.
     pub fn end(mut self) -> Option<String> {
         let _ = self.child.kill();
-        match self.child.wait() {
-            Ok(status) if status.success() => None,
-            Ok(status) => Some(status.to_string()),
-            Err(error) => Some(error.to_string()),
+        // Its pipe ends a moment before it does. A debugger may keep its end to itself, and a disk hold it up.
+        for _ in 0..WRITER_END_MS_MAX {
+            match self.child.try_wait() {
+                Ok(None) => sys::pause(Duration::from_millis(1)),
+                Ok(Some(status)) => return Some(status).filter(|status| !status.success()).map(|it| it.to_string()),
+                Err(error) => return Some(error.to_string()),
+            }
         }
+        Some("how is not known yet".to_owned())
     }
 }
 

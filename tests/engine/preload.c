@@ -13,6 +13,7 @@
  *   hold       a sync does not return before the order is taken back; meanwhile there is a file `syncing`. NAME (or
  *              NAME*: that begins so): of that file alone
  *   quit       a writer ends at a sync as if all were well
+ *   debugged   the end of a child is not told, as if a debugger kept it
  *   kill       CALL NAME N: the Nth such call on the file of that name (NAME*: that begins so) is cut short by SIGKILL,
  *              the write of a page half done (nothing tears what is smaller than a sector); the engine goes with it
  *
@@ -30,6 +31,7 @@
 #include <sys/epoll.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -153,6 +155,23 @@ int epoll_wait(int epoll, struct epoll_event *events, int room, int timeout)
         return -1;
     }
     return syscall(SYS_epoll_pwait, epoll, events, room, timeout, NULL, 0);
+}
+
+pid_t waitpid(pid_t child, int *status, int options)
+{
+    char text[64];
+    while (ordered("debugged", text)) {
+        if (options & WNOHANG)
+            return 0;
+        usleep(1000);
+    }
+    return syscall(SYS_wait4, child, status, options, NULL);
+}
+
+int waitid(idtype_t which, id_t id, siginfo_t *ended, int options)
+{
+    char text[64];
+    return ordered("debugged", text) ? 0 : syscall(SYS_waitid, which, id, ended, options, NULL);
 }
 
 ssize_t pread64(int file, void *bytes, size_t length, off64_t offset)

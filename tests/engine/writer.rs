@@ -292,6 +292,23 @@ fn a_writer_is_replaced_although_the_file_of_the_program_was_touched_and_then_re
 }
 
 #[test]
+fn a_writer_whose_end_is_kept_by_a_debugger_holds_nothing_up_and_is_reaped_later() {
+    let Some(preload) = Preload::new() else { return };
+    let folder = Folder::new();
+    let engine = start(&preload, &folder);
+    let writer = engine.writer();
+    undisturbed(&engine, || {
+        preload.order("debugged", "");
+        kill(writer);
+        expect_recovery(&engine);
+    });
+    assert!(children(engine.child.id()).contains(&writer));
+    preload.withdraw("debugged");
+    wait_for("it to be reaped", || (!children(engine.child.id()).contains(&writer)).then_some(()));
+    stop_and_check(engine, &folder);
+}
+
+#[test]
 fn an_index_of_the_log_that_is_cut_short_ends_the_writer_alone() {
     let folder = Folder::new();
     let engine = Engine::start(&folder);
