@@ -57,6 +57,8 @@ pub const PROBLEMS_LISTED_MAX: usize = 100;
 pub const FRAME_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of records at which a frame takes no more of them.
 pub const FRAME_RECORDS_BYTES: usize = 32 * 1024;
+/// Bytes of a text in a message: a longer one is cut, and a world whose own texts are longer is refused.
+pub const TEXT_BYTES_MAX: usize = 8 * 1024;
 /// Bytes taken from the wire, or given to it, in one turn of the loop.
 pub const WIRE_BYTES_PER_TURN: usize = 256 * 1024;
 /// How long the loop waits to learn how a writer has ended whose pipe has.
@@ -182,6 +184,8 @@ const _: () = {
     assert!(SHUTDOWN_FLUSH_MS_MAX < SHUTDOWN_MS_MAX);
     // The longest habit, or any other record of a world file, fits into a frame beside those before it.
     assert!(FRAME_RECORDS_BYTES + HABIT_ITEMS_MAX * (LINE_BYTES_MAX + 8) + DESCRIPTION_BYTES_MAX < FRAME_BYTES_MAX);
+    // The longest message, one that lists problems, fits into a frame; and a text goes as far as the log shows it.
+    assert!((PROBLEMS_LISTED_MAX + 2) * (TEXT_BYTES_MAX + 4) < FRAME_BYTES_MAX && LOG_LINE_BYTES_MAX < TEXT_BYTES_MAX);
     // A connection for each place must fit beside what the engine needs for itself.
     assert!(HTTP_CONNECTIONS_MAX as u64 + DESCRIPTORS_RESERVED <= DESCRIPTORS_WANTED);
     assert!(HTTP_REQUEST_LINE_BYTES_MAX < HTTP_HEAD_BYTES_MAX);

@@ -12,7 +12,7 @@ use crate::clock::{Monotonic, Wall};
 use crate::exit::{Exit, read_world_file, refused};
 use crate::limits::{
     CHECKPOINT_INTERVAL_MS, CHECKPOINT_RECORDS, FRAME_BYTES_MAX, FRAME_RECORDS_BYTES, LOCK_RETRY_MS, LOCK_WAIT_MS_MAX,
-    LOOK_INTERVAL_MS,
+    LOOK_INTERVAL_MS, TEXT_BYTES_MAX,
 };
 use crate::log::{Level, Line};
 use crate::storage::schema::Found;
@@ -258,8 +258,11 @@ impl<R: Input, W: Write> Writer<R, W> {
         });
         send(&mut frames);
         let (head, source, warnings) = loaded?;
+        // What a message could not tell whole.
+        too_large |= [&head.id, &head.name, &source].iter().any(|text| text.len() > TEXT_BYTES_MAX);
         if too_large {
-            let problem = format!("it has a record of more than {FRAME_BYTES_MAX} bytes");
+            let most = format!("{FRAME_BYTES_MAX} bytes, or a text of the world itself of more than {TEXT_BYTES_MAX}");
+            let problem = format!("it has a record of more than {most}");
             return Err(StorageError::new(database, Failure::Damaged(vec![problem])).into());
         }
         for found in warnings {

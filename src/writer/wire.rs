@@ -14,7 +14,7 @@ use super::ledger::Rescued;
 use super::serve::Wanted;
 use crate::clock::Wall;
 use crate::exit::Exit;
-use crate::limits::{FRAME_BYTES_MAX, FRAME_RECORDS_BYTES};
+use crate::limits::{FRAME_BYTES_MAX, FRAME_RECORDS_BYTES, TEXT_BYTES_MAX};
 use crate::log::{Level, Line};
 use crate::storage::Stamp;
 use crate::world::random::Random;
@@ -234,25 +234,25 @@ impl<'a> Wire<'a> for &'a str {
     }
 }
 
-/// What owns its bytes goes as they do.
-macro_rules! owned {
-    ($($type:ty: $as:ident, $borrowed:ty, $own:expr;)*) => { $(
-        impl<'a> Wire<'a> for $type {
-            fn put(&self, out: &mut Vec<u8>) {
-                self.$as().put(out);
-            }
+/// Goes up to `TEXT_BYTES_MAX`: what others have written into a database may be part of what is said.
+impl<'a> Wire<'a> for String {
+    fn put(&self, out: &mut Vec<u8>) {
+        (&self[..self.floor_char_boundary(TEXT_BYTES_MAX)]).put(out);
+    }
 
-            fn get(bytes: &mut &'a [u8]) -> Option<Self> {
-                let own: fn($borrowed) -> Self = $own;
-                Some(own(Wire::get(bytes)?))
-            }
-        }
-    )* };
+    fn get(bytes: &mut &'a [u8]) -> Option<Self> {
+        <&str>::get(bytes).map(str::to_owned)
+    }
 }
 
-owned! {
-    String: as_str, &'a str, str::to_owned;
-    Box<str>: as_ref, &'a str, Box::from;
+impl<'a> Wire<'a> for Box<str> {
+    fn put(&self, out: &mut Vec<u8>) {
+        (&**self).put(out);
+    }
+
+    fn get(bytes: &mut &'a [u8]) -> Option<Self> {
+        <&str>::get(bytes).map(Box::from)
+    }
 }
 
 impl<'a> Wire<'a> for PathBuf {

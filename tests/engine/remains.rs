@@ -5,9 +5,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use aqevia_engine::limits::{FRAME_BYTES_MAX, FRAME_RECORDS_BYTES};
 use rusqlite::Connection;
 
-use crate::support::{Engine, Folder, PATIENCE, by_way_of, command, output, query, refused, skip, wait_for};
+use crate::support::{Engine, Folder, PATIENCE, by_way_of, command, output, query, refusal, refused, skip, wait_for};
 use crate::trouble::{expect_recovery, stop_and_check};
 
 const DATABASE: &str = "storage.sqlite";
@@ -130,6 +131,24 @@ fn a_name_that_others_chose_acts_on_no_shell_and_no_terminal() {
     assert!(!folder.join("owned").exists());
     Connection::open(folder.database()).unwrap().execute_batch(told.lines().nth(2).unwrap()).unwrap();
     assert_eq!(run(&folder, &["check", DATABASE]).0, 0);
+}
+
+#[test]
+fn what_others_have_written_at_great_length_is_refused_as_what_it_is() {
+    let folder = stopped();
+    let database = fs::read(folder.database()).unwrap();
+    for (column, bytes, expected) in [
+        ("weather", 2 * FRAME_BYTES_MAX, "is damaged: "),
+        ("source", 2 * FRAME_BYTES_MAX, "is damaged: it has a record"),
+        // As much as a frame can hold, but for the digest that every flush stores beside it.
+        ("digest = NULL, name", FRAME_BYTES_MAX - FRAME_RECORDS_BYTES - 50, "is damaged: it has a record"),
+    ] {
+        let change = format!("UPDATE world SET {column} = hex(zeroblob({}))", bytes / 2);
+        Connection::open(folder.database()).unwrap().execute_batch(&change).unwrap();
+        let (code, said) = refusal(&folder, &[]);
+        assert!(code == 3 && said.contains(expected), "{change} {code}: {said:.200}");
+        fs::write(folder.database(), &database).unwrap();
+    }
 }
 
 #[test]
