@@ -36,7 +36,6 @@ pub use error::{Failure, StorageError};
 use files::{FileId, Partial, beside, bytes_beside, file_id, leads_to, log_of, sync_folder};
 use lock::Lock;
 pub use reader::head_at;
-use records::Rows;
 use schema::{APPLICATION_ID, Found, SCHEMA, SCHEMA_VERSION};
 
 /// How it is disturbed if it, or its log, does not hold any more what was put there.
@@ -53,8 +52,6 @@ pub struct Storage {
     /// The id of the world, and the digest of the world file that it was founded from.
     world: String,
     source: String,
-    /// What was seen in the database that is no obstacle, until it is told.
-    warnings: Vec<String>,
     /// The state that is stored, as far as is known.
     persisted: Stamp,
     /// The states that flushes tried to store since: a commit that failed may have succeeded all the same, and what it has
@@ -121,8 +118,6 @@ pub type Taker<'a> = &'a mut dyn FnMut(Record);
 pub struct Loaded {
     /// The world.
     pub world: World,
-    /// The digest of the world file it was founded from.
-    pub source: String,
     /// What an operator should know of the database that is no obstacle.
     pub warnings: Vec<String>,
 }
@@ -134,10 +129,9 @@ impl Storage {
         let path = files::real_path(path)?;
         let lock = Lock::take(&path, started)?;
         files::require_writable(&path)?;
-        let (found, warnings) = schema::inspect(&path)?;
+        let found = schema::inspect(&path)?;
         let (state, [world, source], (persisted, attempted)) = (State::Closed, Default::default(), Default::default());
-        let storage =
-            Storage { path, lock, file: None, state, world, source, warnings, persisted, attempted, sound: false };
+        let storage = Storage { path, lock, file: None, state, world, source, persisted, attempted, sound: false };
         Ok((storage, found))
     }
 
@@ -177,19 +171,21 @@ impl Storage {
         }
         source.clone_into(&mut self.source);
         files::remove_leftovers(&self.path);
-        self.put(&world.head(), wall, |take| {
+        let feed = |take: Taker| {
             world.records(take);
             true
-        })
+        };
+        self.put(&world.head(), wall, feed).map(drop)
     }
 
     /// Puts the whole world where nothing is, or a file without content. It is made under another name and gets its own
     /// when it is whole and synced, so what is cut short leaves nothing behind that counts.
-    fn put(&mut self, head: &Head, wall: Wall, feed: impl FnOnce(Taker) -> bool) -> Result<(), StorageError> {
+    fn put(&mut self, head: &Head, wall: Wall, feed: impl FnOnce(Taker) -> bool) -> Result<u64, StorageError> {
         let partial = Partial::create(&self.path)?;
-        write_new(partial.path(), head, &self.source, wall, "WAL", feed)?;
+        let count = write_new(partial.path(), head, &self.source, wall, "WAL", feed)?;
         self.state = State::Closed;
-        if self.path.exists() { self.replace_with(partial) } else { partial.publish(&self.path) }
+        let placed = if self.path.exists() { self.replace_with(partial) } else { partial.publish(&self.path) };
+        placed.map(|()| count)
     }
 
     /// Puts the whole world where our own file has lost its content.
@@ -199,21 +195,16 @@ impl Storage {
         if !looked.as_ref().is_err_and(StorageError::is_emptied) {
             return looked.and(Err(StorageError::disturbed(&self.path, "it has a content again")));
         }
-        let mut count = 1;
-        self.put(head, wall, |take| {
-            feed(&mut |record| {
-                count += 1;
-                take(record);
-            })
-        })?;
+        let count = self.put(head, wall, feed)?;
         self.attach(head).map(|()| count)
     }
 
     /// Reads the world out of a database that is ours, without changing anything, and checks the database.
-    pub fn load(&mut self, take: Taker) -> Result<(Head, String, Vec<String>), StorageError> {
+    /// Returns its head, its source, and what an operator should know of the database that is no obstacle.
+    pub fn load(&mut self, take: Taker) -> Result<(Head, String, Option<String>), StorageError> {
         let (head, source, warning) = reader::read_world(&self.path, take)?;
         source.clone_into(&mut self.source);
-        Ok((head, source, std::mem::take(&mut self.warnings).into_iter().chain(warning).collect()))
+        Ok((head, source, warning))
     }
 
     /// Begins to write for the world that is stored here. Waits for a reader of a database that was just put in place,
@@ -269,25 +260,15 @@ impl Storage {
             schema::identify(&transaction, path)?;
             open.schema_version = schema_version;
         }
-        let mut rows = Rows::new(&transaction);
-        let (mut count, mut written) = (0, Ok(false));
-        let is_whole = feed(&mut |record| {
-            count += 1;
-            written = match (&written, &record) {
-                (Err(_), _) => return,
-                (_, Record::Head(head)) => {
-                    self.attempted.truncate(STATES_MAX - 1);
-                    self.attempted.push(Stamp::from(*head));
-                    records::update_head(&transaction, head, self.persisted.tick, wall)
-                }
-                _ => rows.write(&record).map(|()| false),
-            };
+        let mut is_as_left = false;
+        let written = records::write_all(&transaction, feed, |head| {
+            self.attempted.truncate(STATES_MAX - 1);
+            self.attempted.push(Stamp::from(head));
+            is_as_left = records::update_head(&transaction, head, self.persisted.tick, wall)?;
+            Ok(())
         });
-        drop(rows);
-        if !is_whole {
-            return Err(incomplete(path));
-        }
-        if !written.map_err(&failed)? {
+        let count = written.map_err(&failed)?.ok_or_else(|| incomplete(path))?;
+        if !is_as_left {
             return Err(StorageError::disturbed(path, "somebody else has written to it"));
         }
         transaction.commit().map_err(&failed)?;
@@ -535,13 +516,12 @@ impl Storage {
 /// own invariants and its digest.
 pub fn examine(path: &Path) -> Result<Loaded, StorageError> {
     let path = &fs::canonicalize(path).map_err(StorageError::io("read", path))?;
-    let (found, mut warnings) = schema::inspect(path)?;
-    found.require_ours(path)?;
+    schema::inspect(path)?.require_ours(path)?;
+    let apart = schema::log_is_apart(path)?;
     let mut gathering = Gathering::default();
-    let (_, source, warning) = reader::read_world(path, &mut |record| gathering.take(record))?;
-    warnings.extend(warning);
+    let (_, _, warning) = reader::read_world(path, &mut |record| gathering.take(record))?;
     let world = gathering.finish().map_err(|problems| StorageError::new(path, Failure::Damaged(problems)))?;
-    Ok(Loaded { world, source, warnings })
+    Ok(Loaded { world, warnings: apart.into_iter().chain(warning).collect() })
 }
 
 /// What is to be written has not come to its end.
@@ -550,7 +530,8 @@ fn incomplete(path: &Path) -> StorageError {
 }
 
 /// Makes a database of its own at `path`, all of it in one file. `journal_mode` is what it is left in: "WAL" if an engine
-/// goes on with it at once, "DELETE" if others read it first, who would make files beside it otherwise.
+/// goes on with it at once, "DELETE" if others read it first, who would make files beside it otherwise. Returns the number
+/// of records written, the head included.
 fn write_new(
     path: &Path,
     head: &Head,
@@ -558,7 +539,7 @@ fn write_new(
     wall: Wall,
     journal_mode: &str,
     feed: impl FnOnce(Taker) -> bool,
-) -> Result<(), StorageError> {
+) -> Result<u64, StorageError> {
     let failed = StorageError::sqlite("found a world in", path);
     let mut connection = Connection::open(path).map_err(&failed)?;
     // Nobody looks at it before it is whole and synced, so it needs no journal.
@@ -568,21 +549,12 @@ fn write_new(
     transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(&failed)?;
     transaction.pragma_update(None, "user_version", SCHEMA_VERSION).map_err(&failed)?;
     records::insert_head(&transaction, head, source, wall).map_err(&failed)?;
-    let mut rows = Rows::new(&transaction);
-    let mut written = Ok(());
-    let is_whole = feed(&mut |record| {
-        if written.is_ok() {
-            written = rows.write(&record);
-        }
-    });
-    drop(rows);
-    written.map_err(&failed)?;
-    if !is_whole {
-        return Err(incomplete(path));
-    }
+    let written = records::write_all(&transaction, feed, |_| Ok(()));
+    let count = written.map_err(&failed)?.ok_or_else(|| incomplete(path))?;
     transaction.commit().map_err(&failed)?;
     connection.query_row(&format!("PRAGMA journal_mode = {journal_mode}"), [], |_| Ok(())).map_err(&failed)?;
-    connection.close().map_err(|(_, error)| failed(error))
+    connection.close().map_err(|(_, error)| failed(error))?;
+    Ok(count + 1)
 }
 
 /// Writes a write-ahead log over itself and syncs it. Readers do not notice: it holds the same bytes all the time. The

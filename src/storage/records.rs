@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 
 use rusqlite::{Connection, Params, Row, Statement, Transaction, params};
 
+use super::Taker;
 use crate::clock::Wall;
 use crate::text::labelled_by;
 use crate::world::random::Random;
@@ -25,18 +26,31 @@ const WRITES: [&str; 5] = [
     "INSERT INTO spawn VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
 ];
 
+/// Writes all records that `feed` hands out; the head is for `write_head`. Returns how many those were, the head included;
+/// `None` if `feed` says that this was not all.
+pub fn write_all(
+    transaction: &Transaction,
+    feed: impl FnOnce(Taker) -> bool,
+    mut write_head: impl FnMut(&Head) -> rusqlite::Result<()>,
+) -> rusqlite::Result<Option<u64>> {
+    let mut rows = Rows { transaction, prepared: Default::default() };
+    let (mut count, mut written) = (0, Ok(()));
+    let is_whole = feed(&mut |record| {
+        count += 1;
+        if written.is_ok() {
+            written = if let Record::Head(head) = record { write_head(head) } else { rows.write(&record) };
+        }
+    });
+    written.map(|()| is_whole.then_some(count))
+}
+
 /// Writes records, by statements that are prepared when they are first needed: most flushes are small.
-pub struct Rows<'t> {
+struct Rows<'t> {
     transaction: &'t Transaction<'t>,
     prepared: [Option<Statement<'t>>; WRITES.len()],
 }
 
-impl<'t> Rows<'t> {
-    /// Writes nothing yet.
-    pub fn new(transaction: &'t Transaction) -> Rows<'t> {
-        Rows { transaction, prepared: Default::default() }
-    }
-
+impl Rows<'_> {
     fn write_row(&mut self, how: usize, row: impl Params) -> rusqlite::Result<usize> {
         let prepared = &mut self.prepared[how];
         if prepared.is_none() {
@@ -45,8 +59,7 @@ impl<'t> Rows<'t> {
         prepared.as_mut().map_or(Ok(0), |statement| statement.execute(row))
     }
 
-    /// Writes one record.
-    pub fn write(&mut self, record: &Record) -> rusqlite::Result<()> {
+    fn write(&mut self, record: &Record) -> rusqlite::Result<()> {
         match record {
             Record::Entity(entity) => self.write_entity(entity)?,
             Record::Gone(id) => self.write_row(1, [number(*id)])?,

@@ -80,14 +80,14 @@ fn beginning(path: &Path, bytes: u64) -> Result<Vec<u8>, StorageError> {
     read.map(|_| beginning).map_err(StorageError::io("read", path))
 }
 
-/// Finds out what lies at `path` without changing it, and what an operator should know of it that is no obstacle.
-pub fn inspect(path: &Path) -> Result<(Found, Vec<String>), StorageError> {
-    let (header, names) = match fs::metadata(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => (Vec::new(), 1),
+/// Finds out what lies at `path` without changing it.
+pub fn inspect(path: &Path) -> Result<Found, StorageError> {
+    let header = match fs::metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
         Ok(metadata) if !metadata.is_file() => {
             return Err(StorageError::unfit(path, "it is no file", "Give the path of a file, or of none in a folder."));
         }
-        metadata => (beginning(path, HEADER_BYTES)?, metadata.map_err(StorageError::io("read", path))?.nlink()),
+        _ => beginning(path, HEADER_BYTES)?,
     };
     refuse_journal(path)?;
     if header.is_empty() {
@@ -95,7 +95,7 @@ pub fn inspect(path: &Path) -> Result<(Found, Vec<String>), StorageError> {
         let what = "the -wal file beside it is another database's";
         let remedy = "Nothing was changed. Put the two together again, or move it away.";
         let is_alone = bytes_beside(path, "-wal") == 0;
-        return if is_alone { Ok((Found::Empty, Vec::new())) } else { Err(StorageError::unfit(path, what, remedy)) };
+        return if is_alone { Ok(Found::Empty) } else { Err(StorageError::unfit(path, what, remedy)) };
     }
     let foreign = |what: String| Err(StorageError::new(path, Failure::Foreign(what)));
     if !is_database(path)? || (header.len() as u64) < HEADER_BYTES {
@@ -106,14 +106,20 @@ pub fn inspect(path: &Path) -> Result<(Found, Vec<String>), StorageError> {
     if application != 0 && application != APPLICATION_ID {
         return foreign(format!("its application_id is {application:#010x}, and ours is {APPLICATION_ID:#010x}"));
     }
-    let found = reader::read(path, |connection| identify(connection, path))?;
+    reader::read(path, |connection| identify(connection, path))
+}
+
+/// In which way the log of a database may lie where it is not seen, if in any.
+pub fn log_is_apart(path: &Path) -> Result<Option<String>, StorageError> {
     // The read version: a backup has no log (SQLite, "Database File Format", section 1.3.3).
-    let apart = match header[19] == 2 {
+    let has_log = beginning(path, HEADER_BYTES)?.get(19) == Some(&2);
+    let names = fs::metadata(path).map_or(1, |metadata| metadata.nlink());
+    let apart = match has_log {
         true if names > 1 => Some("it has more than one name (a hard link): a log beside another is not seen"),
         true if files::is_mounted(path) => Some("it is mounted as a single file: its log is not seen"),
         _ => None,
     };
-    Ok((found, apart.map(str::to_owned).into_iter().collect()))
+    Ok(apart.map(str::to_owned))
 }
 
 /// A journal undoes what was begun, and SQLite takes any that it finds for the database's own. One of another database, or

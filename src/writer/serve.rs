@@ -257,7 +257,7 @@ impl<R: Input, W: Write> Writer<R, W> {
             }
         });
         send(&mut frames);
-        let (head, source, warnings) = loaded?;
+        let (head, source, warning) = loaded?;
         // What a message could not tell whole.
         too_large |= [&head.id, &head.name, &source].iter().any(|text| text.len() > TEXT_BYTES_MAX);
         if too_large {
@@ -265,7 +265,7 @@ impl<R: Input, W: Write> Writer<R, W> {
             let problem = format!("it has a record of more than {most}");
             return Err(StorageError::new(database, Failure::Damaged(vec![problem])).into());
         }
-        for found in warnings {
+        if let Some(found) = warning {
             let fields = [("database", &*database.display().to_string()), ("found", &found)];
             self.note(Level::Warn, "the database is not quite as it should be", &fields);
         }
