@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -174,7 +174,9 @@ fn another_database_in_its_place_is_not_written_to_and_the_world_is_rescued() {
         let engine = Engine::start(&folder);
         let began = engine.status_number("$.world.tick");
         engine.wait_for_tick(began + 20);
-        fs::write(folder.database(), b"not a database any more".repeat(1_000)).unwrap();
+        // In one write: who empties it first may be met in between.
+        let file = fs::File::options().write(true).open(folder.database()).unwrap();
+        file.write_all_at(&b"not a database any more".repeat(1_000), 0).unwrap();
         engine
     };
     put(&folder, rescued(tick));
