@@ -91,12 +91,6 @@ impl StorageError {
         }
     }
 
-    /// Whether SQLite met an error of the disk, such as a write or sync that failed.
-    pub(super) fn is_of_the_disk(&self) -> bool {
-        matches!(&self.failure, Failure::Sqlite(_, source)
-            if source.sqlite_error_code() == Some(rusqlite::ErrorCode::SystemIoFailure))
-    }
-
     /// Whether our own file has no content any more.
     pub fn is_emptied(&self) -> bool {
         matches!(&self.failure, Failure::Disturbed(what) if what == EMPTIED)

@@ -20,7 +20,6 @@ pub mod worldfile;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::ErrorKind;
-use std::mem::ManuallyDrop;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -68,14 +67,10 @@ enum State {
     Closed,
     /// All is well.
     Open(Open),
-    /// A failing disk may have lost a part of its log. To close it would move the log into the database, so it stays open
-    /// until the log is written again; if that never succeeds, for ever.
-    Doubtful(ManuallyDrop<Open>),
     /// Its log or the index of it has lost its name: what stands in there can only be read by this connection.
     Severed(Open),
-    /// Somebody has written into its files by other means than SQLite's. Nothing leads from here: to close it would move
-    /// whatever stands in the log into the database.
-    Spoilt(ManuallyDrop<Open>),
+    /// Somebody has written into its files by other means than SQLite's. Nothing leads from here.
+    Spoilt,
 }
 
 /// A connection, and what goes with it.
@@ -240,7 +235,6 @@ impl Storage {
                 self.persisted = self.attempted.drain(..).next_back().unwrap_or_default();
                 self.sound = true;
             }
-            Err(error) if error.is_of_the_disk() => self.state = State::Doubtful(ManuallyDrop::new(open)),
             Err(error) => match error.failure {
                 // What is stored is as before.
                 Failure::Foreign(_) | Failure::Unfit { .. } => self.state = State::Open(open),
@@ -326,10 +320,7 @@ impl Storage {
             // Whatever else keeps it from being read is no sign.
             Err(error) if !error.is_of_the_content() => (),
             _ => {
-                self.sound = false;
-                if let State::Open(open) = std::mem::replace(&mut self.state, State::Closed) {
-                    self.state = State::Spoilt(ManuallyDrop::new(open));
-                }
+                (self.sound, self.state) = (false, State::Spoilt);
                 return Err(StorageError::disturbed(&self.path, SPOILT));
             }
         }
@@ -364,26 +355,11 @@ impl Storage {
         match std::mem::replace(&mut self.state, State::Closed) {
             State::Closed => (),
             State::Open(open) => return Ok(open),
-            State::Doubtful(open) if open.log == self.log_names() => {
-                let fresh = self.reopen(Duration::ZERO);
-                match &fresh {
-                    Ok(_) => drop(ManuallyDrop::into_inner(open)),
-                    Err(_) => {
-                        // The other one is not the last at the file, so nothing is moved when it is closed.
-                        let other = std::mem::replace(&mut self.state, State::Doubtful(open));
-                        if let State::Doubtful(other) = other {
-                            drop(ManuallyDrop::into_inner(other));
-                        }
-                    }
-                }
-                return fresh;
-            }
-            State::Doubtful(open) => self.give_up(ManuallyDrop::into_inner(open))?,
-            State::Spoilt(open) => {
-                self.state = State::Spoilt(open);
+            State::Severed(open) => self.give_up(open)?,
+            State::Spoilt => {
+                self.state = State::Spoilt;
                 return Err(StorageError::disturbed(&self.path, SPOILT));
             }
-            State::Severed(open) => self.give_up(open)?,
         }
         self.reopen(Duration::ZERO)
     }
@@ -423,14 +399,9 @@ impl Storage {
         let locked = open.connection.execute_batch("BEGIN IMMEDIATE").map_err(&failed);
         // From here on nothing waits for a lock: a flush that cannot have it fails and is tried again.
         let at_once = open.connection.busy_timeout(Duration::ZERO).map_err(&failed);
-        let written = locked.and(at_once).and_then(|()| {
-            let written = write_again(&beside(&self.path, "-wal"));
-            open.connection.execute_batch("ROLLBACK").map_err(&failed).and(written)
-        });
-        if let Err(error) = written {
-            self.state = State::Doubtful(ManuallyDrop::new(open));
-            return Err(error);
-        }
+        locked.and(at_once)?;
+        let written = write_again(&beside(&self.path, "-wal"));
+        open.connection.execute_batch("ROLLBACK").map_err(&failed).and(written)?;
         if schema::identify(&open.connection, &self.path)? == Found::Empty {
             return Err(StorageError::disturbed(&self.path, EMPTIED));
         }
@@ -502,6 +473,10 @@ impl Storage {
             records::read_records(&transaction, |record| sum = sum.wrapping_add(record.digest())).map_err(&failed)?;
             Ok(found == *head && found.digest == Some(found.digest_with(sum)))
         })?;
+        if let State::Open(Open { connection, .. }) = &self.state {
+            // Whoever is the last to close a log that holds nothing more removes it.
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(&failed)?;
+        }
         self.state = State::Closed;
         if is_there { Ok(()) } else { Err(StorageError::disturbed(&self.path, "it does not hold what was flushed")) }
     }
@@ -585,6 +560,8 @@ fn open_writer(path: &Path, busy: Duration) -> Result<Connection, StorageError> 
     connection.busy_timeout(busy).map_err(&failed)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true).map_err(&failed)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false).map_err(&failed)?;
+    // A log is moved into the database when that is asked for alone: what stands in it may be what a failing disk has left.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(&failed)?;
     // Others' tables may refer to ours: what leaves the world leaves it all the same.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, false).map_err(&failed)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false).map_err(&failed)?;
