@@ -24,9 +24,10 @@ use crate::metrics::Metrics;
 use crate::net::{Net, connection};
 use crate::readiness::{Poller, Readiness, Token};
 use crate::schedule::{Flusher, Ticker, Trigger};
+use crate::session::words;
 use crate::storage::{Failure, Stamp, StorageError};
 use crate::sys::{self, Signals};
-use crate::world::{Audience, Effect, Gathering, World};
+use crate::world::{Audience, Gathering, World};
 use crate::writer::State;
 use crate::writer::ledger::{Ledger, Rescued};
 use crate::writer::link::{self, Link};
@@ -358,20 +359,21 @@ impl Engine {
             self.log.warn("the loop was late and left out ticks", &[("ticks", &due.skipped)]);
         }
         let begun = clock::monotonic();
-        let effects = world.tick();
+        let shows = self.log.shows(Level::Debug);
+        let log = &mut self.log;
+        world.tick(&mut |world, effect| {
+            if let Some(sentence) = shows.then(|| words::sentence(world, effect, None)).flatten() {
+                let place = match effect.audience {
+                    Audience::Room(room) | Audience::One(room) => world.name_of(room),
+                    Audience::Outdoors => "outdoors",
+                    Audience::World => "everywhere",
+                };
+                log.debug(&sentence, &[("at", &place), ("tick", &world.now().0)]);
+            }
+        });
         self.metrics.tick_duration.observe(clock::monotonic().since(begun));
         self.metrics.tick_lateness.observe(due.lateness);
         self.metrics.ticks += 1;
-        if self.log.shows(Level::Debug) {
-            let tick = world.now().0;
-            for Effect { audience, text, .. } in &effects {
-                let place = match audience {
-                    Audience::Room(room) => world.name_of(*room),
-                    Audience::Outdoors => "outdoors",
-                };
-                self.log.debug(text, &[("at", &place), ("tick", &tick)]);
-            }
-        }
     }
 
     fn flush_if_due(&mut self, now: Monotonic) {

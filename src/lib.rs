@@ -20,5 +20,6 @@ pub mod writer;
 pub mod readiness;
 pub mod net;
 pub mod http;
+pub mod session;
 pub mod engine;
 pub mod cli;

@@ -97,6 +97,10 @@ pub const ENTITIES_MAX: usize = 4_000_000;
 pub const SPAWN_ENTITIES_MAX: usize = ENTITIES_MAX / 10 * 9;
 /// Spawn rules of a world.
 pub const SPAWNS_MAX: usize = 100_000;
+/// Players of a world, guests among them.
+pub const PLAYERS_MAX: usize = 100_000;
+/// Names and addresses that are kept out of a world.
+pub const BANS_MAX: usize = 1_000;
 /// Bytes of a tag: the short name by which a world file speaks of a room, thing or creature.
 pub const TAG_BYTES_MAX: usize = 32;
 /// Bytes of the name of an entity or of the world.

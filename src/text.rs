@@ -104,6 +104,12 @@ pub fn quote(to: &mut String, text: &str, quote: char, hidden: impl Fn(char) -> 
     to.push(quote);
 }
 
+/// The text with its first letter as at the beginning of a sentence.
+pub fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
 /// The text with every run of white space made one space, and none at its ends.
 pub fn squeeze(text: &str) -> String {
     text.split_whitespace().fold(String::with_capacity(text.len()), |squeezed, word| match squeezed.is_empty() {

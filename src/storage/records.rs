@@ -77,7 +77,7 @@ impl Rows<'_> {
                 self.write_row(4, params![position, prototype, room, at_most, every_minutes, text])?
             }
             // Whose place is another in a new database than in one that is there.
-            Record::Head(_) | Record::End => 0,
+            Record::Head(_) | Record::End | Record::Player(..) | Record::Ban(..) => 0,
         };
         Ok(())
     }
@@ -199,6 +199,7 @@ fn read_entity<'r>(row: &'r Row) -> rusqlite::Result<Entity<&'r str>> {
         locked: row.get(14)?,
         fixed: row.get(15)?,
         asleep: row.get(16)?,
+        container: false,
     })
 }
 

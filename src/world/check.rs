@@ -12,7 +12,8 @@ impl World {
     /// hold is checked where it is read, in a file or a database.
     pub fn violations(&self) -> Vec<String> {
         let mut problems = Problems::default();
-        let last = self.entities.iter().next_back().map_or(0, |entity| entity.id.get());
+        let last = self.entities.iter().next_back().map(|entity| entity.id);
+        let last = last.max(self.bans.keys().next_back().copied()).map_or(0, EntityId::get);
         let next = self.next_id;
         let not_above = format_args!("the next id, {next}, is not above all ids in use ({last})");
         problems.require(next > last, "the world", not_above);
@@ -26,6 +27,13 @@ impl World {
             self.check_habits(creature, habits, &mut problems);
         }
         self.check_spawns(&mut problems);
+        for id in self.players.keys() {
+            let is_player = self.kind_of(*id) == Some(Kind::Player);
+            problems.require(is_player, format_args!("player {id}"), "is no entity of that kind");
+        }
+        for id in self.bans.keys() {
+            problems.require(self.entity(*id).is_none(), format_args!("ban {id}"), "has the number of an entity");
+        }
         problems.finish()
     }
 
@@ -47,6 +55,7 @@ impl World {
                 require(self.holder_is_found(entity), "is held in a circle, or too deep")
             }
             (Kind::Thing | Kind::Creature, None, _) => (),
+            (Kind::Player, None, _) => require(entity.home.is_some(), "rests and has no home"),
             (_, _, holder) => require(holder == Some(Kind::Room), "does not stand in a room"),
         }
         if entity.kind == Kind::Exit {
@@ -55,7 +64,14 @@ impl World {
         } else {
             require(entity.destination.is_none(), "leads somewhere and is no exit");
         }
+        if entity.kind == Kind::Player {
+            require(self.players.contains_key(&entity.id), "is a player of whom nothing else is known");
+            let named = entity.name.as_deref().map(super::folded);
+            let is_found = named.is_some_and(|name| self.names.get(&name) == Some(&entity.id));
+            require(is_found, "has a name that looks like another player's");
+        }
         require(entity.kind == Kind::Creature || entity.active == Active::Always, "has hours and is no creature");
+        require(entity.kind == Kind::Thing || !entity.container, "is a container and no thing");
         require(entity.active != Active::Always || !entity.asleep, "sleeps and has no hours");
     }
 

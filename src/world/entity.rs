@@ -107,6 +107,8 @@ pub struct Entity<T = Box<str>> {
     pub fixed: bool,
     /// A creature: it sleeps.
     pub asleep: bool,
+    /// A thing: others can be put into it.
+    pub container: bool,
 }
 
 impl<T> Entity<T> {
@@ -130,6 +132,7 @@ impl<T> Entity<T> {
             locked: false,
             fixed: false,
             asleep: false,
+            container: false,
         }
     }
 
@@ -141,12 +144,12 @@ impl<T> Entity<T> {
     /// The same with its texts taken another way.
     pub fn with_texts<'a, U>(&'a self, take: impl Fn(&'a T) -> U) -> Entity<U> {
         let Entity { id, kind, tag, name, description, location, home, owner, prototype, destination, .. } = self;
-        let Entity { gait, active, step, indoors, locked, fixed, asleep, .. } = self;
+        let Entity { gait, active, step, indoors, locked, fixed, asleep, container, .. } = self;
         let [tag, name, description, gait] = [tag, name, description, gait].map(|text| text.as_ref().map(&take));
         let mut other = Entity { tag, name, description, gait, ..Entity::new(*id, *kind) };
         (other.location, other.home, other.owner, other.prototype) = (*location, *home, *owner, *prototype);
         (other.destination, other.active, other.step, other.indoors) = (*destination, *active, *step, *indoors);
-        (other.locked, other.fixed, other.asleep) = (*locked, *fixed, *asleep);
+        (other.locked, other.fixed, other.asleep, other.container) = (*locked, *fixed, *asleep, *container);
         other
     }
 }
@@ -162,7 +165,7 @@ impl<T: AsRef<str>> Entity<T> {
     /// A digest of every field. All are named here, so that a new one cannot be forgotten.
     pub fn digest(&self) -> u64 {
         let Entity { id, kind, tag, name, description, location, home, owner, prototype, destination, .. } = self;
-        let Entity { gait, active, step, indoors, locked, fixed, asleep, .. } = self;
+        let Entity { gait, active, step, indoors, locked, fixed, asleep, container, .. } = self;
         let mut hasher = Hasher::new(1);
         hasher.number(id.get()).number(*kind as u64);
         for text in [tag, name, description, gait] {
@@ -174,6 +177,10 @@ impl<T: AsRef<str>> Entity<T> {
         hasher.number(*active as u64).number(u64::from(*step));
         for flag in [indoors, locked, fixed, asleep] {
             hasher.number(u64::from(*flag));
+        }
+        // Came later: the digests of what has it not are as they were before.
+        if *container {
+            hasher.number(1);
         }
         hasher.finish()
     }

@@ -6,8 +6,10 @@
 
 use super::calendar::{MINUTES_PER_DAY, PHASES, TURNING_MINUTES, WAKING, next_minute_of_day};
 use super::random::mix2;
-use super::{Active, Audience, Bound, Effect, Entity, EntityId, Habit, Kind, Spawn, Tick, Time, Verb, World};
-use crate::limits::TICKS_PER_MINUTE;
+use super::{
+    Active, Audience, Bound, Deed, Ear, Effect, Entity, EntityId, Habit, Kind, Posture, Spawn, Tick, Time, Verb, World,
+};
+use crate::limits::{CONTAINMENT_DEPTH_MAX, TICKS_PER_MINUTE};
 
 /// An actor does something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,10 +29,16 @@ pub enum Action<'a> {
     Say(&'a str),
     /// Do something to be seen; the text follows the actor's name.
     Act(&'a str),
-    /// Pick up a thing in the room.
+    /// Pick up a thing in the room, or take it out of another that is there or carried.
     Take(EntityId),
     /// Put down a thing carried.
     Drop(EntityId),
+    /// Put a thing carried into another that is there or carried.
+    Put(EntityId, EntityId),
+    /// Give a thing carried to somebody in the room.
+    Give(EntityId, EntityId),
+    /// Sit or lie down, or stand up.
+    Assume(Posture),
     /// Eat a copy of a prototype that is in the room.
     Eat(EntityId),
 }
@@ -50,6 +58,10 @@ pub enum Refusal {
     Fixed,
     /// It cannot be eaten.
     Inedible,
+    /// Nothing can be put into it, or not that.
+    NoContainer,
+    /// They do not want it.
+    Unwanted,
 }
 
 /// Something that is due at a tick. The order of these, after that of ticks, is the order in which things happen.
@@ -66,74 +78,129 @@ pub(super) enum Event {
 impl World {
     /// Lets one tick pass and does what is due. The cost follows what happens, not how large the world is. At the last
     /// tick of all nothing passes and nothing is due any more.
-    pub fn tick(&mut self) -> Vec<Effect> {
+    pub fn tick(&mut self, hear: Ear) {
         let before = self.time();
-        let mut effects = Vec::new();
         if self.tick >= Tick::MAX {
-            return effects;
+            return;
         }
         self.parts.tick.0 += 1;
-        self.turn_sky(before, &mut effects);
+        self.turn_sky(before, hear);
         while let Some(&(due, event)) = self.queue.first()
             && due <= self.tick
         {
             self.queue.pop_first();
             match event {
-                Event::Rest(creature) => self.rest(creature, &mut effects),
-                Event::Habit(creature, verb) => self.follow_habit(creature, verb, &mut effects),
-                Event::Spawn(rule) => self.spawn(rule, &mut effects),
+                Event::Rest(creature) => self.turn_in(creature, hear),
+                Event::Habit(creature, verb) => self.follow_habit(creature, verb, hear),
+                Event::Spawn(rule) => self.spawn(rule, hear),
             }
             self.queue.extend(match event {
                 Event::Rest(creature) | Event::Habit(creature, _) => self.next_event(creature, Some(event)),
                 Event::Spawn(rule) => self.next_spawn(rule),
             });
         }
-        effects
     }
 
     /// Carries out one command, or refuses it and changes nothing.
-    pub fn apply(&mut self, Command { actor, action }: Command) -> Result<Vec<Effect>, Refusal> {
+    pub fn apply(&mut self, Command { actor, action }: Command, hear: Ear) -> Result<(), Refusal> {
         let acts = |entity: &&Entity| matches!(entity.kind, Kind::Creature | Kind::Player);
         let entity = self.entity(actor).filter(acts).ok_or(Refusal::NoActor)?;
         let room = entity.location.ok_or(Refusal::NoActor)?;
         if entity.asleep {
             return Err(Refusal::Asleep);
         }
-        let (name, mut effects) = (capitalised(self.name_of(actor)), Vec::new());
-        let mut show = |place, text| effects.push(Effect { audience: Audience::Room(place), actor: Some(actor), text });
+        let mut show = |world: &World, place, deed| {
+            hear(world, &Effect { audience: Audience::Room(place), actor: Some(actor), deed });
+        };
         match action {
             Action::Go(exit) => {
                 let exit = self.find(exit, Kind::Exit, room)?;
-                let destination = exit.destination.filter(|_| !exit.locked).ok_or(Refusal::Locked)?;
-                let gait = self.inherited(actor, |entity| entity.gait.as_deref()).unwrap_or("goes");
-                show(room, format!("{name} {gait} {}.", self.name_of(exit.id)));
-                show(destination, format!("{name} arrives."));
-                self.relocate(actor, destination);
+                let (exit, to) = (exit.id, exit.destination.filter(|_| !exit.locked).ok_or(Refusal::Locked)?);
+                self.assume(actor, Posture::Standing);
+                show(self, room, Deed::Goes(exit));
+                self.relocate(actor, Some(to));
+                show(self, to, Deed::Arrives(room));
             }
-            Action::Say(text) => show(room, format!("{name} says, \"{text}\"")),
-            Action::Act(text) => show(room, format!("{name} {text}")),
+            Action::Say(text) => show(self, room, Deed::Says(text)),
+            Action::Act(text) => show(self, room, Deed::Acts(text)),
             Action::Take(thing) => {
-                if self.find(thing, Kind::Thing, room)?.fixed {
+                let place = self.within_reach(thing, room, actor)?;
+                if self.find(thing, Kind::Thing, place)?.fixed {
                     return Err(Refusal::Fixed);
                 }
-                show(room, format!("{name} picks up {}.", self.name_of(thing)));
-                self.relocate(thing, actor);
+                show(self, room, Deed::Takes(thing, Some(place).filter(|place| *place != room)));
+                self.relocate(thing, Some(actor));
             }
             Action::Drop(thing) => {
                 self.find(thing, Kind::Thing, actor)?;
-                show(room, format!("{name} puts down {}.", self.name_of(thing)));
-                self.relocate(thing, room);
+                show(self, room, Deed::Drops(thing));
+                self.relocate(thing, Some(room));
+            }
+            Action::Put(thing, into) => {
+                self.find(thing, Kind::Thing, actor)?;
+                self.within_reach(into, room, actor)?;
+                if thing == into || !self.can_hold(into, thing) {
+                    return Err(Refusal::NoContainer);
+                }
+                show(self, room, Deed::Puts(thing, into));
+                self.relocate(thing, Some(into));
+            }
+            Action::Give(thing, to) => {
+                self.find(thing, Kind::Thing, actor)?;
+                let taker = self.find(to, Kind::Player, room).or_else(|_| self.find(to, Kind::Creature, room))?;
+                if taker.asleep || to == actor || taker.kind == Kind::Creature && !self.carries(taker, thing) {
+                    return Err(Refusal::Unwanted);
+                }
+                show(self, room, Deed::Gives(thing, to));
+                self.relocate(thing, Some(to));
+            }
+            Action::Assume(posture) => {
+                self.assume(actor, posture);
+                show(self, room, Deed::Assumes(posture));
             }
             Action::Eat(prey) => {
                 let food = self.find(prey, Kind::Thing, room).or_else(|_| self.find(prey, Kind::Creature, room))?;
                 if food.prototype.is_none() || prey == actor {
                     return Err(Refusal::Inedible);
                 }
-                show(room, format!("{name} eats {}.", self.name_of(prey)));
+                show(self, room, Deed::Eats(prey));
                 self.destroy(prey);
             }
         }
-        Ok(effects)
+        Ok(())
+    }
+
+    /// Where a thing is that somebody in a room can reach: there, on them, or in something that is there or on them.
+    fn within_reach(&self, thing: EntityId, room: EntityId, actor: EntityId) -> Result<EntityId, Refusal> {
+        let place = self.entity(thing).and_then(|thing| thing.location).ok_or(Refusal::NotHere)?;
+        let holder = self.entity(place).filter(|holder| holder.kind == Kind::Thing).and_then(|holder| holder.location);
+        let is_near = |place| place == room || place == actor;
+        if is_near(place) || holder.is_some_and(is_near) { Ok(place) } else { Err(Refusal::NotHere) }
+    }
+
+    /// Whether a thing can be put into another: one that is made for it or holds something, if that becomes no circle and
+    /// is not too deep.
+    fn can_hold(&self, into: EntityId, thing: EntityId) -> bool {
+        let holds = |id| self.contents(id, Kind::Thing).next().is_some();
+        let is_shallow = !self.contents(thing, Kind::Thing).any(|inner| holds(inner.id));
+        let around = std::iter::successors(self.entity(into), |entity| self.entity(entity.location?));
+        let depth = around.take(CONTAINMENT_DEPTH_MAX).take_while(|entity| entity.kind == Kind::Thing).count();
+        let is_made_for_it = self.entity(into).is_some_and(|into| into.kind == Kind::Thing && into.container);
+        (is_made_for_it || holds(into)) && is_shallow && depth + 2 <= CONTAINMENT_DEPTH_MAX
+    }
+
+    /// Whether it is a creature's habit to carry a thing, so that it puts it down again some time.
+    fn carries(&self, creature: &Entity, thing: EntityId) -> bool {
+        let model = self.entity(thing).and_then(|thing| thing.prototype).unwrap_or(thing);
+        let habits = self.own_habits(creature.prototype.unwrap_or(creature.id)).iter();
+        habits.filter(|habit| habit.verb == Verb::Carry).any(|habit| habit.targets.contains(&model))
+    }
+
+    /// Only players have a posture.
+    fn assume(&mut self, actor: EntityId, posture: Posture) {
+        if self.players.get(&actor).is_some_and(|player| player.posture != posture) {
+            self.change_player(actor, |player| player.posture = posture);
+        }
     }
 
     fn find(&self, id: EntityId, kind: Kind, place: EntityId) -> Result<&Entity, Refusal> {
@@ -141,48 +208,48 @@ impl World {
         found.ok_or(Refusal::NotHere)
     }
 
-    fn turn_sky(&mut self, before: Time, effects: &mut Vec<Effect>) {
+    fn turn_sky(&mut self, before: Time, hear: Ear) {
         let minute = self.time().minute_of_day();
         if minute == before.minute_of_day() {
             return;
         }
-        let mut announce =
-            |text: &str| effects.push(Effect { audience: Audience::Outdoors, actor: None, text: text.to_owned() });
-        PHASES.iter().filter(|(begins, _)| *begins == minute).for_each(|(_, text)| announce(text));
+        let announce = |world: &World, hear: Ear, words| {
+            hear(world, &Effect { audience: Audience::Outdoors, actor: None, deed: Deed::Sky(words) });
+        };
+        let phases = PHASES.iter().filter(|(begins, _)| *begins == minute);
+        phases.for_each(|(_, words)| announce(self, hear, *words));
         if minute.is_multiple_of(60) {
             let weather = self.weather.next(&mut self.parts.random);
             if weather != self.weather {
-                announce(weather.announcement());
                 self.parts.weather = weather;
+                announce(self, hear, weather.announcement());
             }
         }
     }
 
-    fn rest(&mut self, creature: EntityId, effects: &mut Vec<Effect>) {
+    fn turn_in(&mut self, creature: EntityId, hear: Ear) {
         let Some(entity) = self.entity(creature) else { return };
         let (asleep, room) = (sleeps_at(entity.active, self.time()), entity.location);
         if asleep == entity.asleep {
             return;
         }
-        let verb = if asleep { "falls asleep" } else { "wakes up" };
-        let text = format!("{} {verb}.", capitalised(self.name_of(creature)));
-        effects.extend(room.map(|room| Effect { audience: Audience::Room(room), actor: Some(creature), text }));
         if let Some(entity) = self.change(creature) {
             entity.asleep = asleep;
         }
+        let deed = if asleep { Deed::FallsAsleep } else { Deed::WakesUp };
+        room.into_iter().for_each(|room| {
+            hear(self, &Effect { audience: Audience::Room(room), actor: Some(creature), deed });
+        });
     }
 
     /// Lets a creature follow its habit, if it can just now.
-    fn follow_habit(&mut self, creature: EntityId, verb: Verb, effects: &mut Vec<Effect>) {
+    fn follow_habit(&mut self, creature: EntityId, verb: Verb, hear: Ear) {
         let Some(entity) = self.entity(creature).filter(|entity| !entity.asleep) else { return };
         let Some(habits) = self.habits.get(&entity.prototype.unwrap_or(creature)).cloned() else { return };
         let Some((habit, room)) = habits.iter().find(|habit| habit.verb == verb).zip(entity.location) else { return };
         let Some(action) = self.choose(creature, room, habit) else { return };
-        if let Ok(done) = self.apply(Command { actor: creature, action }) {
-            effects.extend(done);
-            if verb == Verb::Route {
-                self.note_step(creature, habit);
-            }
+        if self.apply(Command { actor: creature, action }, hear).is_ok() && verb == Verb::Route {
+            self.note_step(creature, habit);
         }
     }
 
@@ -246,27 +313,34 @@ impl World {
         entity.step = reached.unwrap_or(0) as u8;
     }
 
-    fn spawn(&mut self, rule: usize, effects: &mut Vec<Effect>) {
+    fn spawn(&mut self, rule: usize, hear: Ear) {
         let Some(&Spawn { prototype, room, at_most, .. }) = self.spawns.get(rule) else { return };
         let copies = self.copies.get(&(prototype, room)).copied().unwrap_or(0);
         if copies >= at_most || self.is_full(Bound::SpawnEntities) {
             return;
         }
         let Some(model) = self.entity(prototype) else { return };
-        let (kind, active, fixed, time) = (model.kind, model.active, model.fixed, self.time());
+        let (kind, active, fixed, container, time) =
+            (model.kind, model.active, model.fixed, model.container, self.time());
         let born = self.create(|id| Entity {
             location: Some(room),
             home: Some(room),
             prototype: Some(prototype),
             active,
             fixed,
+            container,
             asleep: sleeps_at(active, time),
             ..Entity::new(id, kind)
         });
         if let Some(born) = born {
             self.queue.extend(self.next_event(born, None));
-            let text = self.spawns[rule].text.clone().map(String::from);
-            effects.extend(text.map(|text| Effect { audience: Audience::Room(room), actor: Some(born), text }));
+            let words = self.spawns[rule].text.as_deref();
+            let born = words.map(|words| Effect {
+                audience: Audience::Room(room),
+                actor: Some(born),
+                deed: Deed::Appears(words),
+            });
+            born.iter().for_each(|effect| hear(self, effect));
         }
     }
 
@@ -344,11 +418,6 @@ fn next_turn(key: u64, every_minutes: u64, now: Tick) -> Tick {
     let turn = |index: u64| Tick(index * span + mix2(key, index) % span);
     let this = turn(now.0 / span);
     if this > now { this } else { turn(now.0 / span + 1) }
-}
-
-fn capitalised(name: &str) -> String {
-    let mut letters = name.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 const _: () = assert!(WAKING.end + TURNING_MINUTES <= MINUTES_PER_DAY);

@@ -11,11 +11,11 @@ pub mod digest;
 mod entities;
 mod entity;
 mod life;
+mod people;
 pub mod random;
 mod record;
 
 use std::cell::Cell;
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Deref;
@@ -27,10 +27,11 @@ pub use entities::Entities;
 pub use entity::{Active, EVERY_MINUTES, Entity, EntityId, Habit, Kind, SPAWN_AT_MOST, Spawn, Verb};
 use life::Event;
 pub use life::{Action, Command, Refusal, sleeps_at};
+pub use people::{Ban, Player, Posture, Wish, folded};
 use random::Random;
 pub use record::{Gathering, Head, Record, hexadecimal};
 
-use crate::limits::{ENTITIES_MAX, SPAWN_ENTITIES_MAX, SPAWNS_MAX};
+use crate::limits::{BANS_MAX, ENTITIES_MAX, PLAYERS_MAX, SPAWN_ENTITIES_MAX, SPAWNS_MAX};
 use crate::text::keys;
 
 /// All of a world as plain data: what a world file or a database holds.
@@ -54,17 +55,64 @@ pub struct Parts {
     pub habits: BTreeMap<EntityId, Rc<[Habit]>>,
     /// What comes back.
     pub spawns: Vec<Spawn>,
+    /// What is known of players beside their entities.
+    pub players: BTreeMap<EntityId, Player>,
+    /// Who is kept out. Their numbers are those of no entities.
+    pub bans: BTreeMap<EntityId, Ban>,
 }
 
-/// Something to be heard or seen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Effect {
-    /// By whom.
+/// Something to be heard or seen. Words are made of it for whoever notices it: see `session/words.rs`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Effect<'a> {
+    /// Who notices it.
     pub audience: Audience,
-    /// Who did it; they need not be told.
+    /// Who did it.
     pub actor: Option<EntityId>,
-    /// A sentence.
-    pub text: String,
+    /// What was done.
+    pub deed: Deed<'a>,
+}
+
+/// What is told of each effect, at the moment when it happens: what is eaten is still there.
+pub type Ear<'a> = &'a mut dyn FnMut(&World, &Effect);
+
+/// An ear for what nobody is to hear.
+pub fn unheard(_: &World, _: &Effect) {}
+
+/// What somebody does, or what happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deed<'a> {
+    /// Takes this exit.
+    Goes(EntityId),
+    /// Comes in from this room.
+    Arrives(EntityId),
+    /// Comes into the world.
+    Enters,
+    /// Leaves the world.
+    Leaves,
+    /// Says this.
+    Says(&'a str),
+    /// Does this; the words follow a name.
+    Acts(&'a str),
+    /// Picks up a thing, or takes it out of another.
+    Takes(EntityId, Option<EntityId>),
+    /// Puts a thing down.
+    Drops(EntityId),
+    /// Puts a thing into another.
+    Puts(EntityId, EntityId),
+    /// Gives a thing to somebody.
+    Gives(EntityId, EntityId),
+    /// Eats something.
+    Eats(EntityId),
+    /// Sits down, lies down or stands up.
+    Assumes(Posture),
+    /// Falls asleep.
+    FallsAsleep,
+    /// Wakes up.
+    WakesUp,
+    /// Appears, with these words.
+    Appears(&'a str),
+    /// The sky changes, with these words.
+    Sky(&'a str),
 }
 
 /// Who notices an effect.
@@ -74,6 +122,10 @@ pub enum Audience {
     Room(EntityId),
     /// All who have the sky above them.
     Outdoors,
+    /// Everybody.
+    World,
+    /// This one alone.
+    One(EntityId),
 }
 
 keys! {
@@ -85,6 +137,10 @@ keys! {
         SpawnEntities = "spawn_entities",
         /// `SPAWNS_MAX`.
         Spawns = "spawns",
+        /// `PLAYERS_MAX`.
+        Players = "players",
+        /// `BANS_MAX`.
+        Bans = "bans",
     }
 }
 
@@ -100,6 +156,8 @@ pub struct World {
     /// How many copies of a prototype belong to a room. Derived.
     copies: BTreeMap<(EntityId, EntityId), u64>,
     counts: [u64; Kind::ALL.len()],
+    /// Players by their names as they are compared. Derived.
+    names: BTreeMap<String, EntityId>,
     /// What each creature and each spawn rule is due to do next. Derived: `life.rs` computes it from ids and the present
     /// tick alone.
     queue: BTreeSet<(Tick, Event)>,
@@ -149,8 +207,9 @@ impl World {
             contents: BTreeMap::new(),
             copies: BTreeMap::new(),
             counts: [0; Kind::ALL.len()],
+            names: BTreeMap::new(),
             queue: BTreeSet::new(),
-            most: [ENTITIES_MAX, SPAWN_ENTITIES_MAX, SPAWNS_MAX],
+            most: [ENTITIES_MAX, SPAWN_ENTITIES_MAX, SPAWNS_MAX, PLAYERS_MAX, BANS_MAX],
             reached: [0; Bound::ALL.len()],
             changed: Changes { settled, tick, ..Changes::default() },
             in_flight: None,
@@ -211,7 +270,7 @@ impl World {
 
     /// In what this world, which an earlier engine has made, is larger than any made today may be. It lives all the same.
     pub fn excesses(&self) -> Vec<String> {
-        let [entities_max, _, spawns_max] = self.most;
+        let [entities_max, _, spawns_max, ..] = self.most;
         let sizes = [("entities", self.entities.count(), entities_max), ("spawn rules", self.spawns.len(), spawns_max)];
         let above = sizes.into_iter().filter(|(_, size, most)| size > most);
         above.map(|(what, size, most)| format!("{size} {what}, and {most} are the most")).collect()
@@ -238,6 +297,16 @@ impl World {
     /// What people call an entity: its own name, or its prototype's.
     pub fn name_of(&self, id: EntityId) -> &str {
         self.inherited(id, |entity| entity.name.as_deref()).unwrap_or("something")
+    }
+
+    /// How somebody moves, as a verb: a creature's own way, its prototype's, or "goes".
+    pub fn gait_of(&self, id: EntityId) -> &str {
+        self.inherited(id, |entity| entity.gait.as_deref()).unwrap_or("goes")
+    }
+
+    /// What people see who look at an entity: its own description, or its prototype's.
+    pub fn description_of(&self, id: EntityId) -> Option<&str> {
+        self.inherited(id, |entity| entity.description.as_deref())
     }
 
     fn inherited<'a, T>(&'a self, id: EntityId, field: impl Fn(&'a Entity) -> Option<T>) -> Option<T> {
@@ -267,9 +336,16 @@ impl World {
         assert!(self.in_flight.is_none(), "a cut is in flight");
         let mut sum = self.changed.settled;
         for (&id, before) in &self.changed.records {
-            let entity = self.entity(id);
-            sum = sum.wrapping_sub(*before).wrapping_add(entity.map_or(0, Entity::digest));
-            take(entity.map_or(Record::Gone(id), |entity| Record::Entity(entity.borrowed())));
+            sum = sum.wrapping_sub(*before);
+            let mut is_gone = true;
+            self.records_of(id, |record| {
+                sum = sum.wrapping_add(record.digest());
+                is_gone = false;
+                take(record);
+            });
+            if is_gone {
+                take(Record::Gone(id));
+            }
         }
         self.present.set(Some(sum));
         let next = Changes { settled: sum, tick: Some(self.tick), ..Changes::default() };
@@ -291,12 +367,33 @@ impl World {
         }
     }
 
+    /// Hands out what is stored of one number: an entity, and what is known of a player beside it, or a ban.
+    fn records_of(&self, id: EntityId, mut take: impl FnMut(Record)) {
+        match self.entity(id) {
+            Some(entity) => {
+                take(Record::Entity(entity.borrowed()));
+                let player = Some(id).filter(|_| entity.kind == Kind::Player).and_then(|id| self.players.get(&id));
+                player.into_iter().for_each(|player| take(Record::Player(id, player.borrowed())));
+            }
+            None => self.bans.get(&id).into_iter().for_each(|ban| take(Record::Ban(id, ban))),
+        }
+    }
+
+    /// The sum of the digests of that.
+    fn digest_of(&self, id: EntityId) -> u64 {
+        let mut sum = 0_u64;
+        self.records_of(id, |record| sum = sum.wrapping_add(record.digest()));
+        sum
+    }
+
     /// Hands out every record.
     pub fn records(&self, mut take: impl FnMut(Record)) {
         self.entities().for_each(|entity| take(Record::Entity(entity.borrowed())));
         let habits = self.habits.iter().flat_map(|(&id, habits)| habits.iter().map(move |habit| (id, habit)));
         habits.for_each(|(id, habit)| take(Record::Habit(id, habit)));
         self.spawns.iter().enumerate().for_each(|(position, spawn)| take(Record::Spawn(position as u64, spawn)));
+        self.players.iter().for_each(|(&id, player)| take(Record::Player(id, player.borrowed())));
+        self.bans.iter().for_each(|(&id, ban)| take(Record::Ban(id, ban)));
     }
 
     /// Its own record.
@@ -317,7 +414,7 @@ impl World {
     fn sum(&self) -> u64 {
         self.present.get().unwrap_or_else(|| {
             let sum = self.changed.records.iter().fold(self.changed.settled, |sum, (id, before)| {
-                sum.wrapping_sub(*before).wrapping_add(self.entity(*id).map_or(0, Entity::digest))
+                sum.wrapping_sub(*before).wrapping_add(self.digest_of(*id))
             });
             self.present.set(Some(sum));
             sum
@@ -326,19 +423,25 @@ impl World {
 
     /// The one way to change an entity: notes that it is pending. Its location is not to be changed here.
     fn change(&mut self, id: EntityId) -> Option<&mut Entity> {
-        let entity = self.parts.entities.get_mut(id)?;
-        self.present.set(None);
-        if let Entry::Vacant(new) = self.changed.records.entry(id) {
-            new.insert(entity.digest());
-            self.twice += usize::from(self.in_flight.as_ref().is_some_and(|cut| cut.records.contains_key(&id)));
+        if self.parts.entities.get(id).is_some() {
+            self.note(id);
         }
-        Some(entity)
+        self.parts.entities.get_mut(id)
     }
 
-    fn relocate(&mut self, id: EntityId, to: EntityId) {
+    /// Notes that what is stored of this number is pending, before it changes.
+    fn note(&mut self, id: EntityId) {
+        self.present.set(None);
+        if !self.changed.records.contains_key(&id) {
+            self.changed.records.insert(id, self.digest_of(id));
+            self.twice += usize::from(self.in_flight.as_ref().is_some_and(|cut| cut.records.contains_key(&id)));
+        }
+    }
+
+    fn relocate(&mut self, id: EntityId, to: Option<EntityId>) {
         let Some(entity) = self.change(id) else { return };
         let before = group(entity);
-        entity.location = Some(to);
+        entity.location = to;
         let after = group(entity);
         self.leave(before, id);
         self.enter(after, id);
@@ -377,25 +480,40 @@ impl World {
 
     /// Whether there are as many entities as a bound allows. Notes that it was reached.
     fn is_full(&mut self, bound: Bound) -> bool {
-        let full = self.entities.count() >= self.most[bound as usize];
+        let size = match bound {
+            Bound::Entities | Bound::SpawnEntities => self.entities.count(),
+            Bound::Spawns => self.spawns.len(),
+            Bound::Players => self.players.len(),
+            Bound::Bans => self.bans.len(),
+        };
+        let full = size >= self.most[bound as usize];
         self.reached[bound as usize] += u64::from(full);
         full
     }
 
     /// Takes an entity out of the world for ever. What it held falls to where it was.
     fn destroy(&mut self, id: EntityId) {
-        let Some(place) = self.change(id).and_then(|entity| entity.location) else { return };
+        let Some(place) = self.change(id).and_then(|entity| entity.location.or(entity.home)) else { return };
         let held: Vec<EntityId> = self.contents(id, Kind::Thing).map(|thing| thing.id).collect();
-        held.into_iter().for_each(|thing| self.relocate(thing, place));
+        held.into_iter().for_each(|thing| self.relocate(thing, Some(place)));
         self.unschedule(id);
+        self.parts.players.remove(&id);
         let Some(entity) = self.parts.entities.remove(id) else { return };
         self.leave(group(&entity), id);
-        if id.get() >= self.offered {
-            self.changed.records.remove(&id);
+        if let Some(name) = entity.name.as_deref().filter(|_| entity.kind == Kind::Player) {
+            self.names.remove(&folded(name));
         }
+        self.forget_unseen(id);
         self.counts[entity.kind as usize] -= 1;
         if let Some(count) = entity.prototype.zip(entity.home).and_then(|copy| self.copies.get_mut(&copy)) {
             *count -= 1;
+        }
+    }
+
+    /// Forgets that a number is pending that storage has never seen, and now never will.
+    fn forget_unseen(&mut self, id: EntityId) {
+        if id.get() >= self.offered {
+            self.changed.records.remove(&id);
         }
     }
 
@@ -404,6 +522,9 @@ impl World {
         self.enter(group(entity), entity.id);
         if !entity.is_prototype() {
             self.counts[entity.kind as usize] += 1;
+        }
+        if let Some(name) = entity.name.as_deref().filter(|_| entity.kind == Kind::Player) {
+            self.names.insert(folded(name), entity.id);
         }
         if let Some(copy) = entity.prototype.zip(entity.home) {
             *self.copies.entry(copy).or_default() += 1;
@@ -446,7 +567,7 @@ mod tests {
     fn the_queue_is_bounded_by_what_lives() {
         let mut world = worldfile::read(RATS, 3).unwrap();
         for _ in 0..30_000 {
-            world.tick();
+            world.tick(&mut unheard);
             // One turn for each creature and each rule, and never one of the dead.
             assert_eq!(world.queue.len() as u64, world.counts()[Kind::Creature as usize] + 1);
         }
@@ -457,9 +578,9 @@ mod tests {
     fn a_world_that_is_full_has_no_more_births_and_says_so() {
         let mut world = worldfile::read(RATS.replace("eat: { every_minutes: 1, prey: [\"rat\"] },", ""), 3).unwrap();
         assert_eq!(world.entities_in_the_end(), 2 + 500);
-        world.most = [30, 20, 1];
+        world.most = [30, 20, 1, 1, 1];
         assert_eq!(world.entities_in_the_end(), 20);
-        (0..1_000).for_each(|_| drop(world.tick()));
+        (0..1_000).for_each(|_| world.tick(&mut unheard));
         assert_eq!((world.entities.count(), world.bounds_reached()[0]), (20, 0));
         assert!(world.bounds_reached()[1] > 0);
         // Spawn rules leave room for others, up to the last of it.
@@ -467,7 +588,7 @@ mod tests {
         let made = (0..100).filter_map(|_| world.create(rat)).count();
         assert_eq!((made, world.entities.count(), world.bounds_reached()[0]), (10, 30, 90));
         assert_eq!(world.excesses(), [""; 0]);
-        world.most = [29, 28, 0];
+        world.most = [29, 28, 0, 0, 0];
         assert_eq!(world.entities_in_the_end(), 30);
         assert_eq!(world.excesses(), ["30 entities, and 29 are the most", "1 spawn rules, and 0 are the most"]);
     }

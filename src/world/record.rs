@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::digest::Hasher;
 use super::random::Random;
-use super::{Entities, Entity, EntityId, Habit, Parts, Spawn, Tick, Weather, World};
+use super::{Ban, Entities, Entity, EntityId, Habit, Parts, Player, Spawn, Tick, Weather, World};
 
 /// A world's own record: what is stored of it beside entities, habits and spawn rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,12 +52,16 @@ pub enum Record<'a> {
     Head(&'a Head),
     /// An entity as it is.
     Entity(Entity<&'a str>),
-    /// An entity that is no more.
+    /// An entity or a ban that is no more.
     Gone(EntityId),
     /// A habit of a creature or prototype.
     Habit(EntityId, &'a Habit),
     /// A spawn rule, and its place among them.
     Spawn(u64, &'a Spawn),
+    /// What is known of a player beside the entity.
+    Player(EntityId, Player<&'a str>),
+    /// Who is kept out.
+    Ban(EntityId, &'a Ban),
     /// No record, but the end of a world that is read.
     End,
 }
@@ -67,6 +71,8 @@ impl Record<'_> {
     pub fn digest(&self) -> u64 {
         match self {
             Record::Entity(entity) => entity.digest(),
+            Record::Player(id, player) => player.digest(*id),
+            Record::Ban(id, ban) => ban.digest(*id),
             Record::Head(_) | Record::Gone(_) | Record::End => 0,
             Record::Habit(creature, Habit { verb, every_minutes, targets, lines }) => {
                 let mut hasher = Hasher::new(2);
@@ -95,6 +101,8 @@ pub struct Gathering {
     entities: Entities,
     habits: BTreeMap<EntityId, Vec<Habit>>,
     spawns: Vec<Spawn>,
+    players: BTreeMap<EntityId, Player>,
+    bans: BTreeMap<EntityId, Ban>,
     /// Of the digests of all records, which are made while the next ones are on their way.
     sum: u64,
 }
@@ -110,6 +118,8 @@ impl Gathering {
             Record::End => self.is_whole = true,
             Record::Habit(creature, habit) => self.habits.entry(creature).or_default().push(habit.clone()),
             Record::Spawn(_, spawn) => self.spawns.push(spawn.clone()),
+            Record::Player(id, player) => _ = self.players.insert(id, player.with_texts(|text| (*text).into())),
+            Record::Ban(id, ban) => _ = self.bans.insert(id, ban.clone()),
         }
     }
 
@@ -124,7 +134,8 @@ impl Gathering {
         let Head { id, name, tick, random, weather, next_id, digest } = head;
         let entities = self.entities;
         let habits = self.habits.into_iter().map(|(creature, habits)| (creature, habits.into())).collect();
-        let parts = Parts { id, name, tick, random, weather, next_id, entities, habits, spawns: self.spawns };
+        let Gathering { spawns, players, bans, .. } = self;
+        let parts = Parts { id, name, tick, random, weather, next_id, entities, habits, spawns, players, bans };
         let world = World::of(parts, self.sum)?;
         let found = hexadecimal(world.digest());
         match digest {

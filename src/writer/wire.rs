@@ -18,7 +18,9 @@ use crate::limits::{FRAME_BYTES_MAX, FRAME_RECORDS_BYTES, TEXT_BYTES_MAX};
 use crate::log::{Level, Line};
 use crate::storage::Stamp;
 use crate::world::random::Random;
-use crate::world::{Active, Entity, EntityId, Habit, Head, Kind, Record, Spawn, Tick, Verb, Weather};
+use crate::world::{
+    Active, Ban, Entity, EntityId, Habit, Head, Kind, Player, Posture, Record, Spawn, Tick, Verb, Weather, Wish,
+};
 
 /// What can be put into bytes and taken out of them again.
 pub trait Wire<'a>: Sized {
@@ -174,13 +176,15 @@ parts! {
     Head { id, name, tick, random, weather, next_id, digest }
     Entity<&'a str> {
         id, kind, tag, name, description, location, home, owner, prototype, destination, gait, active, step, indoors,
-        locked, fixed, asleep
+        locked, fixed, asleep, container
     }
     Habit { verb, every_minutes, targets, lines }
     Spawn { prototype, room, at_most, every_minutes, text }
+    Player<&'a str> { password, posture, brief, no_prompt, no_keepalive, colour, screen_reader, width }
+    Ban { of, until }
 }
 
-places! { Kind Active Verb Weather Level }
+places! { Kind Active Verb Weather Level Posture Wish }
 
 wrapped! {
     bool: u8 = |flag| u8::from(*flag), |byte| [false, true].get(usize::from(byte)).copied();
@@ -208,7 +212,7 @@ macro_rules! numbers {
     )* };
 }
 
-numbers! { u8 u32 u64 }
+numbers! { u8 u16 u32 u64 }
 
 impl<'a> Wire<'a> for &'a [u8] {
     fn put(&self, out: &mut Vec<u8>) {
@@ -316,6 +320,8 @@ fn put_record(record: &Record, out: &mut Vec<u8>) {
         Record::Habit(creature, habit) => (3_u8.put(out), creature.put(out), habit.put(out)).2,
         Record::Spawn(position, spawn) => (4_u8.put(out), position.put(out), spawn.put(out)).2,
         Record::End => 5_u8.put(out),
+        Record::Player(id, player) => (6_u8.put(out), id.put(out), player.put(out)).2,
+        Record::Ban(id, ban) => (7_u8.put(out), id.put(out), ban.put(out)).2,
     }
 }
 
@@ -328,6 +334,8 @@ fn get_record(bytes: &mut &[u8], take: &mut dyn FnMut(Record)) -> Option<()> {
         3 => take(Record::Habit(Wire::get(bytes)?, &Wire::get(bytes)?)),
         4 => take(Record::Spawn(Wire::get(bytes)?, &Wire::get(bytes)?)),
         5 => take(Record::End),
+        6 => take(Record::Player(Wire::get(bytes)?, Wire::get(bytes)?)),
+        7 => take(Record::Ban(Wire::get(bytes)?, &Wire::get(bytes)?)),
         _ => return None,
     }
     Some(())

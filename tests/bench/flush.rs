@@ -13,7 +13,7 @@ use aqevia_engine::metrics::Metrics;
 use aqevia_engine::readiness::{Poller, Readiness, Token};
 use aqevia_engine::schedule::{Flusher, Trigger};
 use aqevia_engine::storage::Stamp;
-use aqevia_engine::world::{Action, Command, Entity, EntityId, Kind, Record, Verb, World};
+use aqevia_engine::world::{Action, Command, Entity, EntityId, Kind, Record, Verb, World, unheard};
 use aqevia_engine::writer::ledger::Ledger;
 use aqevia_engine::writer::link::{self, Link};
 use aqevia_engine::writer::wire::{ToEngine, ToWriter, View};
@@ -177,11 +177,11 @@ fn is_to_be_moved(unmoved: &mut u64, records: usize) -> bool {
 /// Makes exactly so many records pending: creatures from all over the world that walk to the next room, and the world's
 /// own record.
 fn change(world: &mut World, creatures: &[EntityId], records: usize) {
-    world.tick();
+    world.tick(&mut unheard);
     for actor in creatures.iter().step_by(creatures.len() / (records - 1)).take(records - 1) {
         let room = world.entity(*actor).unwrap().location.unwrap();
         let exit = world.contents(room, Kind::Exit).next().unwrap().id;
-        world.apply(Command { actor: *actor, action: Action::Go(exit) }).unwrap();
+        world.apply(Command { actor: *actor, action: Action::Go(exit) }, &mut unheard).unwrap();
     }
     assert_eq!(world.pending(), records);
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use aqevia_engine::limits::{EVERY_MINUTES_MAX, TICKS_PER_MINUTE};
 use aqevia_engine::world::random::mix2;
-use aqevia_engine::world::{Kind, Parts, Verb, World};
+use aqevia_engine::world::{Kind, Parts, Verb, World, unheard};
 
 use crate::progress;
 use crate::table::{Pairs, Side, digits, thousands, time};
@@ -43,7 +43,7 @@ pub fn measure() {
     let pairs = Pairs::alternate(ROUNDS, |side| {
         let world = if side == Side::Engine { &mut full } else { &mut empty };
         let begun = Instant::now();
-        (0..TICKS_AT_REST).for_each(|_| drop(black_box(world.tick())));
+        (0..TICKS_AT_REST).for_each(|_| black_box(world.tick(&mut unheard)));
         begun.elapsed().as_secs_f64() / TICKS_AT_REST as f64
     });
     pairs.row("tick, 400 carriers and eaters among 100,000 things", "the same in an empty room", time, None);
@@ -58,7 +58,7 @@ fn alternate(parts: Parts, ticks: u64) -> (Pairs, f64) {
         let begun = Instant::now();
         for _ in 0..ticks {
             match side {
-                Side::Engine => events += black_box(world.tick()).iter().filter(|e| e.actor.is_some()).count(),
+                Side::Engine => world.tick(&mut |_, effect| events += usize::from(black_box(effect).actor.is_some())),
                 Side::Yardstick => of_bare += black_box(bare.tick()).len(),
             }
         }

@@ -51,6 +51,8 @@ pub fn parts(entities: u64, verb: Verb, every_minutes: u64) -> Parts {
         entities: all,
         habits: BTreeMap::from([(prototype, [Habit { verb, every_minutes, targets: Vec::new(), lines }].into())]),
         spawns: Vec::new(),
+        players: BTreeMap::new(),
+        bans: BTreeMap::new(),
     }
 }
 

@@ -10,7 +10,7 @@ use aqevia_engine::storage::schema::Found;
 use aqevia_engine::storage::worldfile::{self, BUILTIN};
 use aqevia_engine::world::random::Random;
 
-use crate::support::{Engine, Folder, command, output, query, skip, wait_for};
+use crate::support::{Engine, Folder, command, output, query, skip, told, wait_for};
 use crate::worlds;
 
 #[test]
@@ -124,7 +124,7 @@ fn an_interruption_leaves_no_trace_in_the_life_of_the_world() {
     storage.attach(&world.head()).unwrap();
     for _ in 0..40 {
         for _ in 0..random.below(1_500) {
-            assert_eq!(undisturbed.tick(), world.tick());
+            assert_eq!(told(|hear| undisturbed.tick(hear)), told(|hear| world.tick(hear)));
             if random.below(50) == 0 {
                 worlds::flush(&mut storage, &mut world).unwrap();
             }

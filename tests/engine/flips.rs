@@ -7,6 +7,7 @@ use std::ops::Range;
 use aqevia_engine::clock;
 use aqevia_engine::storage::{Storage, worldfile};
 use aqevia_engine::world::random::Random;
+use aqevia_engine::world::unheard;
 
 use crate::support::{Folder, command, output, seed, wal_frames};
 use crate::worlds;
@@ -59,7 +60,7 @@ fn lived(killed: bool) -> (Files, Vec<u64>) {
         if flush == 40 {
             storage.checkpoint("PASSIVE").unwrap();
         }
-        (0..7_200).for_each(|_| _ = world.tick());
+        (0..7_200).for_each(|_| world.tick(&mut unheard));
         worlds::flush(&mut storage, &mut world).unwrap();
         digests.push(world.digest());
     }

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use aqevia_engine::clock;
 use aqevia_engine::storage::{self, Storage};
-use aqevia_engine::world::World;
 use aqevia_engine::world::random::Random;
+use aqevia_engine::world::{World, unheard};
 
 use crate::preload::Preload;
 use crate::support::{Engine, Folder, PATIENCE, command, json, output, query, seed, send_signal, wait_for, wal_frames};
@@ -168,7 +168,7 @@ fn examine_copy(folder: &Folder, undisturbed: &mut World, by_command: bool, cont
     }
     assert_eq!(query(&copy.database(), "SELECT digest FROM world"), digest, "{context}");
     while undisturbed.now() < left.world.now() {
-        undisturbed.tick();
+        undisturbed.tick(&mut unheard);
     }
     assert_eq!((undisturbed.now(), undisturbed.digest()), (left.world.now(), left.world.digest()), "{context}");
     undisturbed.cut(|_| ());

@@ -13,6 +13,9 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use aqevia_engine::session::words;
+use aqevia_engine::world::{Audience, Ear, EntityId};
+
 /// Longer than anything here takes on a loaded machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -354,4 +357,22 @@ pub fn wal_frames(wal: &[u8]) -> Vec<(Range<usize>, bool)> {
     let current = frames.chunks_exact(frame_bytes).take_while(|frame| frame[8..16] == header[16..24]);
     let range = |index| 32 + index * frame_bytes..32 + (index + 1) * frame_bytes;
     current.enumerate().map(|(index, frame)| (range(index), frame[4..8] != [0; 4])).collect()
+}
+
+/// What is told of an effect to whoever is no part of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    pub audience: Audience,
+    pub actor: Option<EntityId>,
+    pub text: String,
+}
+
+/// All that a world tells while something is done with it.
+pub fn told(mut work: impl FnMut(Ear)) -> Vec<Told> {
+    let mut all = Vec::new();
+    work(&mut |world, effect| {
+        let text = words::sentence(world, effect, None).unwrap_or_default();
+        all.push(Told { audience: effect.audience, actor: effect.actor, text });
+    });
+    all
 }

@@ -8,10 +8,10 @@ use aqevia_engine::storage::worldfile::{self, BUILTIN};
 use aqevia_engine::world::digest::Hasher;
 use aqevia_engine::world::random::Random;
 use aqevia_engine::world::{
-    Action, Active, Audience, Command, Effect, Entity, EntityId, Kind, Record, Refusal, Verb, Weather, World,
+    Action, Active, Audience, Command, Entity, EntityId, Kind, Record, Refusal, Verb, Weather, World, unheard,
 };
 
-use crate::support::SMALL_WORLD;
+use crate::support::{SMALL_WORLD, Told, told};
 
 const DAY: u64 = 14_400;
 
@@ -27,7 +27,7 @@ fn id(world: &World, tag: &str) -> EntityId {
     find(world, tag).id
 }
 
-fn texts(effects: &[Effect]) -> Vec<&str> {
+fn texts(effects: &[Told]) -> Vec<&str> {
     effects.iter().map(|effect| effect.text.as_str()).collect()
 }
 
@@ -53,7 +53,7 @@ fn habit(habits: &str, more: &str) -> World {
 fn the_same_seed_gives_the_same_world_and_another_seed_another() {
     let run = |seed| {
         let mut world = worldfile::read(BUILTIN, seed).unwrap();
-        let effects: Vec<Effect> = (0..DAY).flat_map(|_| world.tick()).collect();
+        let effects: Vec<Told> = (0..DAY).flat_map(|_| told(|hear| world.tick(hear))).collect();
         (world.digest(), effects)
     };
     assert_eq!(run(1), run(1));
@@ -121,7 +121,7 @@ fn the_same_seed_lives_the_life_that_it_has_always_lived() {
         assert_eq!(world.digest(), founded, "{}", &world.id);
         let mut text = Hasher::new(9);
         for tick in 0..30_000 {
-            world.tick().iter().for_each(|effect| _ = text.text(&effect.text));
+            told(|hear| world.tick(hear)).iter().for_each(|effect| _ = text.text(&effect.text));
             if tick % 7 == 0 {
                 world.cut(|_| ());
                 world.acknowledged();
@@ -141,7 +141,7 @@ fn the_built_in_world_lives_for_a_month_and_stays_sound() {
     let mut world = worldfile::read(BUILTIN, 3).unwrap();
     let (mut weathers, mut busy) = (BTreeSet::new(), BTreeSet::new());
     for _ in 0..30 * DAY {
-        busy.extend(world.tick().iter().filter_map(|effect| effect.actor));
+        busy.extend(told(|hear| world.tick(hear)).iter().filter_map(|effect| effect.actor));
         weathers.insert(world.weather.label());
     }
     assert_eq!(world.violations(), Vec::<String>::new());
@@ -160,7 +160,7 @@ fn the_built_in_world_lives_for_a_month_and_stays_sound() {
 fn the_digest_kept_up_to_date_is_the_one_computed_afresh() {
     let mut world = worldfile::read(BUILTIN, 5).unwrap();
     for round in 0..200_u64 {
-        (0..round % 37).for_each(|_| drop(world.tick()));
+        (0..round % 37).for_each(|_| world.tick(&mut unheard));
         // What is in flight counts as it is now, whether it is acknowledged or fails.
         match round % 6 {
             0 => world.cut(|_| ()),
@@ -179,6 +179,8 @@ fn the_digest_kept_up_to_date_is_the_one_computed_afresh() {
             entities: world.entities.clone(),
             habits: world.habits.clone(),
             spawns: world.spawns.to_vec(),
+            players: world.players.clone(),
+            bans: world.bans.clone(),
         };
         assert_eq!(World::restore(parts).unwrap().digest(), world.digest());
     }
@@ -190,7 +192,7 @@ fn a_wanderer_keeps_within_its_bounds_and_its_pace() {
     let it = id(&world, "it");
     let mut moves = 0;
     for _ in 0..DAY {
-        moves += world.tick().iter().filter(|effect| effect.text.starts_with("It goes")).count();
+        moves += told(|hear| world.tick(hear)).iter().filter(|effect| effect.text.starts_with("It goes")).count();
         assert_ne!(world.entity(it).unwrap().location, Some(id(&world, "c")));
     }
     assert_eq!(moves as u64, DAY / 50);
@@ -202,7 +204,7 @@ fn a_route_is_walked_in_order_and_a_locked_door_is_waited_at() {
     let it = id(&world, "it");
     let mut path = Vec::new();
     for _ in 0..400 {
-        world.tick();
+        world.tick(&mut unheard);
         let here = world.entity(it).unwrap().location.map(|room| world.name_of(room).to_owned());
         if path.last() != Some(&here) {
             path.push(here);
@@ -220,7 +222,7 @@ fn creatures_of_the_day_sleep_at_night_and_do_nothing_then() {
     let (mut slept, mut woke) = (0, 0);
     for _ in 0..10 * DAY {
         let mut asleep = world.entity(hen).unwrap().asleep;
-        for effect in world.tick() {
+        for effect in told(|hear| world.tick(hear)) {
             slept += u32::from(effect.text == "A hen falls asleep.");
             woke += u32::from(effect.text == "A hen wakes up.");
             asleep &= effect.text != "A hen wakes up.";
@@ -247,7 +249,7 @@ fn a_carrier_moves_things_about_and_leaves_fixed_ones() {
     let (cup, rock, start) = (id(&world, "cup"), id(&world, "rock"), id(&world, "a"));
     let mut places = BTreeSet::new();
     for _ in 0..DAY {
-        world.tick();
+        world.tick(&mut unheard);
         places.insert(world.entity(cup).unwrap().location);
         assert_eq!(world.entity(rock).unwrap().location, Some(start));
     }
@@ -276,7 +278,7 @@ fn a_carrier_keeps_what_is_no_business_of_its_habit() {
     );
     let it = id(&world, "it");
     for _ in 0..DAY / 10 {
-        world.tick();
+        world.tick(&mut unheard);
         assert_eq!((find(&world, "apron").location, find(&world, "hat").location), (Some(it), Some(it)));
     }
 }
@@ -306,7 +308,7 @@ fn a_world_in_which_all_of_something_was_eaten_can_be_exported_and_read_back() {
         r#"eat: { every_minutes: 1, prey: ["cress"] }"#,
         r#"things: { cress: { name: "cress", description: "-" }, tuft: { prototype: "cress", in: "a" } }"#,
     );
-    (0..DAY).for_each(|_| drop(world.tick()));
+    (0..DAY).for_each(|_| world.tick(&mut unheard));
     assert_eq!(world.counts()[Kind::Thing as usize], 0);
     assert_eq!(worldfile::read(export(&world), 1).map(|again| again.counts()), Ok(world.counts()));
 }
@@ -328,7 +330,7 @@ fn what_is_eaten_grows_back_up_to_its_rule_and_ids_are_never_used_again() {
     let berry = id(&world, "berry");
     let (mut eaten, mut grown, mut seen, mut most) = (0, 0, BTreeSet::new(), 0);
     for _ in 0..DAY {
-        let effects = world.tick();
+        let effects = told(|hear| world.tick(hear));
         eaten += texts(&effects).iter().filter(|text| **text == "It eats a berry.").count();
         grown += texts(&effects).iter().filter(|text| **text == "A berry ripens.").count();
         let berries: Vec<EntityId> = world.entities().filter(|e| e.prototype == Some(berry)).map(|e| e.id).collect();
@@ -346,7 +348,7 @@ fn commands_do_what_they_say_and_tell_who_is_there() {
     let mut world = world(SMALL_WORLD);
     let (hen, bucket, yard, barn) = (id(&world, "hen"), id(&world, "bucket"), id(&world, "yard"), id(&world, "barn"));
     let north = world.contents(yard, Kind::Exit).next().unwrap().id;
-    let mut apply = |action| world.apply(Command { actor: hen, action }).unwrap();
+    let mut apply = |action| told(|hear| world.apply(Command { actor: hen, action }, hear).unwrap());
     assert_eq!(texts(&apply(Action::Take(bucket))), ["A hen picks up a bucket."]);
     let effects = apply(Action::Go(north));
     assert_eq!(texts(&effects), ["A hen struts north.", "A hen arrives."]);
@@ -377,13 +379,13 @@ fn refused_commands_change_nothing() {
         (hen, Action::Eat(bucket), Refusal::Inedible),
         (hen, Action::Eat(hen), Refusal::Inedible),
     ] {
-        assert_eq!(world.apply(Command { actor, action }), Err(refusal), "{action:?}");
+        assert_eq!(world.apply(Command { actor, action }, &mut unheard), Err(refusal), "{action:?}");
         assert_eq!((world.digest(), world.pending()), before, "{action:?}");
     }
     let inside = world.contents(yard, Kind::Exit).next().unwrap().id;
-    world.apply(Command { actor: hen, action: Action::Go(inside) }).unwrap();
+    world.apply(Command { actor: hen, action: Action::Go(inside) }, &mut unheard).unwrap();
     let down = world.contents(barn, Kind::Exit).nth(1).unwrap().id;
-    assert_eq!(world.apply(Command { actor: hen, action: Action::Go(down) }), Err(Refusal::Locked));
+    assert_eq!(world.apply(Command { actor: hen, action: Action::Go(down) }, &mut unheard), Err(Refusal::Locked));
 }
 
 #[test]
@@ -400,7 +402,7 @@ fn what_is_born_has_from_its_prototype_whether_it_is_fixed_and_whether_it_sleeps
         world.entities().filter(|entity| entity.prototype == Some(id(world, tag))).cloned().collect()
     };
     // It begins at six in the morning; what is born before noon is born by day.
-    (0..DAY / 4).for_each(|_| drop(world.tick()));
+    (0..DAY / 4).for_each(|_| world.tick(&mut unheard));
     for (tag, asleep, fixed) in [("moss", false, true), ("bat", true, false), ("wren", false, false)] {
         let born = born(&world, tag);
         assert!(born.len() >= 5 && born.iter().all(|it| (it.asleep, it.fixed) == (asleep, fixed)), "{tag}: {born:?}");
@@ -426,7 +428,7 @@ fn what_storage_has_never_seen_and_is_gone_is_not_pending() {
     for handed_out in [false, true] {
         let mut gone: BTreeSet<EntityId> = BTreeSet::new();
         for tick in 0..40_000 {
-            world.tick();
+            world.tick(&mut unheard);
             if handed_out && tick % 100 == 0 {
                 gone.extend(dead_in_cut(&mut world));
             }
@@ -462,7 +464,7 @@ fn whatever_becomes_of_cuts_what_storage_lacks_is_pending_and_nothing_is_pending
     let (mut stored, mut in_flight) = (all(&world), None);
     let mut failed = 0;
     for _ in 0..4_000 {
-        (0..random.below(9)).for_each(|_| drop(world.tick()));
+        (0..random.below(9)).for_each(|_| world.tick(&mut unheard));
         match (&in_flight, random.below(4)) {
             (None, 0 | 1) => {
                 let handed_out = cut(&mut world);

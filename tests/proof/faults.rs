@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use aqevia_engine::storage::schema::Found;
 use aqevia_engine::storage::{Storage, StorageError};
-use aqevia_engine::world::{Tick, World};
+use aqevia_engine::world::{Tick, World, unheard};
 use rusqlite::ffi;
 
 use crate::folder::{Folder, WALL};
@@ -87,7 +87,7 @@ struct Life {
 
 impl Life {
     fn pass(&mut self, ticks: u64) {
-        (0..ticks).for_each(|_| drop(self.world.tick()));
+        (0..ticks).for_each(|_| self.world.tick(&mut unheard));
     }
 
     fn flush(&mut self) -> Result<(), StorageError> {
@@ -217,7 +217,7 @@ fn a_log_that_is_deleted_in_the_middle_of_a_flush_costs_nothing() {
     storage.found(&world, "test", WALL).unwrap();
     storage.attach(&world.head()).unwrap();
     for is_deleted in [false, true, false, true] {
-        drop(world.tick());
+        world.tick(&mut unheard);
         is_due.set(is_deleted);
         worlds::flush(&mut storage, &mut world).unwrap();
         assert!(!is_due.get());

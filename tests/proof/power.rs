@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use aqevia_engine::storage::schema::Found;
 use aqevia_engine::storage::{Storage, StorageError};
-use aqevia_engine::world::{Tick, World};
+use aqevia_engine::world::{Tick, World, unheard};
 use rusqlite::ffi::SQLITE_IOERR_FSYNC;
 
 use crate::disk::{self, Disk, Loss};
@@ -64,7 +64,7 @@ impl Record {
 type Shared = Rc<RefCell<Record>>;
 
 fn flush(world: &mut World, storage: &mut Storage, record: &Shared) -> Result<(), StorageError> {
-    (0..5).for_each(|_| drop(world.tick()));
+    (0..5).for_each(|_| world.tick(&mut unheard));
     record.borrow_mut().cuts.insert(world.now(), world.digest());
     worlds::flush(storage, world)?;
     record.borrow_mut().acknowledged = Some(world.now());
@@ -136,7 +136,7 @@ fn find(files: &BTreeMap<PathBuf, Vec<u8>>) -> Option<World> {
     let came_back = worlds::load(&mut storage).unwrap();
     // It can be gone on with.
     storage.attach(&world.head()).unwrap();
-    drop(world.tick());
+    world.tick(&mut unheard);
     worlds::flush(&mut storage, &mut world).unwrap();
     assert_eq!(worlds::load(&mut storage).unwrap().digest(), world.digest());
     Some(came_back)

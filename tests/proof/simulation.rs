@@ -24,7 +24,7 @@ use aqevia_engine::storage::schema::Found;
 use aqevia_engine::storage::{Stamp, Storage};
 use aqevia_engine::world::digest::Hasher;
 use aqevia_engine::world::random::Random;
-use aqevia_engine::world::{Action, Command, Entity, EntityId, Gathering, Kind, Tick, World};
+use aqevia_engine::world::{Action, Command, Entity, EntityId, Gathering, Kind, Tick, World, unheard};
 use aqevia_engine::writer::State;
 use aqevia_engine::writer::ledger::Ledger;
 use aqevia_engine::writer::serve::Wanted;
@@ -556,7 +556,7 @@ impl Simulation {
         };
         let (before, pending) = (world.digest(), world.pending());
         let Some(action) = action else { return };
-        match world.apply(Command { actor, action }) {
+        match world.apply(Command { actor, action }, &mut unheard) {
             Ok(_) => self.saw("a command"),
             Err(_) => {
                 assert_eq!((world.digest(), world.pending()), (before, pending));
@@ -606,7 +606,7 @@ impl Simulation {
             self.serve();
             let Process { world, ticker, .. } = &mut self.process;
             if ticker.take(self.now).is_some() {
-                drop(world.tick());
+                world.tick(&mut unheard);
             }
             self.restart_if_due();
             self.flush_if_due();

@@ -11,7 +11,7 @@ use aqevia_engine::limits::{FRAME_BYTES_MAX, LOCK_WAIT_MS_MAX, STATES_MAX};
 use aqevia_engine::metrics::Metrics;
 use aqevia_engine::schedule::{Flusher, Trigger};
 use aqevia_engine::storage::{self, Stamp, Storage};
-use aqevia_engine::world::{Gathering, Record, Tick, World};
+use aqevia_engine::world::{Gathering, Record, Tick, World, unheard};
 use aqevia_engine::writer::ledger::Ledger;
 use aqevia_engine::writer::serve::Wanted;
 use aqevia_engine::writer::wire::{Frames, Said, ToEngine, ToWriter, View, frame_length, understand};
@@ -125,7 +125,7 @@ fn ledger(world: &World) -> Ledger {
 
 /// Lets some time pass, and cuts.
 fn cut(world: &mut World, ledger: &mut Ledger) -> Vec<u8> {
-    (0..100).for_each(|_| drop(world.tick()));
+    (0..100).for_each(|_| world.tick(&mut unheard));
     let mut frames = Frames::default();
     ledger.cut(world, Trigger::Interval, parties::now(), WALL, &mut frames);
     frames.bytes
@@ -282,12 +282,12 @@ fn only_the_writers_word_is_an_acknowledgement() {
 fn what_a_dead_writer_had_is_in_the_next_cut_with_the_digests_of_the_one_before() {
     let (folder, mut world, stand) = attached();
     let (mut ledger, mut metrics) = (ledger(&world), Metrics::default());
-    let unheard = cut(&mut world, &mut ledger);
-    (0..100).for_each(|_| drop(world.tick()));
+    let lost = cut(&mut world, &mut ledger);
+    (0..100).for_each(|_| world.tick(&mut unheard));
     drop(stand);
     ledger.fail("killed".to_owned(), &mut world, parties::now(), &mut metrics);
     let frames = cut(&mut world, &mut ledger);
-    assert!(frames.len() >= unheard.len());
+    assert!(frames.len() >= lost.len());
     let mut stand = Stand::new();
     assert!(matches!(stand.resume(folder.database(), ledger.states.clone())[..], [Some(ToEngine::Attached { .. })]));
     stand.tell_bytes(&frames);

@@ -14,7 +14,7 @@ use aqevia_engine::clock::Wall;
 use aqevia_engine::storage::files::beside;
 use aqevia_engine::storage::schema::Found;
 use aqevia_engine::storage::{self, Failure, Storage, StorageError, worldfile};
-use aqevia_engine::world::{Gathering, Record, World};
+use aqevia_engine::world::{Gathering, Record, World, unheard};
 use libfuzzer_sys::fuzz_target;
 
 /// One moment for everything, so that a run can be repeated.
@@ -94,7 +94,7 @@ fn live(mut storage: Storage, mut world: World, sound: bool) {
     if storage.attach(&world.head()).is_err() {
         return;
     }
-    (0..TICKS).for_each(|_| drop(world.tick()));
+    (0..TICKS).for_each(|_| world.tick(&mut unheard));
     assert_eq!(world.violations(), [""; 0]);
     let saved = flush(&mut storage, &mut world).and_then(|()| {
         // To the engine it is no failure if this fails: the log keeps what could not be moved.
@@ -216,7 +216,7 @@ fn make() -> [Files; 2] {
     storage.found(&world, "", WALL).expect("a founding");
     storage.attach(&world.head()).expect("a beginning");
     for _ in 0..3 {
-        (0..TICKS).for_each(|_| drop(world.tick()));
+        (0..TICKS).for_each(|_| world.tick(&mut unheard));
         flush(&mut storage, &mut world).expect("a flush");
     }
     let mut killed = folder.read();
