@@ -170,6 +170,22 @@ pub const HTTP_OUTPUT_BYTES_HIGH: usize = 64 * 1024;
 /// How long `healthcheck` waits for the whole answer.
 pub const HEALTHCHECK_MS_MAX: u64 = 3_000;
 
+// Players.
+
+/// Bytes of a line that a player types; what is beyond them is lost.
+pub const INPUT_LINE_BYTES_MAX: usize = 1_024;
+/// Bytes of a telnet subnegotiation (RFC 855); a longer one is skipped to its end.
+pub const SUBNEGOTIATION_BYTES_MAX: usize = 4 * 1024;
+/// How often a client is asked for a further name of its terminal: the first is its own, the second that of what it
+/// imitates, the third what it can do (RFC 1091, MTTS).
+pub const TERMINAL_NAMES_MAX: usize = 3;
+/// Bytes that are kept of such a name.
+pub const CLIENT_NAME_BYTES_MAX: usize = 32;
+/// Columns of the narrowest terminal that anything is written for.
+pub const TERMINAL_COLUMNS_MIN: u16 = 20;
+/// Columns of a terminal that has not said how many it has.
+pub const TERMINAL_COLUMNS_UNKNOWN: u16 = 80;
+
 /// How long a reader of the database (backup, check, export) waits for a lock.
 pub const READER_BUSY_MS_MAX: u64 = 5_000;
 /// How often such a reader begins again because somebody has written meanwhile, before it opens the database as writers do.
@@ -202,6 +218,9 @@ const _: () = {
     assert!(HTTP_HEAD_MS_MAX < HTTP_IDLE_MS_MAX && WRITE_MS_MAX < HTTP_IDLE_MS_MAX);
     // A health check must outlast one full skip of late ticks.
     assert!(HEALTHCHECK_MS_MAX > TICK_LATENESS_MS_MAX);
+    assert!(TERMINAL_COLUMNS_MIN < TERMINAL_COLUMNS_UNKNOWN);
+    // Whoever may say what a creature may say has room for the command before it.
+    assert!(2 * LINE_BYTES_MAX < INPUT_LINE_BYTES_MAX);
     // A world that is founded has room to grow.
     assert!(WORLD_FILE_ITEMS_FREE + WORLD_FILE_BYTES_MAX / WORLD_FILE_ITEM_BYTES < SPAWN_ENTITIES_MAX as u64 / 2);
     // The longest text of the world fits into a log line, escaped at worst and beside its other fields.

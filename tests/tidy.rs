@@ -124,6 +124,18 @@ fn what_is_forbidden_where_does_not_stand_there() {
                     forbid(outside, "");
                 }
             }
+            if file.starts_with("telnet/") || file.starts_with("session/") {
+                for outside in ["std::fs", "std::io", "std::net", "std::env", "std::time", "crate::sys", "crate::clock"]
+                {
+                    forbid(outside, "");
+                }
+            }
+            // Bytes to lines and back: who says them and what comes of them is not its business.
+            if file.starts_with("telnet/") {
+                for outside in ["crate::world", "crate::net", "crate::http"] {
+                    forbid(outside, "");
+                }
+            }
             if !file.starts_with("storage/") {
                 forbid("rusqlite", "");
             }
@@ -140,7 +152,7 @@ fn every_file_says_what_it_is_for_and_stays_small() {
         assert!(lines <= 500, "{file} has {lines} lines of code");
         total += lines;
     }
-    assert!(total <= 7_100, "src has {total} lines of code");
+    assert!(total <= 7_800, "src has {total} lines of code");
 }
 
 #[test]
