@@ -21,5 +21,6 @@ pub mod readiness;
 pub mod net;
 pub mod http;
 pub mod session;
+pub mod telnet;
 pub mod engine;
 pub mod cli;
