@@ -120,6 +120,53 @@ pub const SPAWN_AT_MOST_MAX: u64 = 10_000;
 /// How many things may hold one another, from a room down.
 pub const CONTAINMENT_DEPTH_MAX: usize = 64;
 
+// People.
+
+/// Letters of a player's name.
+pub const PLAYER_NAME_LETTERS: RangeInclusive<usize> = 3..=16;
+/// Columns that a player may choose for their lines.
+pub const PLAYER_WIDTH: RangeInclusive<u16> = TERMINAL_COLUMNS_MIN..=1_000;
+/// Sessions from one address: behind a proxy or a container's network everybody may have the same.
+pub const SESSIONS_PER_ADDRESS_MAX: usize = 256;
+/// Sessions in which nobody has come in yet.
+pub const LOGINS_MAX: usize = 256;
+/// How long somebody may take to come in.
+pub const LOGIN_MS_MAX: u64 = 60_000;
+/// Wrong passwords that one session may try.
+pub const LOGIN_FAILURES_MAX: u32 = 5;
+/// Logins by one name, or from one address, come at most so often after the first few.
+pub const LOGIN_PACE_MS: u64 = 1_000;
+/// The first few.
+pub const LOGINS_FREE: u32 = 30;
+/// New players from one address come at most so often after the first few.
+pub const NEW_PLAYER_PACE_MS: u64 = 30_000;
+/// The first few.
+pub const NEW_PLAYERS_FREE: u32 = 20;
+/// Longest wait of whoever is too fast.
+pub const THROTTLE_WAIT_MS_MAX: u64 = 5_000;
+/// Names and addresses whose pace is remembered.
+pub const THROTTLED_MAX: usize = 10_000;
+/// Commands of one session come at most so often.
+pub const COMMAND_PACE_MS: u64 = 50;
+/// Commands that may come at once after a while without any.
+pub const COMMAND_BURST: u64 = 40;
+/// Bytes that wait to be sent to one session; what goes beyond is left out, and that is told.
+pub const OUTPUT_BYTES_MAX: usize = 64 * 1024;
+/// Lines kept for somebody whose connection is gone, until they come back or rest.
+pub const MISSED_LINES_MAX: usize = 100;
+/// How long the body of somebody stays whose connection is gone.
+pub const ABSENCE_MS_MAX: u64 = 90_000;
+/// After so long without a command a player is warned.
+pub const IDLE_WARNING_MS: u64 = 55 * 60_000;
+/// After so long without a command a player rests.
+pub const IDLE_MS_MAX: u64 = 60 * 60_000;
+/// A connection to which nothing was sent for so long is sent a sign of life.
+pub const KEEPALIVE_MS: u64 = 30_000;
+/// Things of one kind of place that are looked through for what is meant.
+pub const CANDIDATES_MAX: usize = 1_000;
+/// Things that are listed, or done with at once.
+pub const LISTED_MAX: usize = 100;
+
 // Connections of every port.
 
 /// Connections accepted by one port in one turn of the loop.

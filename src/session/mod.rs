@@ -1,6 +1,445 @@
 //! People: who one is, a line that becomes a command of the world, effects of the world that become lines. Knows no
 //! transport: telnet and the WebSocket are thin layers under it.
+//!
+//! A *session* is a connection and whoever is at its other end; a *body* is a player who is in the world, and may be
+//! without a session for a while. Everything here happens at once, in one turn of the loop: what is to be sent waits in the
+//! session until its transport has room. Next: `login.rs` for who comes in, `commands.rs` for what they can do.
+#![forbid(unsafe_code)]
 
+pub mod commands;
+mod deeds;
+mod login;
+mod look;
+mod matching;
+pub mod page;
 pub mod secret;
 pub mod terminal;
+mod throttle;
 pub mod words;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::mem;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::clock::{Monotonic, Wall};
+use crate::limits::{
+    ABSENCE_MS_MAX, COMMAND_BURST, COMMAND_PACE_MS, IDLE_MS_MAX, IDLE_WARNING_MS, KEEPALIVE_MS, LOGIN_MS_MAX,
+    MISSED_LINES_MAX, OUTPUT_BYTES_MAX,
+};
+use crate::log::{Level, Line};
+use crate::text::keys;
+use crate::world::{Audience, Deed, Effect, EntityId, Kind, Player, Wish, World};
+use login::Stage;
+use page::{Style, View};
+use terminal::Terminal;
+use throttle::Throttle;
+
+/// The number of a connection; it is never used again.
+pub type Number = u64;
+
+keys! {
+    /// What bounds people.
+    Limit {
+        /// `SESSIONS_PER_ADDRESS_MAX`.
+        Address = "address",
+        /// `LOGINS_MAX`.
+        Logins = "logins",
+        /// `LOGIN_MS_MAX`.
+        LoginTime = "login_time",
+        /// Logins that had to wait.
+        Throttle = "throttle",
+        /// `COMMAND_PACE_MS`.
+        Commands = "commands",
+        /// `OUTPUT_BYTES_MAX`.
+        Output = "output",
+        /// `IDLE_MS_MAX`.
+        Idle = "idle",
+        /// Bans.
+        Banned = "banned",
+        /// The world is closed to new logins.
+        Closed = "closed",
+    }
+}
+
+/// What is counted of people.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Lines that were taken as commands of players.
+    pub commands: u64,
+    /// Players and guests who came in.
+    pub logins: u64,
+    /// Wrong passwords.
+    pub failures: u64,
+    /// How often each limit was reached, in the order of `Limit::ALL`.
+    pub reached: [u64; Limit::ALL.len()],
+}
+
+/// What a line meets: the world, the time, and where random bits come from.
+pub struct Moment<'a> {
+    /// The world.
+    pub world: &'a mut World,
+    /// Now.
+    pub now: Monotonic,
+    /// Now, as others count.
+    pub wall: Wall,
+    /// Bits for a new password.
+    pub random: &'a mut dyn FnMut() -> [u8; 10],
+}
+
+/// Everybody who is connected, and everybody who is in the world.
+#[derive(Default)]
+pub struct People {
+    sessions: BTreeMap<Number, Session>,
+    bodies: BTreeMap<EntityId, Body>,
+    /// Sessions that have something to be sent.
+    stirred: BTreeSet<Number>,
+    /// When something is to be looked at next.
+    due: BTreeSet<(Monotonic, Due)>,
+    throttle: Throttle,
+    /// Nobody may come in for the time being.
+    pub is_closed: bool,
+    /// What is counted.
+    pub counts: Counts,
+    /// What is to be logged.
+    pub notes: Vec<Line>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    Session(Number),
+    Body(EntityId),
+}
+
+/// A connection and whoever is at its other end.
+struct Session {
+    address: Option<IpAddr>,
+    terminal: Terminal,
+    stage: Stage,
+    /// When it came, when a line came last, when something was sent last.
+    came: Monotonic,
+    heard: Monotonic,
+    sent: Monotonic,
+    is_warned: bool,
+    /// What is to be sent, and how many lines were left out because it was too much.
+    out: String,
+    lost: u64,
+    prompt: Prompt,
+    is_over: bool,
+    /// By commands at the pace that is allowed, how far it has come.
+    pace: Monotonic,
+    /// Not heard before this.
+    held: Monotonic,
+    /// Which of several things was meant?
+    question: Option<commands::Question>,
+    /// What was wished for before anybody came in.
+    reads_aloud: Wish,
+    /// Wrong passwords.
+    failures: u32,
+}
+
+/// Whether a session has shown a prompt.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Prompt {
+    /// It stands at the end of what was sent: a line of its own must end it.
+    Shown,
+    /// It is to be sent.
+    Due,
+    /// None.
+    Gone,
+}
+
+/// A player who is in the world.
+struct Body {
+    session: Option<Number>,
+    left: Monotonic,
+    /// What happened meanwhile.
+    missed: VecDeque<(Style, String)>,
+    /// Whom `reply` answers.
+    told_by: Option<EntityId>,
+}
+
+/// What a transport is to send.
+pub struct Output {
+    /// Lines, each ended with a line feed.
+    pub text: String,
+    /// A prompt after them.
+    pub prompt: Option<&'static str>,
+    /// Whether what is typed now is not to be shown.
+    pub is_secret: bool,
+    /// Nothing comes after it.
+    pub is_over: bool,
+}
+
+impl People {
+    /// Takes a new connection. `None` for the address: it is not known.
+    pub fn arrive(&mut self, number: Number, address: Option<IpAddr>, moment: &mut Moment) {
+        let now = moment.now;
+        self.sessions.insert(
+            number,
+            Session {
+                address,
+                terminal: Terminal::default(),
+                stage: Stage::Name,
+                came: now,
+                heard: now,
+                sent: now,
+                is_warned: false,
+                out: String::new(),
+                lost: 0,
+                prompt: Prompt::Gone,
+                is_over: false,
+                pace: now,
+                held: now,
+                question: None,
+                reads_aloud: Wish::Auto,
+                failures: 0,
+            },
+        );
+        self.due.insert((now.after(Duration::from_millis(KEEPALIVE_MS)), Due::Session(number)));
+        self.welcome(number, moment);
+    }
+
+    /// Takes what is known of a terminal.
+    pub fn show_on(&mut self, number: Number, terminal: &Terminal) {
+        self.sessions.get_mut(&number).into_iter().for_each(|session| session.terminal = terminal.clone());
+    }
+
+    /// When the next line of a session may be taken.
+    pub fn takes_at(&self, number: Number) -> Monotonic {
+        let Some(session) = self.sessions.get(&number) else { return Monotonic::default() };
+        let burst = Duration::from_millis(COMMAND_PACE_MS * COMMAND_BURST);
+        session.held.max(Monotonic(session.pace.0.saturating_sub(burst)))
+    }
+
+    /// Notes that a session had more to say than may be taken at once.
+    pub fn note_haste(&mut self) {
+        self.reach(Limit::Commands);
+    }
+
+    /// Takes a line.
+    pub fn line(&mut self, number: Number, line: &str, moment: &mut Moment) {
+        let Some(session) = self.sessions.get_mut(&number).filter(|session| !session.is_over) else { return };
+        (session.heard, session.is_warned, session.prompt) = (moment.now, false, Prompt::Due);
+        session.pace = session.pace.max(moment.now).after(Duration::from_millis(COMMAND_PACE_MS));
+        self.stirred.insert(number);
+        match session.stage {
+            Stage::Playing(me) => {
+                self.counts.commands += 1;
+                commands::run(&mut commands::Turn { people: self, moment, me, number, command: "" }, line.trim());
+            }
+            _ => self.log_in(number, line.trim(), moment),
+        }
+    }
+
+    /// Says something to a session, the line having been cut.
+    pub fn complain_of_length(&mut self, number: Number) {
+        self.write(number, None, Style::Notice, "That line was too long; what was beyond its end is lost.");
+    }
+
+    /// Lets go of a connection that has ended. The body stays for a while.
+    pub fn part(&mut self, number: Number, now: Monotonic) {
+        self.stirred.remove(&number);
+        let Some(Session { stage: Stage::Playing(me), .. }) = self.sessions.remove(&number) else { return };
+        if let Some(body) = self.bodies.get_mut(&me).filter(|body| body.session == Some(number)) {
+            (body.session, body.left) = (None, now);
+            self.due.insert((now.after(Duration::from_millis(ABSENCE_MS_MAX)), Due::Body(me)));
+        }
+    }
+
+    /// Lets everybody who notices an effect read of it.
+    pub fn hear(&mut self, world: &World, effect: &Effect) {
+        let outdoors = |world: &World, id| {
+            let room = world.entity(id).and_then(|body| world.entity(body.location?));
+            room.is_some_and(|room| !room.indoors)
+        };
+        let listeners: Vec<EntityId> = match effect.audience {
+            Audience::Room(room) => world.contents(room, Kind::Player).map(|player| player.id).collect(),
+            Audience::Outdoors => self.bodies.keys().copied().filter(|id| outdoors(world, *id)).collect(),
+            Audience::World => self.bodies.keys().copied().collect(),
+            Audience::One(id) => vec![id],
+        };
+        for listener in listeners {
+            if let Some(words) = words::sentence(world, effect, Some(listener)) {
+                let is_speech =
+                    matches!(effect.deed, Deed::Says(_) | Deed::Shouts(_) | Deed::Whispers(..) | Deed::Tells(..))
+                        && effect.actor != Some(listener);
+                self.tell(world, listener, if is_speech { Style::Speech } else { Style::Plain }, &words);
+            }
+        }
+    }
+
+    /// Lets one player read something, now or when they are back.
+    pub fn tell(&mut self, world: &World, id: EntityId, style: Style, text: &str) {
+        let Some(body) = self.bodies.get_mut(&id) else { return };
+        match body.session {
+            Some(number) => self.write(number, world.players.get(&id), style, text),
+            None => {
+                if body.missed.len() >= MISSED_LINES_MAX {
+                    body.missed.pop_front();
+                }
+                body.missed.push_back((style, text.to_owned()));
+            }
+        }
+    }
+
+    /// Appends to what a session is to be sent.
+    fn write(&mut self, number: Number, player: Option<&Player>, style: Style, text: &str) {
+        let Some(session) = self.sessions.get_mut(&number) else { return };
+        self.stirred.insert(number);
+        if session.out.len() + text.len() > OUTPUT_BYTES_MAX {
+            session.lost += 1;
+            return;
+        }
+        if session.prompt == Prompt::Shown {
+            session.out.push('\n');
+            session.prompt = Prompt::Due;
+        }
+        let wish = Player { screen_reader: session.reads_aloud, ..Player::default() };
+        View::of(&session.terminal, player.or(Some(&wish))).write(&mut session.out, style, text);
+    }
+
+    /// Sessions that have something to be sent.
+    pub fn stirred(&self) -> impl Iterator<Item = Number> {
+        self.stirred.iter().copied()
+    }
+
+    /// Takes what is to be sent to a session, if there is room for it.
+    pub fn take_output(&mut self, number: Number, world: &World, now: Monotonic) -> Option<Output> {
+        self.stirred.remove(&number);
+        let session = self.sessions.get_mut(&number)?;
+        let lost = mem::take(&mut session.lost);
+        if lost > 0 {
+            let words = format!("{lost} lines are missing here: they came faster than your connection took them.");
+            self.reach(Limit::Output);
+            self.write(number, None, Style::Notice, &words);
+            self.stirred.remove(&number);
+        }
+        let session = self.sessions.get_mut(&number)?;
+        session.sent = now;
+        let player = match session.stage {
+            Stage::Playing(me) => world.players.get(&me),
+            _ => None,
+        };
+        let is_wanted = match session.stage {
+            Stage::Playing(_) => {
+                !View::of(&session.terminal, player).is_read_aloud && !player.is_some_and(|player| player.no_prompt)
+            }
+            _ => true,
+        };
+        let is_due = session.prompt == Prompt::Due && is_wanted && !session.is_over;
+        session.prompt = if is_due { Prompt::Shown } else { Prompt::Gone };
+        Some(Output {
+            text: mem::take(&mut session.out),
+            prompt: is_due.then(|| session.stage.prompt()),
+            is_secret: matches!(session.stage, Stage::Password(_)) && !session.is_over,
+            is_over: session.is_over,
+        })
+    }
+
+    /// When something is to be looked at next.
+    pub fn next_due(&self) -> Option<Monotonic> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    /// Does what is due: logins that took too long, people who do nothing, bodies nobody has come back to. Returns the
+    /// sessions that are to be sent a sign of life.
+    pub fn pass(&mut self, moment: &mut Moment) -> Vec<Number> {
+        let (now, mut signs) = (moment.now, Vec::new());
+        while let Some(&(at, due)) = self.due.first()
+            && at <= now
+        {
+            self.due.pop_first();
+            match due {
+                Due::Body(id) => self.rest_if_absent(id, moment),
+                Due::Session(number) => {
+                    if self.look_after(number, moment) {
+                        signs.push(number);
+                    }
+                }
+            }
+        }
+        signs
+    }
+
+    /// Looks after a session; true if it is to be sent a sign of life.
+    fn look_after(&mut self, number: Number, moment: &mut Moment) -> bool {
+        let Some(session) = self.sessions.get_mut(&number) else { return false };
+        let (now, quiet) = (moment.now, Duration::from_millis(KEEPALIVE_MS));
+        let (age, idle) = (now.since(session.came), now.since(session.heard));
+        self.due
+            .insert((now.after(quiet.saturating_sub(now.since(session.sent)).max(quiet / 30)), Due::Session(number)));
+        let Stage::Playing(me) = session.stage else {
+            if age >= Duration::from_millis(LOGIN_MS_MAX) {
+                self.reach(Limit::LoginTime);
+                self.end(number, "It has taken too long. Come again.");
+            }
+            return false;
+        };
+        if idle >= Duration::from_millis(IDLE_MS_MAX) {
+            self.reach(Limit::Idle);
+            self.end(number, "You have done nothing for a long time, and rest now. Come again.");
+            self.rest(me, moment.world);
+            return false;
+        }
+        if idle >= Duration::from_millis(IDLE_WARNING_MS) && !mem::replace(&mut session.is_warned, true) {
+            self.tell(
+                moment.world,
+                me,
+                Style::Notice,
+                "You have done nothing for a while. In five minutes you will rest.",
+            );
+        }
+        let wants = moment.world.players.get(&me).is_none_or(|player| !player.no_keepalive);
+        let Some(session) = self.sessions.get_mut(&number).filter(|session| now.since(session.sent) >= quiet) else {
+            return false;
+        };
+        session.sent = now;
+        wants
+    }
+
+    fn rest_if_absent(&mut self, id: EntityId, moment: &mut Moment) {
+        let absence = Duration::from_millis(ABSENCE_MS_MAX);
+        let is_absent = |body: &Body| body.session.is_none() && moment.now.since(body.left) >= absence;
+        if self.bodies.get(&id).is_some_and(is_absent) {
+            self.rest(id, moment.world);
+        }
+    }
+
+    /// Lets a player rest, out of sight.
+    fn rest(&mut self, id: EntityId, world: &mut World) {
+        if self.bodies.remove(&id).is_some() {
+            world.rest(id, &mut |world, effect| self.hear(world, effect));
+        }
+    }
+
+    /// Ends a session with a word.
+    fn end(&mut self, number: Number, words: &str) {
+        self.write(number, None, Style::Notice, words);
+        self.sessions.get_mut(&number).into_iter().for_each(|session| session.is_over = true);
+    }
+
+    /// Tells everybody, and ends every session: the engine stops.
+    pub fn end_all(&mut self, words: &str) {
+        let all: Vec<Number> = self.sessions.keys().copied().collect();
+        all.into_iter().for_each(|number| self.end(number, words));
+    }
+
+    fn reach(&mut self, limit: Limit) {
+        self.counts.reached[limit as usize] += 1;
+    }
+
+    fn note(&mut self, level: Level, message: &str, fields: &[(&str, &str)]) {
+        self.notes.push(Line::new(level, message, fields));
+    }
+
+    /// How many sessions there are.
+    pub fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Everybody who is in the world, and whether they are there.
+    pub fn online(&self) -> impl Iterator<Item = (EntityId, bool)> {
+        self.bodies.iter().map(|(id, body)| (*id, body.session.is_some()))
+    }
+}

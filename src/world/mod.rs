@@ -93,6 +93,12 @@ pub enum Deed<'a> {
     Says(&'a str),
     /// Does this; the words follow a name.
     Acts(&'a str),
+    /// Says this to all the world.
+    Shouts(&'a str),
+    /// Says this to one alone, in the same room.
+    Whispers(&'a str, EntityId),
+    /// Says this to one alone, wherever they are.
+    Tells(&'a str, EntityId),
     /// Picks up a thing, or takes it out of another.
     Takes(EntityId, Option<EntityId>),
     /// Puts a thing down.

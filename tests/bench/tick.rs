@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use aqevia_engine::limits::{EVERY_MINUTES_MAX, TICKS_PER_MINUTE};
 use aqevia_engine::world::random::mix2;
-use aqevia_engine::world::{Kind, Parts, Verb, World, unheard};
+use aqevia_engine::world::{Kind, Parts, Verb, World};
 
 use crate::progress;
 use crate::table::{Pairs, Side, digits, thousands, time};

@@ -1,0 +1,156 @@
+//! What one sees: the place, what is there, what there is to know.
+
+use super::commands::Turn;
+use super::matching::Place::{Carried, Company, Exits, Here};
+use super::page::Style;
+use crate::limits::LISTED_MAX;
+use crate::text::capitalised;
+use crate::world::{Entity, EntityId, Kind, Posture, World};
+
+/// Shows the place; on the way and if it is wished so, without its description.
+pub fn look(turn: &mut Turn) {
+    let is_brief = turn.player().brief && turn.command != "look" && turn.command != "l";
+    let world = &*turn.moment.world;
+    let Some(room) = world.entity(turn.me).and_then(|me| me.location) else { return };
+    let mut lines = vec![(Style::Title, world.name_of(room).to_owned())];
+    lines.extend(world.description_of(room).filter(|_| !is_brief).map(|text| (Style::Plain, text.to_owned())));
+    let ways: Vec<String> = world.contents(room, Kind::Exit).map(|exit| way(world, exit)).collect();
+    let ways = if ways.is_empty() { "none".to_owned() } else { ways.join(", ") };
+    lines.push((Style::Exits, format!("Exits: {ways}.")));
+    let things = listed(world, world.contents(room, Kind::Thing));
+    lines.extend(things.into_iter().map(|thing| (Style::Plain, format!("{} is here.", capitalised(&thing)))));
+    let company = world.contents(room, Kind::Creature).chain(world.contents(room, Kind::Player));
+    let mut company: Vec<&Entity> = company.filter(|one| one.id != turn.me).take(LISTED_MAX + 1).collect();
+    let are_more = company.len() > LISTED_MAX;
+    company.truncate(LISTED_MAX);
+    for one in company {
+        lines.push((Style::Plain, format!("{} is here{}.", capitalised(world.name_of(one.id)), state(turn, one))));
+    }
+    if are_more {
+        lines.push((Style::Plain, "There are more.".to_owned()));
+    }
+    lines.into_iter().for_each(|(style, line)| turn.write(style, &line));
+}
+
+fn way(world: &World, exit: &Entity) -> String {
+    let name = world.name_of(exit.id);
+    if exit.locked { format!("{name} (locked)") } else { name.to_owned() }
+}
+
+/// How somebody is, beside being there.
+fn state(turn: &Turn, one: &Entity) -> String {
+    let posture = turn.moment.world.players.get(&one.id).map(|player| player.posture);
+    let is_absent = turn.people.bodies.get(&one.id).is_some_and(|body| body.session.is_none());
+    let mut state = match posture {
+        Some(posture) if posture != Posture::Standing => format!(", {}", posture.label()),
+        _ if one.asleep => ", asleep".to_owned(),
+        _ => String::new(),
+    };
+    if is_absent {
+        state.push_str(", staring into the distance");
+    }
+    state
+}
+
+/// Names of things, those that are alike counted; at most so many, and how many more.
+fn listed<'w>(world: &World, things: impl Iterator<Item = &'w Entity>) -> Vec<String> {
+    let mut names: Vec<(String, usize)> = Vec::new();
+    let mut more = 0;
+    for thing in things {
+        let name = world.name_of(thing.id);
+        let is_full = names.len() >= LISTED_MAX;
+        match names.iter_mut().find(|(known, _)| known == name) {
+            Some((_, count)) => *count += 1,
+            None if is_full => more += 1,
+            None => names.push((name.to_owned(), 1)),
+        }
+    }
+    let mut lines: Vec<String> = names
+        .into_iter()
+        .map(|(name, count)| if count > 1 { format!("{name} ({count} of them)") } else { name })
+        .collect();
+    if more > 0 {
+        lines.push(format!("something else, and {more} things more"));
+    }
+    lines
+}
+
+pub fn look_at(turn: &mut Turn, args: &str) {
+    if args.is_empty() || args == "around" {
+        return look(turn);
+    }
+    examine(turn, args);
+}
+
+pub fn examine(turn: &mut Turn, args: &str) {
+    if args.is_empty() {
+        return turn.say("Look at what?");
+    }
+    if let Some(it) = turn.one(args, &[Carried, Here, Company, Exits], |_| true, &str::to_owned) {
+        show(turn, it);
+    }
+}
+
+fn show(turn: &mut Turn, it: EntityId) {
+    let world = &*turn.moment.world;
+    let Some(entity) = world.entity(it) else { return };
+    let name = capitalised(world.name_of(it));
+    let mut lines = vec![match world.description_of(it) {
+        Some(text) => format!("{name}: {text}"),
+        None if entity.kind == Kind::Exit => format!("{name}: a way out."),
+        None => format!("{name}: nothing special."),
+    }];
+    if entity.kind == Kind::Exit {
+        lines.extend(entity.locked.then(|| "It is locked.".to_owned()));
+        lines.extend(entity.destination.map(|to| format!("It leads to {}.", world.name_of(to))));
+    }
+    let inside = listed(world, world.contents(it, Kind::Thing).take(10 * LISTED_MAX));
+    if entity.kind == Kind::Thing && (entity.container || !inside.is_empty()) {
+        let inside = if inside.is_empty() { "nothing".to_owned() } else { inside.join(", ") };
+        lines.push(format!("In it: {inside}."));
+    }
+    lines.into_iter().for_each(|line| turn.say(&line));
+}
+
+pub fn exits(turn: &mut Turn, _: &str) {
+    let world = &*turn.moment.world;
+    let Some(room) = world.entity(turn.me).and_then(|me| me.location) else { return };
+    let leads = |exit: &Entity| match exit.destination.filter(|_| !exit.locked) {
+        Some(to) => format!("{}: {}", world.name_of(exit.id), world.name_of(to)),
+        None => format!("{}: locked", world.name_of(exit.id)),
+    };
+    let lines: Vec<String> = world.contents(room, Kind::Exit).map(leads).collect();
+    turn.say(if lines.is_empty() { "There is no way out." } else { "Ways out:" });
+    lines.iter().for_each(|line| turn.say(line));
+}
+
+pub fn inventory(turn: &mut Turn, _: &str) {
+    let world = &*turn.moment.world;
+    let lines = listed(world, world.contents(turn.me, Kind::Thing).take(10 * LISTED_MAX));
+    turn.say(if lines.is_empty() { "You carry nothing." } else { "You carry:" });
+    lines.iter().for_each(|line| turn.say(line));
+}
+
+pub fn time(turn: &mut Turn, _: &str) {
+    turn.say(&capitalised(&format!("{}.", turn.moment.world.time())));
+}
+
+pub fn weather(turn: &mut Turn, _: &str) {
+    let world = &*turn.moment.world;
+    let room = world.entity(turn.me).and_then(|me| world.entity(me.location?));
+    let is_indoors = room.is_some_and(|room| room.indoors);
+    let words = match is_indoors {
+        true => "There is a roof above you.".to_owned(),
+        false => format!("The weather: {}.", world.weather.label()),
+    };
+    turn.say(&words);
+}
+
+pub fn who(turn: &mut Turn, _: &str) {
+    let people: Vec<(EntityId, bool)> = turn.people.online().take(LISTED_MAX).collect();
+    turn.say(&format!("In the world: {}", turn.people.bodies.len()));
+    for (id, is_there) in people {
+        let name = turn.moment.world.name_of(id);
+        turn.say(&if is_there { name.to_owned() } else { format!("{name}, away") });
+    }
+}

@@ -1,0 +1,141 @@
+//! How words become things: candidates, preference, and a question if more than one fits.
+
+use super::commands::Turn;
+use crate::limits::{CANDIDATES_MAX, LISTED_MAX};
+use crate::world::{Entity, EntityId, Kind, World};
+
+/// Where something may be that is meant.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// On oneself.
+    Carried,
+    /// In the room.
+    Here,
+    /// In this.
+    In(EntityId),
+    /// Creatures and players in the room.
+    Company,
+    /// Ways out of the room.
+    Exits,
+}
+
+/// Stands for what was chosen in answer to a question: no line that somebody types has a control character in it.
+const CHOSEN: char = '\u{1}';
+
+/// How something chosen is named in the arguments of a command.
+pub fn chosen(id: EntityId) -> String {
+    format!("{CHOSEN}{id}")
+}
+
+/// Whether a word adds nothing.
+fn is_noise(word: &str) -> bool {
+    ["a", "an", "the", "at", "to", "in", "into", "on", "from", "with"].contains(&word)
+}
+
+/// Everything in these places, place by place.
+pub fn candidates<'w>(world: &'w World, me: EntityId, places: &[Place]) -> Vec<&'w Entity> {
+    let Some(room) = world.entity(me).and_then(|me| me.location) else { return Vec::new() };
+    let mut all = Vec::new();
+    for place in places {
+        let (holder, kinds): (EntityId, &[Kind]) = match *place {
+            Place::Carried => (me, &[Kind::Thing]),
+            Place::Here => (room, &[Kind::Thing]),
+            Place::In(holder) => (holder, &[Kind::Thing]),
+            Place::Company => (room, &[Kind::Creature, Kind::Player]),
+            Place::Exits => (room, &[Kind::Exit]),
+        };
+        let found = kinds.iter().flat_map(|kind| world.contents(holder, *kind));
+        all.extend(found.filter(|found| found.id != me).take(CANDIDATES_MAX));
+    }
+    all
+}
+
+/// How well a name fits what was typed: 3 exactly, 2 in whole words, 1 in beginnings of words, 0 not at all.
+fn fit(name: &str, typed: &[String]) -> u8 {
+    let name: Vec<String> = name.split_whitespace().map(str::to_lowercase).filter(|word| !is_noise(word)).collect();
+    let all = |fits: fn(&str, &str) -> bool| typed.iter().all(|typed| name.iter().any(|word| fits(word, typed)));
+    if name == typed {
+        3
+    } else if all(|word, typed| word == typed) {
+        2
+    } else {
+        u8::from(all(|word, typed| word.starts_with(typed)))
+    }
+}
+
+impl Turn<'_, '_> {
+    /// All that a phrase means, which may begin with `all`: nothing, with the reason told; or several if `all` says so.
+    pub fn several(&mut self, phrase: &str, places: &[Place], whole: &dyn Fn(&str) -> String) -> Vec<EntityId> {
+        let small = phrase.to_lowercase();
+        let rest = small.strip_prefix("all.").or_else(|| small.strip_prefix("all ")).or((small == "all").then_some(""));
+        let Some(rest) = rest else { return self.one(phrase, places, |_| true, whole).into_iter().collect() };
+        let typed = words(rest);
+        let world = &*self.moment.world;
+        let all = candidates(world, self.me, places);
+        let found =
+            all.iter().filter(|thing| !thing.fixed && (typed.is_empty() || fit(world.name_of(thing.id), &typed) > 0));
+        let found: Vec<EntityId> = found.map(|thing| thing.id).take(LISTED_MAX).collect();
+        if found.is_empty() {
+            self.say("There is nothing of that kind.");
+        }
+        found
+    }
+
+    /// The one thing that a phrase means: `2.apple` is the second that fits. What is `wanted` goes before what fits as
+    /// well. If several are left, a question is asked; `whole` makes the arguments of the command of what will be chosen.
+    pub fn one(
+        &mut self,
+        phrase: &str,
+        places: &[Place],
+        wanted: impl Fn(&Entity) -> bool,
+        whole: &dyn Fn(&str) -> String,
+    ) -> Option<EntityId> {
+        let world = &*self.moment.world;
+        let all = candidates(world, self.me, places);
+        if let Some(number) = phrase.strip_prefix(CHOSEN) {
+            let found = all.iter().find(|found| found.id.to_string() == number).map(|found| found.id);
+            if found.is_none() {
+                self.say("It is not there any more.");
+            }
+            return found;
+        }
+        let ordinal = phrase.split_once('.').and_then(|(number, rest)| Some((number.parse::<usize>().ok()?, rest)));
+        let typed = words(ordinal.map_or(phrase, |(_, rest)| rest));
+        if typed.is_empty() {
+            self.say("What do you mean?");
+            return None;
+        }
+        if typed == ["me"] || typed == ["myself"] || typed == ["self"] {
+            return Some(self.me).filter(|_| places.contains(&Place::Company));
+        }
+        let fits: Vec<(u8, &Entity)> = all.into_iter().map(|it| (fit(world.name_of(it.id), &typed), it)).collect();
+        if let Some((number, _)) = ordinal {
+            let of_these = fits.iter().filter(|(fit, _)| *fit > 0).nth(number.wrapping_sub(1)).map(|(_, it)| it.id);
+            if of_these.is_none() {
+                self.say(&format!("There are not that many of {}.", typed.join(" ")));
+            }
+            return of_these;
+        }
+        let best = fits.iter().map(|(fit, it)| (*fit, wanted(it))).filter(|(fit, _)| *fit > 0).max();
+        let best: Vec<EntityId> =
+            fits.iter().filter(|(fit, it)| Some((*fit, wanted(it))) == best).map(|(_, it)| it.id).collect();
+        let Some(first) = best.first() else {
+            self.say(&format!("There is no {} here.", typed.join(" ")));
+            return None;
+        };
+        // Of those that look the same, any will do.
+        if best.iter().all(|it| world.name_of(*it) == world.name_of(*first)) {
+            return Some(*first);
+        }
+        let names: Vec<String> = best.iter().map(|it| world.name_of(*it).to_owned()).collect();
+        self.ask(&names, best.iter().map(|it| whole(&chosen(*it))).collect());
+        None
+    }
+}
+
+/// The words of a phrase that count, in small letters.
+fn words(phrase: &str) -> Vec<String> {
+    let all: Vec<String> = phrase.split_whitespace().map(str::to_lowercase).collect();
+    let some: Vec<String> = all.iter().filter(|word| !is_noise(word)).cloned().collect();
+    if some.is_empty() { all } else { some }
+}
