@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,6 +17,8 @@ use crate::text::{is_tag, nearest};
 pub const SQLITE_PATH: &str = "AQEVIA_SQLITE_PATH";
 /// Where HTTP listens.
 pub const OBSERVABILITY_ADDR: &str = "AQEVIA_OBSERVABILITY_ADDR";
+/// Where people come in by telnet.
+pub const TELNET_ADDR: &str = "AQEVIA_TELNET_ADDR";
 /// How long changes may wait for a flush.
 pub const FLUSH_INTERVAL: &str = "PERSIST_FLUSH_INTERVAL_MS";
 /// How many changes may wait for a flush.
@@ -31,9 +33,10 @@ pub const WORLD_ID: &str = "AQEVIA_WORLD_ID";
 pub const LOG_LEVEL: &str = "AQEVIA_LOG_LEVEL";
 
 /// Name, default and meaning of every variable.
-pub const VARIABLES: [(&str, &str, &str); 8] = [
+pub const VARIABLES: [(&str, &str, &str); 9] = [
     (SQLITE_PATH, "storage.sqlite", "the database; its folder must exist"),
     (OBSERVABILITY_ADDR, "0.0.0.0:7878", "host:port for HTTP; port 0 picks a free one"),
+    (TELNET_ADDR, "", "host:port at which people come in by telnet; unset: nobody does"),
     (FLUSH_INTERVAL, "1000", "flush at least so often while something is pending, 10 to 3600000"),
     (BATCH_CAPACITY, "10", "flush as soon as so many records are pending, 1 to 1000000"),
     (TICK_INTERVAL, "100", "milliseconds between two ticks, 10 to 60000"),
@@ -49,6 +52,8 @@ pub struct Config {
     pub sqlite_path: PathBuf,
     /// Where HTTP listens: the first address that the name stands for.
     pub observability_addr: SocketAddr,
+    /// Where people come in by telnet, if they may.
+    pub telnet_addr: Option<SocketAddr>,
     /// How long changes may wait for a flush.
     pub flush_interval: Duration,
     /// How many records may wait for a flush.
@@ -78,7 +83,8 @@ impl Config {
         let unknown = unknown.map(|name| (name.clone(), nearest(name, known()))).collect();
         let config = Config {
             sqlite_path: reader.value(SQLITE_PATH, database).unwrap_or_default(),
-            observability_addr: reader.address(),
+            observability_addr: reader.address(OBSERVABILITY_ADDR).unwrap_or(NOWHERE),
+            telnet_addr: reader.address(TELNET_ADDR),
             flush_interval: reader.interval(FLUSH_INTERVAL, FLUSH_INTERVAL_MS_RANGE),
             batch_capacity: reader.number(BATCH_CAPACITY, BATCH_CAPACITY_RANGE, "records") as usize,
             tick_interval: reader.interval(TICK_INTERVAL, TICK_INTERVAL_MS_RANGE),
@@ -93,9 +99,12 @@ impl Config {
 /// Reads where HTTP listens and nothing else, for a health check that must not depend on the rest.
 pub fn observability_addr(environment: impl IntoIterator<Item = (OsString, OsString)>) -> Result<SocketAddr, String> {
     let mut reader = Reader::new(environment);
-    let address = reader.address();
+    let address = reader.address(OBSERVABILITY_ADDR).unwrap_or(NOWHERE);
     reader.mistakes.pop().map_or(Ok(address), Err)
 }
+
+/// In place of an address that was a mistake.
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// Reads one variable after the other, notes each mistake and goes on with something in place of the value.
 struct Reader {
@@ -136,11 +145,11 @@ impl Reader {
         Duration::from_millis(self.number(variable, range, "milliseconds"))
     }
 
-    fn address(&mut self) -> SocketAddr {
+    /// The first address that a name stands for.
+    fn address(&mut self, variable: &str) -> Option<SocketAddr> {
         let resolve = |value: &OsStr| value.to_str()?.to_socket_addrs().ok()?.next();
         let accepted = "host:port, with a host that resolves and a port from 0 to 65535";
-        let address = self.value(OBSERVABILITY_ADDR, |value| resolve(value).ok_or_else(|| accepted.to_owned()));
-        address.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)))
+        self.value(variable, |value| resolve(value).ok_or_else(|| accepted.to_owned()))
     }
 }
 

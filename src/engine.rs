@@ -8,25 +8,27 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::mem;
+use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use crate::clock::{self, Monotonic, Wall};
-use crate::config::Config;
+use crate::config::{Config, OBSERVABILITY_ADDR, TELNET_ADDR};
 use crate::exit::{Exit, FAILED, LISTEN, refused};
 use crate::http::server::Server;
 use crate::http::{Snapshot, StorageView};
 use crate::limits::{
     DESCRIPTORS_RESERVED, DESCRIPTORS_WANTED, HTTP_CONNECTIONS_MAX, HTTP_STOP_MS_MAX, POLL_PAUSE_MS,
-    SHUTDOWN_FLUSH_MS_MAX, SHUTDOWN_MS_MAX, WARNING_INTERVAL_MS,
+    SHUTDOWN_FLUSH_MS_MAX, SHUTDOWN_MS_MAX, TELNET_CONNECTIONS_MAX, WARNING_INTERVAL_MS,
 };
 use crate::log::{Fields, Level, Log};
 use crate::metrics::Metrics;
 use crate::net::{Net, connection};
 use crate::readiness::{Poller, Readiness, Token};
 use crate::schedule::{Flusher, Ticker, Trigger};
-use crate::session::words;
+use crate::session::{Moment, People, words};
 use crate::storage::{Failure, Stamp, StorageError};
 use crate::sys::{self, Signals};
+use crate::telnet::port::Port;
 use crate::world::{Audience, Gathering, World};
 use crate::writer::State;
 use crate::writer::ledger::{Ledger, Rescued};
@@ -46,6 +48,10 @@ pub struct Engine {
     signals: Option<Signals>,
     net: Net,
     server: Server,
+    /// Where people come in, once the world is there.
+    telnet: Option<TcpListener>,
+    doors: Option<Port>,
+    people: People,
     writer: Option<Link>,
     /// The writer has what it needs to take flushes.
     is_attached: bool,
@@ -59,6 +65,18 @@ pub struct Engine {
     last_word: Option<ToEngine>,
     started: (Monotonic, Wall),
     warned_at: BTreeMap<&'static str, Monotonic>,
+}
+
+/// Listens where a variable says.
+fn listen(what: &str, variable: &str, address: SocketAddr) -> Result<TcpListener, Exit> {
+    connection::listen(address).map_err(|error| Exit {
+        code: LISTEN,
+        problems: vec![format!("cannot listen on {address}: {error}")],
+        advice: format!(
+            "{variable} sets where {what} listens: choose an address of this machine and a port that nobody else has, such as \
+             127.0.0.1:7879, or port 0 for any that is free."
+        ),
+    })
 }
 
 /// A signal has come.
@@ -90,18 +108,19 @@ impl Engine {
         let places = usize::try_from(descriptors.saturating_sub(DESCRIPTORS_RESERVED)).unwrap_or(usize::MAX);
         let mut net = Net::new(places, WRITER.0);
         // The first to open is the first to have its places kept.
-        let bound = connection::listen(config.observability_addr).and_then(|listener| {
-            let address = listener.local_addr()?;
-            Ok((address, Server::open(listener, HTTP_CONNECTIONS_MAX, &mut net, &mut poller)?))
-        });
-        let (address, server) = bound.map_err(|error| {
-            let advice = "AQEVIA_OBSERVABILITY_ADDR sets where HTTP listens: choose an address of this machine and a port \
-                          that nobody else has, such as 127.0.0.1:7879, or port 0 for any that is free.";
-            let problem = format!("cannot listen on {}: {error}", config.observability_addr);
-            Exit { code: LISTEN, problems: vec![problem], advice: advice.to_owned() }
-        })?;
+        let listener = listen("HTTP", OBSERVABILITY_ADDR, config.observability_addr)?;
+        let opened = listener
+            .local_addr()
+            .and_then(|address| Ok((address, Server::open(listener, HTTP_CONNECTIONS_MAX, &mut net, &mut poller)?)));
+        let (address, server) = opened.map_err(refused("wait for connections"))?;
+        let telnet = config.telnet_addr.map(|address| listen("telnet", TELNET_ADDR, address)).transpose()?;
+        let telnet_addr = telnet.as_ref().and_then(|listener| listener.local_addr().ok());
+        let telnet_addr = telnet_addr.map_or(String::new(), |address| address.to_string());
         let (database, version) = (config.sqlite_path.display(), env!("CARGO_PKG_VERSION"));
-        log.info("listening", &[("addr", &address), ("database", &database), ("version", &version)]);
+        log.info(
+            "listening",
+            &[("addr", &address), ("telnet", &telnet_addr), ("database", &database), ("version", &version)],
+        );
         Ok(Engine {
             config,
             log,
@@ -111,6 +130,9 @@ impl Engine {
             signals: None,
             net,
             server,
+            telnet,
+            doors: None,
+            people: People::default(),
             writer: Some(writer),
             is_attached: false,
             gathering: Gathering::default(),
@@ -137,10 +159,11 @@ impl Engine {
             let now = clock::monotonic();
             self.hear(now)?;
             self.serve(now);
+            self.meet(now);
             self.tick(now);
             self.restart_if_due(now);
             self.flush_if_due(now);
-            self.net.send(clock::monotonic(), &mut self.poller);
+            self.answer(now);
         }
     }
 
@@ -153,7 +176,7 @@ impl Engine {
             };
             flush.map_or(ticker.next, |flush| flush.min(ticker.next))
         });
-        let next = last.or(due).into_iter().chain(self.net.next_deadline()).min();
+        let next = last.or(due).into_iter().chain(self.people.next_due()).chain(self.net.next_deadline()).min();
         if let Err(error) = self.poller.wait(next, clock::monotonic(), &mut self.ready) {
             // The world goes on, is stored, and must still be stopped by a signal.
             self.ready.extend([SIGNAL, WRITER]);
@@ -239,6 +262,12 @@ impl Engine {
         let line = ledger.hear(ToEngine::Attached { view, error, rescue: None }, &mut world, now, &mut self.metrics);
         line.iter().for_each(|line| self.log.line(line));
         let ticker = Ticker::new(self.config.tick_interval, now);
+        // Nobody is there when an engine starts.
+        world.rest_all();
+        if let Some(listener) = self.telnet.take() {
+            let doors = Port::open(listener, TELNET_CONNECTIONS_MAX, &mut self.net, &mut self.poller);
+            self.doors = Some(doors.map_err(refused("wait for players"))?);
+        }
         self.life = Some(Life { world, ledger, ticker, rescue });
         self.is_attached = true;
         Ok(())
@@ -351,6 +380,25 @@ impl Engine {
         }
     }
 
+    /// Hears people, and lets new ones in.
+    fn meet(&mut self, now: Monotonic) {
+        let Some((Life { world, .. }, doors)) = self.life.as_mut().zip(self.doors.as_mut()) else { return };
+        let mut random = || sys::random().expect("getrandom(2) gives so few bytes whole, once the system has booted");
+        let mut moment = Moment { world, now, wall: clock::wall(), random: &mut random };
+        let quiet = self.people.pass(&mut moment);
+        doors.keep_alive(&mut self.net, &quiet);
+        doors.serve(&mut self.net, &mut self.people, &mut moment);
+        self.people.notes.drain(..).for_each(|line| self.log.line(&line));
+    }
+
+    /// Gives people what there is for them to read, and ends the turn of the network.
+    fn answer(&mut self, now: Monotonic) {
+        if let Some((Life { world, .. }, doors)) = self.life.as_mut().zip(self.doors.as_mut()) {
+            doors.send(&mut self.net, &mut self.people, world, now);
+        }
+        self.net.send(clock::monotonic(), &mut self.poller);
+    }
+
     fn tick(&mut self, now: Monotonic) {
         let Some(Life { world, ticker, .. }) = &mut self.life else { return };
         let Some(due) = ticker.take(now) else { return };
@@ -360,8 +408,9 @@ impl Engine {
         }
         let begun = clock::monotonic();
         let shows = self.log.shows(Level::Debug);
-        let log = &mut self.log;
+        let (log, people) = (&mut self.log, &mut self.people);
         world.tick(&mut |world, effect| {
+            people.hear(world, effect);
             if let Some(sentence) = shows.then(|| words::sentence(world, effect, None)).flatten() {
                 let place = match effect.audience {
                     Audience::Room(room) | Audience::One(room) => world.name_of(room),
@@ -395,12 +444,14 @@ impl Engine {
     /// Serves whoever has connected, each for the last time.
     fn serve_last(&mut self) {
         self.server.stop(&mut self.net);
+        self.people.end_all("The world stops, and saves all that you did. Come again when it is back.");
+        self.doors.iter_mut().for_each(|doors| doors.stop(&mut self.net));
         let mut now = clock::monotonic();
         let until = now.after(Duration::from_millis(HTTP_STOP_MS_MAX));
         while !self.net.is_done(self.server.port) && now < until {
             now = self.wait_for_writer(until);
             self.serve(now);
-            self.net.send(clock::monotonic(), &mut self.poller);
+            self.answer(now);
         }
         // Storage may need their descriptors.
         self.net.hang_up();

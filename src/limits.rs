@@ -130,6 +130,10 @@ pub const PLAYER_WIDTH: RangeInclusive<u16> = TERMINAL_COLUMNS_MIN..=1_000;
 pub const SESSIONS_PER_ADDRESS_MAX: usize = 256;
 /// Sessions in which nobody has come in yet.
 pub const LOGINS_MAX: usize = 256;
+/// Connections by telnet.
+pub const TELNET_CONNECTIONS_MAX: usize = 1_024;
+/// Bytes that a telnet connection has sent and that are not yet heard.
+pub const TELNET_INPUT_BYTES_MAX: usize = 8 * 1024;
 /// How long somebody may take to come in.
 pub const LOGIN_MS_MAX: u64 = 60_000;
 /// Wrong passwords that one session may try.

@@ -315,12 +315,12 @@ fn descriptor_limits() -> io::Result<libc::rlimit> {
     Ok(limits)
 }
 
-/// Eight bytes from the system's random generator.
-pub fn random_u64() -> io::Result<u64> {
-    let mut bytes = [0_u8; 8];
+/// Bytes from the system's random generator, 256 at most.
+pub fn random<const N: usize>() -> io::Result<[u8; N]> {
+    let mut bytes = [0_u8; N];
     // SAFETY: pointer and length describe a live local; getrandom(2) gives up to 256 bytes whole or not at all.
     check(unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) } as libc::c_int)?;
-    Ok(u64::from_le_bytes(bytes))
+    Ok(bytes)
 }
 
 /// What this process uses, as the usual `process_*` metrics show it. What cannot be learnt is `None`.

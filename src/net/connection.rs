@@ -5,7 +5,7 @@
 //! socket stands in two traits, so that what is built on it can also be run on streams that break wherever a seed says.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
@@ -18,6 +18,11 @@ use crate::sys;
 pub trait Stream: Read + Write + AsRawFd {
     /// Tells the peer that no more will come.
     fn finish(&mut self);
+
+    /// Where the peer is, if it is on a network.
+    fn peer(&self) -> Option<IpAddr> {
+        None
+    }
 }
 
 /// Where streams come from.
@@ -45,6 +50,10 @@ impl Stream for TcpStream {
     fn finish(&mut self) {
         // A connection that is already gone needs no telling.
         let _ = self.shutdown(Shutdown::Write);
+    }
+
+    fn peer(&self) -> Option<IpAddr> {
+        self.peer_addr().ok().map(|address| address.ip())
     }
 }
 

@@ -16,11 +16,11 @@ pub mod connection;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, ErrorKind};
 use std::mem;
-use std::net::TcpListener;
+use std::net::{IpAddr, TcpListener};
 use std::ops::Range;
 use std::time::Duration;
 
-use self::connection::{Connection, Listener};
+use self::connection::{Connection, Listener, Stream};
 use crate::clock::Monotonic;
 use crate::limits::{ACCEPT_PAUSE_MS, ACCEPTS_PER_TURN, BUFFERS_BYTES_MAX, HELD_SHARE, HOLD_MS};
 use crate::readiness::{Readiness, Token};
@@ -227,6 +227,11 @@ impl<L: Listener> Net<L> {
             self.shed();
         }
         Some(result)
+    }
+
+    /// Where the peer of a connection is, if it is known.
+    pub fn peer(&self, number: u64) -> Option<IpAddr> {
+        self.held.get(&number)?.stream.peer()
     }
 
     /// Takes who has connected to a port. The protocol is to look after each at `due`. Returns their numbers; some may be

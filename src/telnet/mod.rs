@@ -9,6 +9,7 @@
 
 mod line;
 mod options;
+pub mod port;
 
 use crate::limits::SUBNEGOTIATION_BYTES_MAX;
 use crate::session::terminal::Terminal;

@@ -279,7 +279,7 @@ impl<R: Input, W: Write> Writer<R, W> {
     fn found(&mut self, storage: &mut Storage, wanted: &Wanted) -> Result<(), Exit> {
         let path = wanted.file.as_deref();
         let text = path.map_or_else(|| Ok(worldfile::BUILTIN.to_owned()), read_world_file)?;
-        let seed = sys::random_u64().map_err(refused("get random bytes"))?;
+        let seed = u64::from_le_bytes(sys::random().map_err(refused("get random bytes"))?);
         let path = path.unwrap_or(Path::new("the built-in world"));
         let source = worldfile::source_digest(&text);
         let world = worldfile::read(text, seed).map_err(|problems| Exit::world_file(path, problems))?;

@@ -297,7 +297,7 @@ pub fn by_way_of(program: &str, arguments: &[&str], engine: &Command) -> Command
 /// Another one in each run; a failing test names it, and `TEST_SEED` sets it to have the same again.
 pub fn seed() -> u64 {
     let seed = std::env::var("TEST_SEED").map(|seed| seed.parse().unwrap());
-    seed.unwrap_or_else(|_| aqevia_engine::sys::random_u64().unwrap())
+    seed.unwrap_or_else(|_| u64::from_le_bytes(aqevia_engine::sys::random().unwrap()))
 }
 
 /// Says what this machine cannot try. Not by a macro, whose output a passing test swallows.
