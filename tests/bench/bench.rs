@@ -4,7 +4,7 @@
 //! Each row alternates the engine with a bare program that does the same work and nothing else, at least five times.
 //! It shows the median of either and the median of the ratios, so that a change in the machine's pace cancels out. What
 //! must be a process of its own is this same file, started with another first argument (`ROLES`).
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod bare;
@@ -14,6 +14,7 @@ mod disk;
 mod flush;
 mod http;
 mod lateness;
+mod people;
 #[path = "../engine/preload.rs"]
 mod preload;
 mod process;
@@ -31,7 +32,7 @@ use std::{env, fs, thread};
 use aqevia_engine::writer::link;
 
 /// What is measured, in this order.
-const GROUPS: [(&str, fn()); 8] = [
+const GROUPS: [(&str, fn()); 9] = [
     ("http", http::measure),
     ("flushed", http::measure_beside_flushes),
     ("crowd", crowd::measure),
@@ -39,14 +40,20 @@ const GROUPS: [(&str, fn()); 8] = [
     ("tick", tick::measure),
     ("lateness", lateness::measure),
     ("disk", disk::measure),
+    ("people", people::measure),
     ("start", start::measure),
 ];
 
 type Role = fn(&[String]);
 
 /// What this program is as a yardstick or as a load.
-const ROLES: [(&str, Role); 4] =
-    [("bare", bare::run), ("client", client::run), ("reader", start::read), (link::COMMAND, flush::write)];
+const ROLES: [(&str, Role); 5] = [
+    ("bare", bare::run),
+    ("client", client::run),
+    ("players", people::run),
+    ("reader", start::read),
+    (link::COMMAND, flush::write),
+];
 
 const LEGEND: &str = "
 The numbers are medians, and a ratio is the median of the ratios of all alternations. The yardsticks: *bare loop*, poll(2)
