@@ -63,12 +63,13 @@ pub struct Storage {
 /// How far the connection can be trusted. Only `Open` is written to; every other state but the last leads to
 /// `Closed`, and from there a fresh connection leads back.
 enum State {
-    /// There is none, because there was none yet or because something has failed on it.
+    /// There is none yet.
     Closed,
     /// All is well.
     Open(Open),
-    /// Its log or the index of it has lost its name: what stands in there can only be read by this connection.
-    Severed(Open),
+    /// Something has failed on it, or its log or the index of it has lost its name. It stays until there is a fresh one,
+    /// because what stands in a log without a name can only be read by it.
+    Failed(Open),
     /// Somebody has written into its files by other means than SQLite's. Nothing leads from here.
     Spoilt,
 }
@@ -235,12 +236,12 @@ impl Storage {
                 self.persisted = self.attempted.drain(..).next_back().unwrap_or_default();
                 self.sound = true;
             }
-            Err(error) => match error.failure {
-                // What is stored is as before.
-                Failure::Foreign(_) | Failure::Unfit { .. } => self.state = State::Open(open),
-                Failure::Disturbed(_) | Failure::Damaged(_) => self.sound = false,
-                _ => (),
-            },
+            Err(error) => {
+                // Somebody else's doing shows before anything is written: what is stored is as before.
+                let is_as_before = matches!(error.failure, Failure::Foreign(_) | Failure::Unfit { .. });
+                self.state = if is_as_before { State::Open(open) } else { State::Failed(open) };
+                self.sound &= !matches!(error.failure, Failure::Disturbed(_) | Failure::Damaged(_));
+            }
         }
         written
     }
@@ -286,10 +287,10 @@ impl Storage {
             Err(StorageError::disturbed(&self.path, what))
         });
         self.state = match std::mem::replace(&mut self.state, State::Closed) {
-            State::Open(open) if open.log.is_some() && open.log != self.log_names() => State::Severed(open),
+            State::Open(open) if self.has_lost_log(&open) => State::Failed(open),
             state => state,
         };
-        self.sound &= looked.is_ok() && !matches!(self.state, State::Severed(_));
+        self.sound &= looked.is_ok() && !matches!(&self.state, State::Failed(open) if self.has_lost_log(open));
         looked?;
         let log = self.log();
         match &self.state {
@@ -355,7 +356,14 @@ impl Storage {
         match std::mem::replace(&mut self.state, State::Closed) {
             State::Closed => (),
             State::Open(open) => return Ok(open),
-            State::Severed(open) => self.give_up(open)?,
+            State::Failed(open) if self.has_lost_log(&open) => self.give_up(open)?,
+            State::Failed(open) => {
+                let fresh = self.reopen(Duration::ZERO);
+                if fresh.is_err() {
+                    self.state = State::Failed(open);
+                }
+                return fresh;
+            }
             State::Spoilt => {
                 self.state = State::Spoilt;
                 return Err(StorageError::disturbed(&self.path, SPOILT));
@@ -375,7 +383,7 @@ impl Storage {
         // It stays open until its content is elsewhere.
         let replaced = copied.and_then(|copy| self.replace_with(copy));
         if replaced.is_err() {
-            self.state = State::Severed(open);
+            self.state = State::Failed(open);
         }
         replaced
     }
@@ -412,6 +420,10 @@ impl Storage {
         open.schema_version = schema::version(&open.connection, &self.path)?;
         (open.log, open.left) = (self.log_names(), self.log());
         Ok(open)
+    }
+
+    fn has_lost_log(&self, open: &Open) -> bool {
+        open.log.is_some() && open.log != self.log_names()
     }
 
     fn log_names(&self) -> Option<[FileId; 2]> {

@@ -231,3 +231,31 @@ fn a_log_that_is_deleted_in_the_middle_of_a_flush_costs_nothing() {
         assert_eq!(worlds::load(&mut found).unwrap().digest(), world.digest(), "{is_deleted}");
     }
 }
+
+#[test]
+fn a_log_that_is_deleted_while_flushes_fail_costs_nothing() {
+    for (kind, code) in [("write", ffi::SQLITE_FULL), ("sync", ffi::SQLITE_IOERR_FSYNC)] {
+        let trap = Trap::set(Fault { kind, code, tears: false, lasts: true }, 1);
+        let mut world = worlds::world(&worlds::restless(3, 4), 1);
+        let folder = Folder::new();
+        let mut storage = trap.without(|| {
+            let (mut storage, _) = Storage::open(&folder.database(), WALL).unwrap();
+            storage.found(&world, "test", WALL).unwrap();
+            storage.attach(&world.head()).unwrap();
+            drop(world.tick());
+            worlds::flush(&mut storage, &mut world).unwrap();
+            storage
+        });
+        drop(world.tick());
+        worlds::flush(&mut storage, &mut world).unwrap_err();
+        assert!(trap.has_fired());
+        fs::remove_file(folder.join("storage.sqlite-wal")).unwrap();
+        worlds::flush(&mut storage, &mut world).unwrap_err();
+        trap.without(|| worlds::flush(&mut storage, &mut world)).unwrap();
+        assert_eq!(storage.persisted(), Some(world.now()));
+        trap.without(|| storage.close(&world.head())).unwrap();
+        drop(storage);
+        let (mut found, _) = Storage::open(&folder.database(), WALL).unwrap();
+        assert_eq!(worlds::load(&mut found).unwrap().digest(), world.digest(), "{kind}");
+    }
+}
