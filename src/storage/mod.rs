@@ -77,8 +77,8 @@ enum State {
 /// A connection, and what goes with it.
 struct Open {
     connection: Connection,
-    /// The write-ahead log and its index, once there are any.
-    log: Option<[FileId; 2]>,
+    /// The write-ahead log and its index.
+    log: [FileId; 2],
     /// The log as it was left.
     left: Log,
     /// SQLite's number of the schema that was found to be ours.
@@ -223,9 +223,8 @@ impl Storage {
         let written = self.write(&mut open, wall, feed);
         match &written {
             Ok(_) => {
-                let names = self.log_names();
-                if names.is_some() && (open.log.is_none() || open.log == names) {
-                    (open.log, open.left) = (names, self.log());
+                if !self.has_lost_log(&open) {
+                    open.left = self.log();
                     self.state = State::Open(open);
                 } else {
                     // It has lost its log since it was looked at: only this connection sees what it has just stored there.
@@ -401,29 +400,28 @@ impl Storage {
     /// ended after a sync that failed, so the log is written again before anything is read or built on it.
     fn reopen(&mut self, busy: Duration) -> Result<Open, StorageError> {
         let connection = open_writer(&self.path, busy)?;
-        let mut open = Open { connection, log: self.log_names(), left: Log::default(), schema_version: 0 };
         let failed = StorageError::sqlite("write again the log of", &self.path);
         // Others write too. While this holds SQLite's lock for writers, nobody does.
-        let locked = open.connection.execute_batch("BEGIN IMMEDIATE").map_err(&failed);
+        let locked = connection.execute_batch("BEGIN IMMEDIATE").map_err(&failed);
         // From here on nothing waits for a lock: a flush that cannot have it fails and is tried again.
-        let at_once = open.connection.busy_timeout(Duration::ZERO).map_err(&failed);
+        let at_once = connection.busy_timeout(Duration::ZERO).map_err(&failed);
         locked.and(at_once)?;
         let written = write_again(&beside(&self.path, "-wal"));
-        open.connection.execute_batch("ROLLBACK").map_err(&failed).and(written)?;
-        if schema::identify(&open.connection, &self.path)? == Found::Empty {
+        connection.execute_batch("ROLLBACK").map_err(&failed).and(written)?;
+        if schema::identify(&connection, &self.path)? == Found::Empty {
             return Err(StorageError::disturbed(&self.path, EMPTIED));
         }
         self.sound = false;
-        let read = records::read_head(&open.connection).map_err(StorageError::sqlite("read the tick of", &self.path));
+        let read = records::read_head(&connection).map_err(StorageError::sqlite("read the tick of", &self.path));
         self.persisted = self.own(&read?.0)?;
         self.sound = true;
-        open.schema_version = schema::version(&open.connection, &self.path)?;
-        (open.log, open.left) = (self.log_names(), self.log());
-        Ok(open)
+        let schema_version = schema::version(&connection, &self.path)?;
+        let gone = || StorageError::disturbed(&self.path, "its -wal file has gone while it was opened");
+        Ok(Open { connection, log: self.log_names().ok_or_else(gone)?, left: self.log(), schema_version })
     }
 
     fn has_lost_log(&self, open: &Open) -> bool {
-        open.log.is_some() && open.log != self.log_names()
+        self.log_names() != Some(open.log)
     }
 
     fn log_names(&self) -> Option<[FileId; 2]> {
@@ -444,8 +442,8 @@ impl Storage {
     /// To be called once the world is rescued: if another's database stands at our path, our log must not stay beside it,
     /// because the next to open that would read the one into the other.
     pub fn withdraw(&mut self) {
-        if let State::Open(Open { log: Some(log), .. }) = &self.state
-            && self.log_names() == Some(*log)
+        if let State::Open(open) | State::Failed(open) = &self.state
+            && !self.has_lost_log(open)
             && self.path.exists()
             && !self.leads_to_ours()
         {
