@@ -236,9 +236,7 @@ impl Storage {
                 self.sound = true;
             }
             Err(error) => {
-                // Somebody else's doing shows before anything is written: what is stored is as before.
-                let is_as_before = matches!(error.failure, Failure::Foreign(_) | Failure::Unfit { .. });
-                self.state = if is_as_before { State::Open(open) } else { State::Failed(open) };
+                self.state = State::Failed(open);
                 self.sound &= !matches!(error.failure, Failure::Disturbed(_) | Failure::Damaged(_));
             }
         }
