@@ -40,8 +40,6 @@ pub enum Failure {
     },
     /// It is this engine's, and broken: in which ways.
     Damaged(Vec<String>),
-    /// It holds another world than the one asked for: which, and who asks for which.
-    OtherWorld(String),
     /// While the engine ran, the file was removed, replaced or written by somebody else: how.
     Disturbed(String),
 }
@@ -109,10 +107,6 @@ impl StorageError {
             Failure::Held(_) => {
                 "One database serves one engine: stop the other one, or give this one a path of its own."
             }
-            Failure::OtherWorld(_) => {
-                "Nothing was changed. Unset AQEVIA_WORLD_PATH and AQEVIA_WORLD_ID to go on with the stored world, or give \
-                 the other world a database of its own."
-            }
             Failure::Foreign(_) | Failure::Damaged(_) => {
                 "Nothing was changed. Keep a copy of the database and of its -wal file beside it before anything else. \
                  If you have just put this database in place, a -wal of the one before it spoils it: remove -wal and \
@@ -176,7 +170,6 @@ impl fmt::Display for StorageError {
             Failure::Foreign(what) => write!(f, "{path:?} is not a database of this engine: {what}"),
             Failure::Unfit { what, .. } => write!(f, "{path:?} cannot be used: {what}"),
             Failure::Damaged(problems) => write!(f, "{path:?} is damaged: {}", problems.join("; ")),
-            Failure::OtherWorld(what) => write!(f, "{path:?} holds the world {what}"),
             Failure::Disturbed(what) => write!(f, "{path:?} was disturbed: {what}"),
         }
     }

@@ -446,5 +446,7 @@ fn require_wanted(wanted: &Wanted, held: &str, place: &Path) -> Result<(), Stora
 }
 
 fn other_world(place: &Path, held: &str, wanted: String) -> StorageError {
-    StorageError::new(place, Failure::OtherWorld(format!("{held:?}, and {wanted}")))
+    let remedy = "Nothing was changed. Unset AQEVIA_WORLD_PATH and AQEVIA_WORLD_ID to go on with the stored world, or give \
+                  the other world a database of its own.";
+    StorageError::unfit(place, format!("it holds the world {held:?}, and {wanted}"), remedy)
 }

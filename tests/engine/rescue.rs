@@ -375,7 +375,8 @@ fn only_the_world_that_is_named_is_run_or_founded() {
     let run = |id: &str| refusal(&folder, &[("AQEVIA_WORLD_ID", id)]);
     let (code, said) = run("elsewhere");
     assert_eq!(code, 3, "{said}");
-    let expected = "\"the built-in world\" holds the world \"saltmarsh\", and AQEVIA_WORLD_ID is \"elsewhere\"\n";
+    let expected = "\"the built-in world\" cannot be used: it holds the world \"saltmarsh\", \
+                    and AQEVIA_WORLD_ID is \"elsewhere\"\n";
     assert!(said.starts_with(expected) && said.contains("AQEVIA_WORLD_ID to go on"), "{said}");
     assert!(!folder.database().exists(), "nothing is founded");
     Engine::start_with(&folder, &[("AQEVIA_WORLD_ID", "saltmarsh")]).stop();
