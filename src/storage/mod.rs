@@ -60,8 +60,8 @@ pub struct Storage {
     sound: bool,
 }
 
-/// How far the connection can be trusted. Only `Open` is written to; every other state but the last leads to
-/// `Closed`, and from there a fresh connection leads back.
+/// How far the connection can be trusted. Only `Open` is written to; from every other state but the last a fresh
+/// connection leads back to it.
 enum State {
     /// There is none yet.
     Closed,
