@@ -110,14 +110,6 @@ impl From<&Head> for Stamp {
 /// Where a world is read to.
 pub type Taker<'a> = &'a mut dyn FnMut(Record);
 
-/// A world as it came from a database.
-pub struct Loaded {
-    /// The world.
-    pub world: World,
-    /// What an operator should know of the database that is no obstacle.
-    pub warnings: Vec<String>,
-}
-
 impl Storage {
     /// Takes the database at `path` for this process: locks it and makes sure that it is ours, or empty, and can be
     /// written. Changes nothing in it. `started` is told to others who want it.
@@ -496,15 +488,15 @@ impl Storage {
 }
 
 /// Reads and checks a database or backup that this process does not own: SQLite's integrity check, then the world's
-/// own invariants and its digest.
-pub fn examine(path: &Path) -> Result<Loaded, StorageError> {
+/// own invariants and its digest. Returns the world, and what an operator should know of the database that is no obstacle.
+pub fn examine(path: &Path) -> Result<(World, Vec<String>), StorageError> {
     let path = &fs::canonicalize(path).map_err(StorageError::io("read", path))?;
     schema::inspect(path)?.require_ours(path)?;
     let apart = schema::log_is_apart(path)?;
     let mut gathering = Gathering::default();
     let (_, _, warning) = reader::read_world(path, &mut |record| gathering.take(record))?;
     let world = gathering.finish().map_err(|problems| StorageError::new(path, Failure::Damaged(problems)))?;
-    Ok(Loaded { world, warnings: apart.into_iter().chain(warning).collect() })
+    Ok((world, apart.into_iter().chain(warning).collect()))
 }
 
 /// What is to be written has not come to its end.

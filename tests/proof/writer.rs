@@ -292,7 +292,7 @@ fn what_a_dead_writer_had_is_in_the_next_cut_with_the_digests_of_the_one_before(
     assert!(matches!(stand.resume(folder.database(), ledger.states.clone())[..], [Some(ToEngine::Attached { .. })]));
     stand.tell_bytes(&frames);
     assert!(matches!(stand.hear()[..], [Some(ToEngine::Flushed { cut: 2, .. })]));
-    let loaded = storage::examine(&folder.database()).unwrap().world;
+    let loaded = storage::examine(&folder.database()).unwrap().0;
     assert_eq!((loaded.now(), loaded.digest()), (world.now(), world.digest()));
 }
 
