@@ -621,7 +621,8 @@ fn while_a_large_world_is_loaded_it_answers_and_tells_how_far_that_is() {
         // Once they are all there, only the check of the database may go on for a while.
         wait_for("all of it", || engine.get("/ready").1.contains("loading: all entities").then_some(()));
     });
-XX, || (engine.get("/ready").0 == 200).then_some(()));
+    preload.withdraw("reads");
+    wait_for("the engine to be ready", || (engine.get("/ready").0 == 200).then_some(()));
     stop_and_check(engine, &folder);
 }
 
