@@ -22,10 +22,9 @@ use crate::limits::{
 use crate::log::{Fields, Level, Log};
 use crate::metrics::Metrics;
 use crate::net::{Net, connection};
-use crate::readiness::{Poller, Readiness, Token};
 use crate::schedule::{Flusher, Ticker, Trigger};
 use crate::storage::{Failure, Stamp, StorageError};
-use crate::sys::{self, Signals};
+use crate::sys::{self, Poller, Signals, Token};
 use crate::world::{Audience, Effect, Gathering, World};
 use crate::writer::State;
 use crate::writer::ledger::{Ledger, Rescued};

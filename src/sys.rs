@@ -18,39 +18,45 @@ use std::ptr;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
+use crate::clock::Monotonic;
 use crate::limits::DESCRIPTORS_WANTED;
+
+/// A descriptor that may be ready, by the number for which it is watched: any but the greatest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Token(pub u64);
 
 /// Any number of descriptors to wait for (epoll(7), level-triggered), and a time (timerfd_create(2)): the cost of a wait
 /// follows what is ready, not what is watched. A descriptor that is closed is not watched any more, as long as nobody has
 /// duplicated it.
-pub struct Epoll {
+pub struct Poller {
     epoll: OwnedFd,
     timer: OwnedFd,
+    /// For when the timer was last set.
+    set_for: Option<Monotonic>,
     events: Vec<libc::epoll_event>,
 }
 
-/// The token of the timer.
-const TIMER: u64 = u64::MAX;
+const TIMER: Token = Token(u64::MAX);
 
-impl Epoll {
+impl Poller {
     /// Watches nothing yet. Takes two descriptors.
-    pub fn new() -> io::Result<Epoll> {
+    pub fn new() -> io::Result<Poller> {
         // SAFETY: epoll_create1(2) takes flags alone.
         let epoll = own(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
         // SAFETY: timerfd_create(2) takes a clock and flags alone.
         let timer = own(unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_CLOEXEC) })?;
         // Room for all that may be open, so that a wait tells of everything that is ready.
         let events = vec![libc::epoll_event { events: 0, u64: 0 }; DESCRIPTORS_WANTED as usize];
-        let epoll = Epoll { epoll, timer, events };
-        epoll.watch(&epoll.timer, TIMER, true, false)?;
-        Ok(epoll)
+        let poller = Poller { epoll, timer, set_for: None, events };
+        poller.watch(&poller.timer, TIMER, true, false)?;
+        Ok(poller)
     }
 
-    /// Watches a descriptor from now on until it is closed: a wait gives back `token` once it can be read or written, as
-    /// asked, and in any case after an error or a hang-up. Every token but the greatest number will do.
-    pub fn watch(&self, descriptor: &impl AsRawFd, token: u64, read: bool, write: bool) -> io::Result<()> {
+    /// Watches a descriptor from now on until it is closed: a wait tells `token` once it can be read or written, as asked,
+    /// and in any case after an error or a hang-up.
+    pub fn watch(&self, descriptor: &impl AsRawFd, token: Token, read: bool, write: bool) -> io::Result<()> {
         let events = if read { libc::EPOLLIN } else { 0 } | if write { libc::EPOLLOUT } else { 0 };
-        let mut event = libc::epoll_event { events: events as u32, u64: token };
+        let mut event = libc::epoll_event { events: events as u32, u64: token.0 };
         let mut control = |act| {
             // SAFETY: `event` is live and only read; a descriptor that cannot be watched is an error of the call.
             check(unsafe { libc::epoll_ctl(self.epoll.as_raw_fd(), act, descriptor.as_raw_fd(), &mut event) }).map(drop)
@@ -61,27 +67,31 @@ impl Epoll {
         }
     }
 
-    /// Lets waits end so long after now, which is more than nothing, until it is set again; `None`: never.
-    pub fn set_timer(&self, after: Option<Duration>) -> io::Result<()> {
-        let none = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        let once = libc::itimerspec { it_interval: none, it_value: after.map_or(none, timespec) };
-        // SAFETY: `once` is live and only read; the time that was set before is not asked for.
-        check(unsafe { libc::timerfd_settime(self.timer.as_raw_fd(), 0, &once, ptr::null_mut()) }).map(drop)
-    }
-
-    /// Tells the tokens of all that are ready. If it `sleeps`, only once one is, or the time has come, or a signal has.
-    pub fn wait(&mut self, sleeps: bool) -> io::Result<impl Iterator<Item = u64>> {
+    /// Sleeps until something is ready, a signal comes or it is `until`, which it is not before; `None`: for ever. Then
+    /// `ready` holds all that is, nothing if that fails.
+    pub fn wait(&mut self, until: Option<Monotonic>, now: Monotonic, ready: &mut Vec<Token>) -> io::Result<()> {
+        ready.clear();
+        let sleeps = until.is_none_or(|until| until > now);
+        if sleeps && until != self.set_for {
+            let none = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+            let once = until.map_or(none, |until| timespec(until.since(now)));
+            let once = libc::itimerspec { it_interval: none, it_value: once };
+            // SAFETY: `once` is live and only read; the time that was set before is not asked for.
+            check(unsafe { libc::timerfd_settime(self.timer.as_raw_fd(), 0, &once, ptr::null_mut()) })?;
+            self.set_for = until;
+        }
         let (epoll, room) = (self.epoll.as_raw_fd(), self.events.len() as libc::c_int);
         let mut timeout = if sleeps { -1 } else { 0 };
-        let ready = loop {
+        let count = loop {
             // SAFETY: pointer and room describe one live, exclusive buffer.
             match check(unsafe { libc::epoll_wait(epoll, self.events.as_mut_ptr(), room, timeout) }) {
                 // To go on after SIGSTOP is such an interruption too. What came meanwhile comes before what is overdue.
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => timeout = 0,
-                ready => break ready? as usize,
+                count => break count? as usize,
             }
         };
-        Ok(self.events[..ready].iter().map(|event| event.u64).filter(|token| *token != TIMER))
+        ready.extend(self.events[..count].iter().map(|event| Token(event.u64)).filter(|token| *token != TIMER));
+        Ok(())
     }
 }
 
@@ -383,16 +393,23 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
+    use crate::clock::monotonic;
+
+    /// What is ready once a wait of so long is over, or as soon as something is; `None`: however long that takes.
+    fn ready(poller: &mut Poller, timeout: Option<Duration>) -> Vec<u64> {
+        let (mut ready, now) = (Vec::new(), monotonic());
+        poller.wait(timeout.map(|timeout| now.after(timeout)), now, &mut ready).unwrap();
+        ready.iter().map(|token| token.0).collect()
+    }
 
     #[test]
     fn a_wait_ends_no_earlier_than_its_time_and_at_its_best_within_a_tenth_of_a_millisecond_of_it() {
-        let mut epoll = Epoll::new().unwrap();
+        let mut poller = Poller::new().unwrap();
         for nanoseconds in [1, 999, 20_001, 100_000, 1_000_999, 10_000_000] {
             let timeout = Duration::from_nanos(nanoseconds);
             let mut lateness = || {
                 let begun = Instant::now();
-                epoll.set_timer(Some(timeout)).unwrap();
-                assert_eq!(epoll.wait(true).unwrap().count(), 0);
+                assert_eq!(ready(&mut poller, Some(timeout)), []);
                 begun.elapsed().checked_sub(timeout).expect("it ended too early")
             };
             assert!((0..500).any(|_| lateness() < Duration::from_micros(100)), "{timeout:?}");
@@ -401,17 +418,15 @@ mod tests {
 
     #[test]
     fn a_timer_that_has_gone_off_or_is_set_to_never_wakes_nobody() {
-        let (mut epoll, (one, mut other)) = (Epoll::new().unwrap(), UnixStream::pair().unwrap());
-        epoll.watch(&one, 7, true, false).unwrap();
-        epoll.set_timer(Some(Duration::from_nanos(1))).unwrap();
-        assert_eq!(epoll.wait(true).unwrap().count(), 0);
+        let (mut poller, (one, mut other)) = (Poller::new().unwrap(), UnixStream::pair().unwrap());
+        poller.watch(&one, Token(7), true, false).unwrap();
+        assert_eq!(ready(&mut poller, Some(Duration::from_nanos(1))), []);
         for again in [Some(Duration::from_millis(2)), None] {
-            epoll.set_timer(again).unwrap();
             let begun = Instant::now();
             if again.is_none() {
                 other.write_all(b"x").unwrap();
             }
-            let ready: Vec<u64> = epoll.wait(true).unwrap().collect();
+            let ready = ready(&mut poller, again);
             assert!(
                 again.map_or(ready == [7], |time| ready.is_empty() && begun.elapsed() >= time),
                 "{again:?}: {ready:?}"
@@ -420,13 +435,33 @@ mod tests {
     }
 
     #[test]
+    fn a_wait_ends_at_its_own_time_whatever_was_waited_for_before() {
+        let (mut poller, mut ready, begun) = (Poller::new().unwrap(), Vec::new(), monotonic());
+        // Of these times some come earlier than what was waited for before, one is the same again, one is over.
+        for milliseconds in [3, 1, 6, 6, 2, 8] {
+            let until = begun.after(Duration::from_millis(milliseconds));
+            poller.wait(Some(until), monotonic(), &mut ready).unwrap();
+            assert!(ready.is_empty() && monotonic() >= until, "{milliseconds}");
+        }
+        let (one, mut other) = UnixStream::pair().unwrap();
+        let token = Token(u64::MAX - 1);
+        poller.watch(&one, token, true, false).unwrap();
+        // What is ready needs no time.
+        other.write_all(b"x").unwrap();
+        poller.wait(None, monotonic(), &mut ready).unwrap();
+        assert_eq!(ready, [token]);
+        poller.wait(Some(begun), monotonic(), &mut ready).unwrap();
+        assert_eq!(ready, [token]);
+    }
+
+    #[test]
     fn a_descriptor_is_told_of_for_as_long_as_it_is_ready_for_what_is_asked_of_it_now_and_until_it_is_closed() {
-        let mut epoll = Epoll::new().unwrap();
+        let mut poller = Poller::new().unwrap();
         let mut ready = |asked: Option<(&UnixStream, bool, bool)>| -> Vec<u64> {
             if let Some((stream, read, write)) = asked {
-                epoll.watch(stream, 7, read, write).unwrap();
+                poller.watch(stream, Token(7), read, write).unwrap();
             }
-            epoll.wait(false).unwrap().collect()
+            ready(&mut poller, Some(Duration::ZERO))
         };
         let (one, mut other) = UnixStream::pair().unwrap();
         assert_eq!(ready(Some((&one, true, false))), []);

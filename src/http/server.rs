@@ -17,8 +17,7 @@ use crate::limits::{
     HTTP_REQUESTS_PER_TURN, HTTP_STOP_IDLE_MS_MAX,
 };
 use crate::net::Net;
-use crate::net::connection::{Connection, Listener};
-use crate::readiness::Readiness;
+use crate::net::connection::{Connection, Listener, Readiness};
 
 /// The port and its clients.
 pub struct Server {

@@ -1,8 +1,10 @@
 //! One non-blocking connection: its buffers, how it ends, and until when it may stay as it is.
 //!
 //! Buffers grow with what they hold and are given back with it, so a connection that waits costs next to nothing. It
-//! knows no protocol. Nothing here waits: a read or write that would block is simply over. What it needs of a TCP
-//! socket stands in two traits, so that what is built on it can also be run on streams that break wherever a seed says.
+//! knows no protocol. Nothing here waits: a read or write that would block is simply over. As no stream ever blocks, it is
+//! enough to know that one is ready: whoever has it tries. What it needs of TCP sockets, and of what tells which of them
+//! are ready, stands in three traits, so that what is built on it can also be run on streams that break wherever a seed
+//! says.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -12,7 +14,7 @@ use std::time::Duration;
 use super::Limit;
 use crate::clock::Monotonic;
 use crate::limits::{BUFFER_BYTES_KEPT, LINGER_MS_MAX, SOCKET_SEND_BYTES, WRITE_MS_MAX};
-use crate::sys;
+use crate::sys::{self, Poller, Token};
 
 /// A stream of bytes in both directions that never blocks.
 pub trait Stream: Read + Write + AsRawFd {
@@ -30,6 +32,19 @@ pub trait Listener: AsRawFd {
 
     /// Keeps new ones from coming. Those that wait can still be taken.
     fn refuse(&self) {}
+}
+
+/// What tells of streams that are ready, again and again for as long as they are.
+pub trait Readiness {
+    /// Watches a stream, from now on until it is closed, for bytes (or the end) to `read`, or for room to `write`. Errors
+    /// and hang-ups are always told.
+    fn watch(&mut self, stream: &impl AsRawFd, token: Token, read: bool, write: bool) -> io::Result<()>;
+}
+
+impl Readiness for Poller {
+    fn watch(&mut self, stream: &impl AsRawFd, token: Token, read: bool, write: bool) -> io::Result<()> {
+        Poller::watch(self, stream, token, read, write)
+    }
 }
 
 /// Listens on `address`, without ever blocking.

@@ -20,11 +20,10 @@ use std::net::TcpListener;
 use std::ops::Range;
 use std::time::Duration;
 
-use self::connection::{Connection, Listener};
+use self::connection::{Connection, Listener, Readiness};
 use crate::clock::Monotonic;
 use crate::limits::{ACCEPT_PAUSE_MS, ACCEPTS_PER_TURN, BUFFERS_BYTES_MAX, HELD_SHARE, HOLD_MS};
-use crate::readiness::{Readiness, Token};
-use crate::sys;
+use crate::sys::{self, Token};
 use crate::text::keys;
 
 /// All ports and the connections that came by them.
