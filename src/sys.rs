@@ -8,14 +8,12 @@ use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process;
 use std::ptr;
-use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use crate::clock::Monotonic;
@@ -128,38 +126,32 @@ pub fn prepare_signals() -> io::Result<()> {
     // Whoever ignores it never learns how a child has ended.
     act_on(libc::SIGCHLD, libc::SIG_DFL)?;
     if process::id() == 1 {
-        on_ending(exit_on_signal as extern "C" fn(libc::c_int) as libc::sighandler_t)?;
+        on_ending(exit())?;
     }
     // Whoever started this process may have left signals blocked.
-    // SAFETY: zero bytes are the empty set of signals.
-    let none: libc::sigset_t = unsafe { MaybeUninit::zeroed().assume_init() };
-    // SAFETY: `none` is a live set; the old mask is not asked for.
-    check(unsafe { libc::sigprocmask(libc::SIG_SETMASK, &none, ptr::null_mut()) }).map(drop)
+    mask(libc::SIG_SETMASK, &no_signals())
 }
 
-/// Where the signal handler writes the number of the signal it got.
-static SIGNAL_PIPE: AtomicI32 = AtomicI32::new(-1);
-
-/// The read end of the self-pipe: readable once a signal that ends the engine has come.
-pub struct Signals(pub UnixStream);
+/// Readable once a signal that ends the engine has come (signalfd(2)).
+pub struct Signals(pub File);
 
 impl Signals {
-    /// Turns every signal that would end the process into a byte to poll for. To be called once.
+    /// Turns every signal that would end the process into something to wait for.
     pub fn install() -> io::Result<Signals> {
-        let (reader, writer) = UnixStream::pair()?;
-        reader.set_nonblocking(true)?;
-        writer.set_nonblocking(true)?;
-        // The handler may run until the process ends, so the write end is never closed.
-        SIGNAL_PIPE.store(writer.into_raw_fd(), Ordering::Relaxed);
-        on_ending(note_signal as extern "C" fn(libc::c_int) as libc::sighandler_t)?;
-        Ok(Signals(reader))
+        // Until they are held back they end process 1 too.
+        let signals = on_ending(exit())?;
+        mask(libc::SIG_BLOCK, &signals)?;
+        // SAFETY: the set is live and only read.
+        let descriptor = own(unsafe { libc::signalfd(-1, &signals, libc::SFD_NONBLOCK | libc::SFD_CLOEXEC) })?;
+        Ok(Signals(File::from(descriptor)))
     }
 
     /// The name of a signal that has come, if one has.
     pub fn take(&mut self) -> Option<String> {
-        let mut number = [0];
-        self.0.read_exact(&mut number).ok()?;
-        let number = libc::c_int::from(number[0]);
+        let mut told = [0; size_of::<libc::signalfd_siginfo>()];
+        self.0.read_exact(&mut told).ok()?;
+        // The structure begins with the number.
+        let number = libc::c_int::from_ne_bytes([told[0], told[1], told[2], told[3]]);
         let name = ENDING.iter().find(|(signal, _)| *signal == number).map(|(_, name)| (*name).to_owned());
         Some(name.unwrap_or_else(|| format!("SIGRTMIN+{}", number - libc::SIGRTMIN())))
     }
@@ -167,7 +159,7 @@ impl Signals {
 
 /// Ignores every signal that would end the process, as far as that can be.
 pub fn ignore_signals() -> io::Result<()> {
-    on_ending(libc::SIG_IGN)
+    on_ending(libc::SIG_IGN).map(drop)
 }
 
 /// Reaps every child that has ended, but for one that somebody else waits for. As process 1 of a container a program
@@ -189,7 +181,9 @@ pub fn reap(other_than: u32) {
     }
 }
 
-fn on_ending(action: libc::sighandler_t) -> io::Result<()> {
+/// Sets what the signals that end a process do, but for those that are to stay ignored. Returns which it has set.
+fn on_ending(action: libc::sighandler_t) -> io::Result<libc::sigset_t> {
+    let mut set = no_signals();
     let named = ENDING.iter().map(|(signal, _)| *signal);
     for signal in named.chain(libc::SIGRTMIN()..=libc::SIGRTMAX()) {
         let before = match act_on(signal, action) {
@@ -201,29 +195,32 @@ fn on_ending(action: libc::sighandler_t) -> io::Result<()> {
         // what a shell starts in the background ignores SIGINT, and somebody must be able to stop it.
         if before == libc::SIG_IGN && !matches!(signal, libc::SIGTERM | libc::SIGINT) {
             act_on(signal, libc::SIG_IGN)?;
+            continue;
         }
+        // SAFETY: `set` is a live set.
+        check(unsafe { libc::sigaddset(&mut set, signal) })?;
     }
-    Ok(())
+    Ok(set)
+}
+
+fn no_signals() -> libc::sigset_t {
+    // SAFETY: zero bytes are the empty set of signals.
+    unsafe { MaybeUninit::zeroed().assume_init() }
+}
+
+fn mask(how: libc::c_int, signals: &libc::sigset_t) -> io::Result<()> {
+    // SAFETY: the set is live and only read; the old mask is not asked for.
+    check(unsafe { libc::sigprocmask(how, signals, ptr::null_mut()) }).map(drop)
+}
+
+fn exit() -> libc::sighandler_t {
+    exit_on_signal as extern "C" fn(libc::c_int) as libc::sighandler_t
 }
 
 /// Runs inside a signal. Ends the process with the code by which a shell would tell of that signal.
 extern "C" fn exit_on_signal(signal: libc::c_int) {
     // SAFETY: _exit(2) is async-signal-safe and does not return.
     unsafe { libc::_exit(128 + signal) }
-}
-
-/// Runs inside a signal: only async-signal-safe calls (signal-safety(7)), and `errno` left as it was.
-extern "C" fn note_signal(signal: libc::c_int) {
-    // SAFETY: the location of this thread's `errno` is always valid.
-    let errno = unsafe { libc::__errno_location() };
-    // SAFETY: `errno` points to this thread's own variable, which nothing else writes meanwhile.
-    let saved = unsafe { errno.read() };
-    let byte = signal as u8;
-    // SAFETY: write(2) is async-signal-safe; one byte is read from a live local. A full pipe already wakes the loop,
-    // so its error may be dropped.
-    let _ = unsafe { libc::write(SIGNAL_PIPE.load(Ordering::Relaxed), (&raw const byte).cast(), 1) };
-    // SAFETY: as above.
-    unsafe { errno.write(saved) };
 }
 
 /// Sets what a signal does; returns what it did before.
@@ -390,6 +387,7 @@ fn check(result: libc::c_int) -> io::Result<libc::c_int> {
 mod tests {
     use std::io::Write;
     use std::net::{TcpListener, TcpStream};
+    use std::os::unix::net::UnixStream;
     use std::time::Instant;
 
     use super::*;
