@@ -24,7 +24,7 @@ use crate::metrics::Metrics;
 use crate::net::{Net, connection};
 use crate::schedule::{Flusher, Ticker, Trigger};
 use crate::storage::{Failure, Stamp, StorageError};
-use crate::sys::{self, Poller, Signals, Token};
+use crate::sys::{self, Poller, Readiness, Signals, Token};
 use crate::world::{Audience, Effect, Gathering, World};
 use crate::writer::State;
 use crate::writer::ledger::{Ledger, Rescued};
@@ -399,8 +399,8 @@ impl Engine {
             self.serve(now);
             self.net.send(clock::monotonic(), &mut self.poller);
         }
-        // Storage may need their descriptors.
-        self.net.hang_up();
+        // Storage may need the descriptors of who is left.
+        self.net = Net::new(0, WRITER.0);
     }
 
     /// Waits until something comes or is due, no longer than `until`, and takes what the writer has said. Returns the time.

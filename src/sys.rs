@@ -23,6 +23,14 @@ use crate::limits::DESCRIPTORS_WANTED;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Token(pub u64);
 
+/// What tells of descriptors that are ready, again and again for as long as they are. It stands in a trait, so that what
+/// waits can also be run on streams in memory.
+pub trait Readiness {
+    /// Watches a descriptor from now on until it is closed: `token` is told once it can be read or written, as asked, and
+    /// in any case after an error or a hang-up.
+    fn watch(&mut self, descriptor: &impl AsRawFd, token: Token, read: bool, write: bool) -> io::Result<()>;
+}
+
 /// Any number of descriptors to wait for (epoll(7), level-triggered), and a time (timerfd_create(2)): the cost of a wait
 /// follows what is ready, not what is watched. A descriptor that is closed is not watched any more, as long as nobody has
 /// duplicated it.
@@ -45,24 +53,9 @@ impl Poller {
         let timer = own(unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_CLOEXEC) })?;
         // Room for all that may be open, so that a wait tells of everything that is ready.
         let events = vec![libc::epoll_event { events: 0, u64: 0 }; DESCRIPTORS_WANTED as usize];
-        let poller = Poller { epoll, timer, set_for: None, events };
-        poller.watch(&poller.timer, TIMER, true, false)?;
+        let mut poller = Poller { epoll, timer, set_for: None, events };
+        poller.watch(&poller.timer.as_raw_fd(), TIMER, true, false)?;
         Ok(poller)
-    }
-
-    /// Watches a descriptor from now on until it is closed: a wait tells `token` once it can be read or written, as asked,
-    /// and in any case after an error or a hang-up.
-    pub fn watch(&self, descriptor: &impl AsRawFd, token: Token, read: bool, write: bool) -> io::Result<()> {
-        let events = if read { libc::EPOLLIN } else { 0 } | if write { libc::EPOLLOUT } else { 0 };
-        let mut event = libc::epoll_event { events: events as u32, u64: token.0 };
-        let mut control = |act| {
-            // SAFETY: `event` is live and only read; a descriptor that cannot be watched is an error of the call.
-            check(unsafe { libc::epoll_ctl(self.epoll.as_raw_fd(), act, descriptor.as_raw_fd(), &mut event) }).map(drop)
-        };
-        match control(libc::EPOLL_CTL_ADD) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => control(libc::EPOLL_CTL_MOD),
-            added => added,
-        }
     }
 
     /// Sleeps until something is ready, a signal comes or it is `until`, which it is not before; `None`: for ever. Then
@@ -90,6 +83,21 @@ impl Poller {
         };
         ready.extend(self.events[..count].iter().map(|event| Token(event.u64)).filter(|token| *token != TIMER));
         Ok(())
+    }
+}
+
+impl Readiness for Poller {
+    fn watch(&mut self, descriptor: &impl AsRawFd, token: Token, read: bool, write: bool) -> io::Result<()> {
+        let events = if read { libc::EPOLLIN } else { 0 } | if write { libc::EPOLLOUT } else { 0 };
+        let mut event = libc::epoll_event { events: events as u32, u64: token.0 };
+        let mut control = |act| {
+            // SAFETY: `event` is live and only read; a descriptor that cannot be watched is an error of the call.
+            check(unsafe { libc::epoll_ctl(self.epoll.as_raw_fd(), act, descriptor.as_raw_fd(), &mut event) }).map(drop)
+        };
+        match control(libc::EPOLL_CTL_ADD) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => control(libc::EPOLL_CTL_MOD),
+            added => added,
+        }
     }
 }
 

@@ -17,7 +17,8 @@ use crate::limits::{
     HTTP_REQUESTS_PER_TURN, HTTP_STOP_IDLE_MS_MAX,
 };
 use crate::net::Net;
-use crate::net::connection::{Connection, Listener, Readiness};
+use crate::net::connection::{Connection, Listener};
+use crate::sys::Readiness;
 
 /// The port and its clients.
 pub struct Server {

@@ -2,9 +2,8 @@
 //!
 //! Buffers grow with what they hold and are given back with it, so a connection that waits costs next to nothing. It
 //! knows no protocol. Nothing here waits: a read or write that would block is simply over. As no stream ever blocks, it is
-//! enough to know that one is ready: whoever has it tries. What it needs of TCP sockets, and of what tells which of them
-//! are ready, stands in three traits, so that what is built on it can also be run on streams that break wherever a seed
-//! says.
+//! enough to know that one is ready: whoever has it tries. What it needs of TCP sockets stands in two traits, so that what
+//! is built on it can also be run on streams that break wherever a seed says.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -14,7 +13,7 @@ use std::time::Duration;
 use super::Limit;
 use crate::clock::Monotonic;
 use crate::limits::{BUFFER_BYTES_KEPT, LINGER_MS_MAX, SOCKET_SEND_BYTES, WRITE_MS_MAX};
-use crate::sys::{self, Poller, Token};
+use crate::sys;
 
 /// A stream of bytes in both directions that never blocks.
 pub trait Stream: Read + Write + AsRawFd {
@@ -32,19 +31,6 @@ pub trait Listener: AsRawFd {
 
     /// Keeps new ones from coming. Those that wait can still be taken.
     fn refuse(&self) {}
-}
-
-/// What tells of streams that are ready, again and again for as long as they are.
-pub trait Readiness {
-    /// Watches a stream, from now on until it is closed, for bytes (or the end) to `read`, or for room to `write`. Errors
-    /// and hang-ups are always told.
-    fn watch(&mut self, stream: &impl AsRawFd, token: Token, read: bool, write: bool) -> io::Result<()>;
-}
-
-impl Readiness for Poller {
-    fn watch(&mut self, stream: &impl AsRawFd, token: Token, read: bool, write: bool) -> io::Result<()> {
-        Poller::watch(self, stream, token, read, write)
-    }
 }
 
 /// Listens on `address`, without ever blocking.
@@ -112,8 +98,6 @@ pub(super) enum Phase {
     Closing,
     /// All is sent, since then; what the peer still sends is dropped.
     Lingering(Monotonic),
-    /// To be let go.
-    Over,
 }
 
 impl Connection {
@@ -201,18 +185,15 @@ impl Connection {
 
     /// Whether there is nothing to wait for any more.
     pub(super) fn is_over(&self) -> bool {
-        match self.phase {
-            Phase::Open => false,
-            Phase::Closing => self.ended && self.output.is_empty(),
-            Phase::Lingering(_) => self.ended,
-            Phase::Over => true,
-        }
+        self.phase != Phase::Open && self.ended && self.output.is_empty()
     }
 
     fn fail(&mut self, error: &io::Error) {
         // A call that would have blocked, or was interrupted, may be made again.
         if !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) {
-            self.phase = Phase::Over;
+            self.close();
+            self.ended = true;
+            self.output.clear();
         }
     }
 }

@@ -20,10 +20,10 @@ use std::net::TcpListener;
 use std::ops::Range;
 use std::time::Duration;
 
-use self::connection::{Connection, Listener, Readiness};
+use self::connection::{Connection, Listener};
 use crate::clock::Monotonic;
 use crate::limits::{ACCEPT_PAUSE_MS, ACCEPTS_PER_TURN, BUFFERS_BYTES_MAX, HELD_SHARE, HOLD_MS};
-use crate::sys::{self, Token};
+use crate::sys::{self, Readiness, Token};
 use crate::text::keys;
 
 /// All ports and the connections that came by them.
@@ -405,13 +405,6 @@ impl<L: Listener> Net<L> {
     /// Whether nobody is left who came by a port, or may come.
     pub fn is_done(&self, port: usize) -> bool {
         self.ports[port].listener.is_none() && self.ports[port].order.is_empty()
-    }
-
-    /// Ends every connection that is left, at once.
-    pub fn hang_up(&mut self) {
-        while let Some((number, _)) = self.held.first_key_value() {
-            self.remove(*number);
-        }
     }
 }
 

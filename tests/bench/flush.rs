@@ -12,7 +12,7 @@ use aqevia_engine::limits::{CHECKPOINT_RECORDS, EVERY_MINUTES_MAX};
 use aqevia_engine::metrics::Metrics;
 use aqevia_engine::schedule::{Flusher, Trigger};
 use aqevia_engine::storage::Stamp;
-use aqevia_engine::sys::{Poller, Token};
+use aqevia_engine::sys::{Poller, Readiness, Token};
 use aqevia_engine::world::{Action, Command, Entity, EntityId, Kind, Record, Verb, World};
 use aqevia_engine::writer::ledger::Ledger;
 use aqevia_engine::writer::link::{self, Link};

@@ -7,8 +7,8 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 
-use aqevia_engine::net::connection::{Listener, Readiness, Stream};
-use aqevia_engine::sys::Token;
+use aqevia_engine::net::connection::{Listener, Stream};
+use aqevia_engine::sys::{Readiness, Token};
 
 /// What lies between a client and the server.
 #[derive(Default)]
