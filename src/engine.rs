@@ -27,10 +27,10 @@ use crate::storage::{Failure, Stamp, StorageError};
 use crate::sys::{self, Poller, Readiness, Signals, Token};
 use crate::world::{Audience, Effect, Gathering, World};
 use crate::writer::State;
-use crate::writer::ledger::{Ledger, Rescued};
+use crate::writer::ledger::Ledger;
 use crate::writer::link::{self, Link};
 use crate::writer::serve::Wanted;
-use crate::writer::wire::{ToEngine, ToWriter, View};
+use crate::writer::wire::{Rescued, ToEngine, ToWriter, View};
 
 /// One World, its writer and its listener.
 pub struct Engine {
@@ -218,7 +218,7 @@ impl Engine {
         for excess in world.excesses() {
             self.log.warn("the world is larger than any founded today may become", &[("excess", &excess)]);
         }
-        if let Some((path, tick, command)) = &rescue {
+        if let Some(Rescued { path, tick, command }) = &rescue {
             let message = "a later state of this world was rescued and never put in place; with the engine stopped, the \
                            command does it";
             let (now, path) = (world.now().0, path.display());
@@ -503,7 +503,7 @@ impl Engine {
             vec![("tick", &world.tick.0), ("pending_records", &pending), ("persisted_tick", &persisted)];
         let path;
         let message = match &rescued {
-            Some((place, command)) => {
+            Some(Rescued { path: place, command, .. }) => {
                 path = place.display();
                 fields.extend([("rescued", &path as &dyn fmt::Display), ("put_in_place", command)]);
                 "stopped without saving into the database: the whole world is in a file of its own, without what others \

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::wire::{Frames, Said, ToEngine, ToWriter, View, frame_length, understand};
+use super::wire::{Frames, Rescued, Said, ToEngine, ToWriter, View, frame_length, understand};
 use crate::clock::{Monotonic, Wall};
 use crate::exit::{Exit, read_world_file, refused};
 use crate::limits::{
@@ -15,6 +15,7 @@ use crate::limits::{
     LOOK_INTERVAL_MS, TEXT_BYTES_MAX,
 };
 use crate::log::{Level, Line};
+use crate::storage::rescue::Rescue;
 use crate::storage::schema::Found;
 use crate::storage::{self, Failure, Storage, StorageError, Taker, worldfile};
 use crate::sys;
@@ -309,7 +310,7 @@ impl<R: Input, W: Write> Writer<R, W> {
         require_wanted(&wanted, &head.id, storage.path())?;
         self.compare_with_file(&wanted, &head, &source, storage.path())?;
         let rescue = storage::rescue::later(storage.path(), &head);
-        let rescue = rescue.map(|rescue| (rescue.path.clone(), rescue.head.tick, rescue.command()));
+        let rescue = rescue.as_ref().map(told_of);
         let error = match storage.attach(&head) {
             Err(error) if error.is_for_want_of_room() => Some(error.to_string()),
             attached => attached.map(|()| None)?,
@@ -319,7 +320,7 @@ impl<R: Input, W: Write> Writer<R, W> {
         Ok(())
     }
 
-    fn say_attached(&mut self, error: Option<String>, rescue: Option<super::ledger::Rescued>) {
+    fn say_attached(&mut self, error: Option<String>, rescue: Option<Rescued>) {
         self.checkpointed_at = (self.clock)();
         let view = self.view();
         self.say(&ToEngine::Attached { view, error, rescue });
@@ -430,11 +431,15 @@ impl<R: Input, W: Write> Writer<R, W> {
             storage.withdraw();
         }
         let (rescued, error) = match rescued {
-            Ok(rescue) => (Some((rescue.path.clone(), rescue.command())), String::new()),
+            Ok(rescue) => (Some(told_of(&rescue)), String::new()),
             Err(error) => (None, error.to_string()),
         };
         self.say_last(&ToEngine::Rescued { rescued, error, persisted });
     }
+}
+
+fn told_of(rescue: &Rescue) -> Rescued {
+    Rescued { path: rescue.path.clone(), tick: rescue.head.tick, command: rescue.command() }
 }
 
 /// Refuses the world at `place` if the configuration names another.

@@ -10,7 +10,6 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::ledger::Rescued;
 use super::serve::Wanted;
 use crate::clock::Wall;
 use crate::exit::Exit;
@@ -40,21 +39,6 @@ macro_rules! parts {
             fn get(bytes: &mut &'a [u8]) -> Option<Self> {
                 $(let $part = Wire::get(bytes)?;)*
                 Some(Self { $($part),* })
-            }
-        }
-    )* };
-}
-
-/// Enums that are a place in the list of all their values.
-macro_rules! places {
-    ($($type:ty)*) => { $(
-        impl Wire<'_> for $type {
-            fn put(&self, out: &mut Vec<u8>) {
-                (*self as u8).put(out);
-            }
-
-            fn get(bytes: &mut &[u8]) -> Option<Self> {
-                <$type>::ALL.get(usize::from(u8::get(bytes)?)).copied()
             }
         }
     )* };
@@ -152,7 +136,7 @@ messages! {
         /// The database is closed; or what was flushed cannot be read back.
         Closed = 9 { error: Option<String>, }
         /// The world was rescued: where, and the command that puts it in place; or why not. And the tick of the database.
-        Rescued = 10 { rescued: Option<(PathBuf, String)>, error: String, persisted: Option<Tick>, }
+        Rescued = 10 { rescued: Option<Rescued>, error: String, persisted: Option<Tick>, }
     }
 }
 
@@ -165,11 +149,23 @@ pub struct View {
     pub wal_bytes: u64,
 }
 
+/// What was rescued of a world and never put in place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rescued {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// As of when.
+    pub tick: Tick,
+    /// What a shell does to put it in place.
+    pub command: String,
+}
+
 parts! {
     Exit { code, problems, advice }
     Line { level, text }
     Wanted { file, id }
     View { persisted, wal_bytes }
+    Rescued { path, tick, command }
     Stamp { tick, digest }
     Head { id, name, tick, random, weather, next_id, digest }
     Entity<&'a str> {
@@ -180,88 +176,53 @@ parts! {
     Spawn { prototype, room, at_most, every_minutes, text }
 }
 
-places! { Kind Active Verb Weather Level }
-
 wrapped! {
+    u8: [u8; 1] = |number| number.to_le_bytes(), |bytes| Some(u8::from_le_bytes(bytes));
+    u32: [u8; 4] = |number| number.to_le_bytes(), |bytes| Some(u32::from_le_bytes(bytes));
+    u64: [u8; 8] = |number| number.to_le_bytes(), |bytes| Some(u64::from_le_bytes(bytes));
     bool: u8 = |flag| u8::from(*flag), |byte| [false, true].get(usize::from(byte)).copied();
+    // Enums are a place in the list of all their values.
+    Kind: u8 = |kind| *kind as u8, |place| Kind::ALL.get(usize::from(place)).copied();
+    Active: u8 = |active| *active as u8, |place| Active::ALL.get(usize::from(place)).copied();
+    Verb: u8 = |verb| *verb as u8, |place| Verb::ALL.get(usize::from(place)).copied();
+    Weather: u8 = |weather| *weather as u8, |place| Weather::ALL.get(usize::from(place)).copied();
+    Level: u8 = |level| *level as u8, |place| Level::ALL.get(usize::from(place)).copied();
     usize: u32 = |length| u32::try_from(*length).unwrap_or(u32::MAX), |length| Some(length as usize);
     EntityId: u64 = |id| id.get(), EntityId::new;
     Tick: u64 = |tick| tick.0, |number| Some(Tick(number));
     Random: u64 = |random| random.0, |number| Some(Random(number));
     Wall: Duration = |wall| wall.0, |since| Some(Wall(since));
     Duration: u64 = |time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), |nanos| Some(Duration::from_nanos(nanos));
+    // What others have written into a database may be part of what is said: that goes up to `TEXT_BYTES_MAX`.
+    String: Vec<u8> = |text| text.as_bytes()[..text.floor_char_boundary(TEXT_BYTES_MAX)].to_vec(),
+        |bytes| String::from_utf8(bytes).ok();
+    Box<str>: Vec<u8> = |text| text.as_bytes().to_vec(), |bytes| String::from_utf8(bytes).ok().map(Box::from);
+    PathBuf: Vec<u8> = |path| path.as_os_str().as_bytes().to_vec(), |bytes| Some(OsString::from_vec(bytes).into());
 }
 
-macro_rules! numbers {
-    ($($type:ty)*) => { $(
-        impl Wire<'_> for $type {
-            fn put(&self, out: &mut Vec<u8>) {
-                out.extend_from_slice(&self.to_le_bytes());
-            }
+impl<const N: usize> Wire<'_> for [u8; N] {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self);
+    }
 
-            fn get(bytes: &mut &[u8]) -> Option<Self> {
-                let (first, rest) = bytes.split_first_chunk()?;
-                *bytes = rest;
-                Some(<$type>::from_le_bytes(*first))
-            }
-        }
-    )* };
+    fn get(bytes: &mut &[u8]) -> Option<Self> {
+        let (first, rest) = bytes.split_first_chunk()?;
+        *bytes = rest;
+        Some(*first)
+    }
 }
 
-numbers! { u8 u32 u64 }
-
-impl<'a> Wire<'a> for &'a [u8] {
+impl<'a> Wire<'a> for &'a str {
     fn put(&self, out: &mut Vec<u8>) {
         self.len().put(out);
-        out.extend_from_slice(self);
+        out.extend_from_slice(self.as_bytes());
     }
 
     fn get(bytes: &mut &'a [u8]) -> Option<Self> {
         let length = usize::get(bytes)?;
         let (first, rest) = bytes.split_at_checked(length)?;
         *bytes = rest;
-        Some(first)
-    }
-}
-
-impl<'a> Wire<'a> for &'a str {
-    fn put(&self, out: &mut Vec<u8>) {
-        self.as_bytes().put(out);
-    }
-
-    fn get(bytes: &mut &'a [u8]) -> Option<Self> {
-        str::from_utf8(Wire::get(bytes)?).ok()
-    }
-}
-
-/// Goes up to `TEXT_BYTES_MAX`: what others have written into a database may be part of what is said.
-impl<'a> Wire<'a> for String {
-    fn put(&self, out: &mut Vec<u8>) {
-        (&self[..self.floor_char_boundary(TEXT_BYTES_MAX)]).put(out);
-    }
-
-    fn get(bytes: &mut &'a [u8]) -> Option<Self> {
-        <&str>::get(bytes).map(str::to_owned)
-    }
-}
-
-impl<'a> Wire<'a> for Box<str> {
-    fn put(&self, out: &mut Vec<u8>) {
-        (&**self).put(out);
-    }
-
-    fn get(bytes: &mut &'a [u8]) -> Option<Self> {
-        <&str>::get(bytes).map(Box::from)
-    }
-}
-
-impl<'a> Wire<'a> for PathBuf {
-    fn put(&self, out: &mut Vec<u8>) {
-        self.as_os_str().as_bytes().put(out);
-    }
-
-    fn get(bytes: &mut &'a [u8]) -> Option<Self> {
-        Some(OsString::from_vec(<&[u8]>::get(bytes)?.to_vec()).into())
+        str::from_utf8(first).ok()
     }
 }
 
@@ -287,22 +248,6 @@ impl<'a, T: Wire<'a>> Wire<'a> for Vec<T> {
         (0..usize::get(bytes)?).map(|_| T::get(bytes)).collect()
     }
 }
-
-macro_rules! tuples {
-    ($($(($name:ident $place:tt))*;)*) => { $(
-        impl<'a, $($name: Wire<'a>),*> Wire<'a> for ($($name,)*) {
-            fn put(&self, out: &mut Vec<u8>) {
-                $(self.$place.put(out);)*
-            }
-
-            fn get(bytes: &mut &'a [u8]) -> Option<Self> {
-                Some(($($name::get(bytes)?,)*))
-            }
-        }
-    )* };
-}
-
-tuples! { (A 0)(B 1); (A 0)(B 1)(C 2); }
 
 /// The number of a frame of records; no message has it.
 const RECORDS: u8 = 0;
@@ -457,12 +402,12 @@ mod tests {
         let line = Line::new(Level::Debug, "two\nlines", &[("a", "b"), ("", "\0")]);
         let exit = Exit { code: 255, problems: vec![String::new(), "two".to_owned()], advice: "none".to_owned() };
         let (error, took) = (Some("no room".to_owned()), Duration::from_nanos(u64::MAX));
-        let rescue = Some((PathBuf::from("b"), Tick(9), "mv".to_owned()));
+        let rescue = Some(Rescued { path: "b".into(), tick: Tick(9), command: "mv".to_owned() });
         vec![
             ToEngine::Note { line },
             ToEngine::Loaded { source: "source".to_owned() },
             ToEngine::Attached { view: view.clone(), error: None, rescue: None },
-            ToEngine::Attached { view: unknown.clone(), error: error.clone(), rescue },
+            ToEngine::Attached { view: unknown.clone(), error: error.clone(), rescue: rescue.clone() },
             ToEngine::Refused { exit },
             ToEngine::Flushed { cut: 3, view: view.clone(), records: 1, commit: took },
             ToEngine::Failed { cut: 0, view: unknown.clone(), error: "so".to_owned(), wants_all: true },
@@ -471,7 +416,7 @@ mod tests {
             ToEngine::Checkpointed { view: view.clone(), took, trouble: Some(None) },
             ToEngine::Checkpointed { view, took, trouble: Some(error.clone()) },
             ToEngine::Closed { error },
-            ToEngine::Rescued { rescued: Some(("b".into(), "mv".to_owned())), error: String::new(), persisted: None },
+            ToEngine::Rescued { rescued: rescue, error: String::new(), persisted: None },
         ]
     }
 
@@ -630,7 +575,7 @@ mod tests {
         assert_eq!((get::<String>(b"\x01\0\0\0a").as_deref(), get::<String>(b"\x01\0\0\0\xff")), (Some("a"), None));
         assert_eq!(get::<PathBuf>(b"\x02\0\0\0a"), None);
         // What says that it is so long takes no room before it is there.
-        assert_eq!(get::<Vec<(String, String)>>(&[0xff; 4]), None);
+        assert_eq!(get::<Vec<Wanted>>(&[0xff; 4]), None);
         assert_eq!(get::<String>(&[0xff; 4]), None);
     }
 }
