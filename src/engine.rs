@@ -30,7 +30,7 @@ use crate::writer::State;
 use crate::writer::ledger::Ledger;
 use crate::writer::link::{self, Link};
 use crate::writer::serve::Wanted;
-use crate::writer::wire::{Rescued, ToEngine, ToWriter, View};
+use crate::writer::wire::{Rescued, Said, ToEngine, ToWriter, View};
 
 /// One World, its writer and its listener.
 pub struct Engine {
@@ -164,24 +164,23 @@ impl Engine {
     /// Takes what the writer has said. An error ends a start.
     fn hear(&mut self, now: Monotonic) -> Result<(), Exit> {
         if let Some(writer) = self.writer.as_mut().filter(|_| self.ready.contains(&WRITER)) {
-            writer.read();
+            writer.inlet.read();
         }
         loop {
             let Some(writer) = &mut self.writer else { return Ok(()) };
-            match writer.next(&mut |record| self.gathering.take(record)) {
-                Some(said) => self.act_on(said, now)?,
-                // The writer checks the database meanwhile.
-                None if self.gathering.is_whole => self.build(),
-                None if writer.is_over => return self.lose_writer(now),
+            match writer.inlet.next(&mut |record| self.gathering.take(record)) {
+                Some(Said::Message(said)) => self.act_on(said, now)?,
+                Some(Said::Records) if self.gathering.is_whole => {
+                    // The writer checks the database meanwhile.
+                    let gathering = mem::take(&mut self.gathering);
+                    let stamp = gathering.head.as_ref().map(Stamp::from).unwrap_or_default();
+                    self.built = Some((gathering.finish(), stamp));
+                }
+                Some(Said::Records) => (),
+                None if writer.inlet.is_over => return self.lose_writer(now),
                 None => return Ok(()),
             }
         }
-    }
-
-    fn build(&mut self) {
-        let gathering = mem::take(&mut self.gathering);
-        let stamp = gathering.head.as_ref().map(Stamp::from).unwrap_or_default();
-        self.built = Some((gathering.finish(), stamp));
     }
 
     fn act_on(&mut self, said: ToEngine, now: Monotonic) -> Result<(), Exit> {
@@ -190,9 +189,6 @@ impl Engine {
             (ToEngine::Refused { exit }, _) => return Err(exit),
             (ToEngine::Loaded { source }, _) => {
                 self.source = source;
-                if self.gathering.is_whole {
-                    self.build();
-                }
                 if let Some((Err(problems), _)) = &mut self.built {
                     let damaged = Failure::Damaged(mem::take(problems));
                     return Err(StorageError::new(&self.config.sqlite_path, damaged).into());

@@ -6,6 +6,9 @@
 //! share frames, so that each costs no more than its own bytes.
 
 use std::ffi::OsString;
+use std::io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
+use std::io::{BufRead, BufReader, Read};
+use std::mem;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,9 +16,9 @@ use std::time::Duration;
 use super::serve::Wanted;
 use crate::clock::Wall;
 use crate::exit::Exit;
-use crate::limits::{FRAME_BYTES_MAX, FRAME_RECORDS_BYTES, TEXT_BYTES_MAX};
+use crate::limits::{BUFFER_BYTES_KEPT, FRAME_BYTES_MAX, FRAME_RECORDS_BYTES, TEXT_BYTES_MAX, WIRE_BYTES_PER_TURN};
 use crate::log::{Level, Line};
-use crate::storage::Stamp;
+use crate::storage::{Stamp, Taker};
 use crate::world::random::Random;
 use crate::world::{Active, Entity, EntityId, Habit, Head, Kind, Record, Spawn, Tick, Verb, Weather};
 
@@ -283,52 +286,52 @@ fn get_record(bytes: &mut &[u8], take: &mut dyn FnMut(Record)) -> Option<()> {
 pub struct Frames {
     /// Their bytes.
     pub bytes: Vec<u8>,
-    /// Where the frame begins that takes records just now.
+    /// Where the last one begins, if it takes records.
     open: Option<usize>,
 }
 
 impl Frames {
     /// Appends a message.
     pub fn message<'a>(&mut self, message: &impl Wire<'a>) {
-        self.close();
-        self.frame(|out| message.put(out));
+        let start = self.begin();
+        message.put(&mut self.bytes);
+        self.note_length(start);
+        self.open = None;
     }
 
     /// Appends a record; false, and nothing, if it is too large for any frame.
     pub fn record(&mut self, record: &Record) -> bool {
-        let start = match self.open {
-            Some(start) if self.bytes.len() - start < FRAME_RECORDS_BYTES => start,
-            _ => {
-                self.close();
-                self.bytes.len()
-            }
-        };
-        if self.open.is_none() {
-            self.bytes.extend_from_slice(&[0, 0, 0, 0, RECORDS]);
-            self.open = Some(start);
-        }
+        let with_room = self.open.filter(|start| self.bytes.len() - start < FRAME_RECORDS_BYTES);
+        let start = with_room.unwrap_or_else(|| {
+            let start = self.begin();
+            self.bytes.push(RECORDS);
+            start
+        });
+        self.open = Some(start);
         let end = self.bytes.len();
         put_record(record, &mut self.bytes);
         let fits = self.bytes.len() - end <= FRAME_BYTES_MAX - FRAME_RECORDS_BYTES;
         if !fits {
             self.bytes.truncate(end);
         }
+        self.note_length(start);
         fits
     }
 
-    fn frame(&mut self, put: impl FnOnce(&mut Vec<u8>)) {
-        self.open = Some(self.bytes.len());
-        self.bytes.extend_from_slice(&[0; 4]);
-        put(&mut self.bytes);
-        self.close();
+    /// Forgets them: they are sent.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.open = None;
     }
 
-    /// Ends the frame that takes records.
-    pub fn close(&mut self) {
-        if let Some(start) = self.open.take() {
-            let length = (self.bytes.len() - start - 4) as u32;
-            self.bytes[start..start + 4].copy_from_slice(&length.to_le_bytes());
-        }
+    fn begin(&mut self) -> usize {
+        self.bytes.extend_from_slice(&[0; 4]);
+        self.bytes.len() - 4
+    }
+
+    fn note_length(&mut self, start: usize) {
+        let length = (self.bytes.len() - start - 4) as u32;
+        self.bytes[start..start + 4].copy_from_slice(&length.to_le_bytes());
     }
 }
 
@@ -357,6 +360,59 @@ pub fn understand<M: for<'a> Wire<'a>>(frame: &[u8], take: &mut dyn FnMut(Record
         get_record(&mut bytes, take)?;
     }
     Some(Said::Records)
+}
+
+/// An end of the wire: what comes in there, frame by frame.
+pub struct Inlet<R> {
+    input: BufReader<R>,
+    bytes: Vec<u8>,
+    used: usize,
+    /// No more will come, or something has that makes no sense.
+    pub is_over: bool,
+}
+
+impl<R: Read> Inlet<R> {
+    /// Takes what comes by way of `input`.
+    pub fn new(input: R) -> Inlet<R> {
+        let input = BufReader::with_capacity(WIRE_BYTES_PER_TURN, input);
+        Inlet { input, bytes: Vec::new(), used: 0, is_over: false }
+    }
+
+    /// Where it comes from.
+    pub fn input(&self) -> &R {
+        self.input.get_ref()
+    }
+
+    /// Reads once, `WIRE_BYTES_PER_TURN` at most; false if nothing comes for as long as the input has patience, or ever.
+    pub fn read(&mut self) -> bool {
+        self.bytes.drain(..mem::take(&mut self.used));
+        self.bytes.shrink_to(BUFFER_BYTES_KEPT);
+        let count = match self.input.fill_buf() {
+            Err(error) if matches!(error.kind(), WouldBlock | TimedOut | Interrupted) => return false,
+            more => {
+                let more = more.unwrap_or_default();
+                self.bytes.extend_from_slice(more);
+                more.len()
+            }
+        };
+        self.input.consume(count);
+        self.is_over |= count == 0;
+        count > 0
+    }
+
+    /// What the next frame holds that has come whole. Records in it are handed on.
+    pub fn next<M: for<'a> Wire<'a>>(&mut self, take: Taker) -> Option<Said<M>> {
+        let rest = &self.bytes[self.used..];
+        let length = frame_length(rest)?;
+        if length > 4 + FRAME_BYTES_MAX {
+            self.is_over = true;
+            return None;
+        }
+        let said = understand(rest.get(..length)?, take);
+        self.used += length;
+        self.is_over |= said.is_none();
+        said
+    }
 }
 
 #[cfg(test)]
@@ -444,7 +500,6 @@ mod tests {
     fn frame(put: impl FnOnce(&mut Frames)) -> Vec<u8> {
         let mut frames = Frames::default();
         put(&mut frames);
-        frames.close();
         assert_eq!(frame_length(&frames.bytes), Some(frames.bytes.len()));
         frames.bytes
     }
@@ -524,14 +579,7 @@ mod tests {
         let mut frames = Frames::default();
         assert!(frames.record(&Record::Head(&world.head())));
         world.records(|record| assert!(frames.record(&record)));
-        let (mut rest, mut gathering, mut count) = (
-            &*{
-                frames.close();
-                frames.bytes
-            },
-            Gathering::default(),
-            0,
-        );
+        let (mut rest, mut gathering, mut count) = (&*frames.bytes, Gathering::default(), 0);
         while let Some(length) = frame_length(rest) {
             assert!(length <= FRAME_RECORDS_BYTES + 4_096, "{length}");
             assert!(understand::<ToEngine>(&rest[..length], &mut |record| gathering.take(record)).is_some());
@@ -555,7 +603,6 @@ mod tests {
         assert!(fits);
         assert_eq!(record(&text[..largest + 1]), (false, before));
         assert_eq!(record(&text[..largest]), (true, before + FRAME_BYTES_MAX - FRAME_RECORDS_BYTES));
-        frames.close();
         assert!(frames.bytes.len() <= 4 + FRAME_BYTES_MAX && is_of_records(&frames.bytes));
     }
 

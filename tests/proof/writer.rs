@@ -51,7 +51,6 @@ impl Stand {
     fn tell(&mut self, put: impl FnOnce(&mut Frames)) {
         let mut frames = Frames::default();
         put(&mut frames);
-        frames.close();
         self.tell_bytes(&frames.bytes);
     }
 
@@ -238,7 +237,6 @@ fn what_makes_no_sense_ends_the_writer() {
     of_another.message(&ToWriter::Start { build, started: WALL, database, wanted });
     let mut records = Frames::default();
     records.record(&Record::End);
-    records.close();
     let mut flush = Frames::default();
     flush.message(&ToWriter::Flush { cut: 1, wall: WALL });
     let too_long = (FRAME_BYTES_MAX as u32 + 1).to_le_bytes();
