@@ -490,6 +490,7 @@ impl Engine {
         let said = self.hear_last(until);
         let (rescued, why, persisted) = match said {
             Some(ToEngine::Rescued { rescued, error, persisted }) => (rescued, error, persisted),
+            _ if self.writer.is_none() => (None, "there was no writer to do it".to_owned(), None),
             _ => (None, "there was no time left for it".to_owned(), None),
         };
         let pending = world.pending();

@@ -23,7 +23,9 @@ use crate::preload::Preload;
 use crate::rescue::{field, rescues};
 use crate::signals::{AS_PROCESS_ONE, may_have_process_one};
 use crate::slow::{PROMPT, STARVED};
-use crate::support::{Engine, Folder, by_way_of, command, output, query, refused, seed, send_signal, skip, wait_for};
+use crate::support::{
+    Engine, Folder, by_way_of, command, limit_process, output, query, refused, seed, send_signal, skip, wait_for,
+};
 use crate::trouble::{expect_recovery, expect_unready, stop_and_check};
 use crate::worlds;
 
@@ -703,7 +705,7 @@ fn expect_rescued(folder: &Folder, log: &str) {
 
 #[test]
 fn a_stop_whose_last_flush_hangs_rescues_the_world_in_time_or_says_that_it_could_not() {
-    // The log of the database alone, everything, and a writer that is stopped.
+    // The log of the database alone, everything, a writer that is stopped, and none that can be started.
     let log_hangs = || {
         let Some(preload) = Preload::new() else { return };
         let folder = Folder::new();
@@ -745,7 +747,20 @@ fn a_stop_whose_last_flush_hangs_rescues_the_world_in_time_or_says_that_it_could
         assert!(engine.status_number("$.world.tick") >= promised);
         stop_and_check(engine, &folder);
     };
+    let none = || {
+        let folder = Folder::new();
+        let engine = Engine::start(&folder);
+        engine.wait_for_tick(20);
+        let writer = engine.writer();
+        limit_process(engine.child.id(), "--nofile=1:");
+        kill(writer);
+        let log = stop_in_vain(engine, || ());
+        assert_eq!(field(log.lines().last().unwrap(), "rescue_error"), "there was no writer to do it", "{log}");
+        assert!(log.contains("error=\"cannot start a writer: Too many open files"), "{log}");
+        stop_and_check(Engine::start(&folder), &folder);
+    };
     thread::scope(|scope| {
+        scope.spawn(none);
         scope.spawn(log_hangs);
         scope.spawn(all_hangs);
         scope.spawn(stopped);
