@@ -147,6 +147,7 @@ fn a_disk_that_is_slow_then_stands_still_then_fails_holds_up_nothing_but_flushes
         let before = flushes();
         wait_for("fast flushes", || (flushes() > before + 5).then_some(()));
         assert!(engine.metric("aqevia_flushes_waited_total") > 0.0);
+        assert!(over_a_second(&engine, "aqevia_commit_duration_seconds") >= 2);
 
         hold(&preload, "");
         expect_late_acknowledgement(&engine, &folder, Instant::now());
