@@ -15,7 +15,7 @@ use crate::exit::{Exit, FAILED, USAGE, read_world_file, refused};
 use crate::limits::HEALTHCHECK_MS_MAX;
 use crate::log::{Level, Log};
 use crate::storage::schema::is_database;
-use crate::storage::{self, Loaded, StorageError, export, worldfile};
+use crate::storage::{self, StorageError, export, worldfile};
 use crate::sys;
 use crate::text::nearest;
 use crate::world::{Kind, World};
@@ -136,7 +136,7 @@ fn read_config() -> (Result<Config, Exit>, Vec<Unknown>) {
 
 fn backup(to: &OsStr) -> Result<(), Exit> {
     let from = read_config().0?.sqlite_path;
-    let Loaded { world, warnings, .. } = storage::backup::backup(&from, Path::new(to))?;
+    let (world, warnings) = storage::backup::backup(&from, Path::new(to))?;
     warn(&warnings);
     print(&format!("backup of tick {} written to {}\n", world.now().0, Path::new(to).display()))
 }
@@ -165,7 +165,7 @@ fn check(path: &OsStr) -> Result<(), Exit> {
 }
 
 fn open(path: &Path) -> Result<World, StorageError> {
-    let Loaded { world, warnings, .. } = storage::examine(path)?;
+    let (world, warnings) = storage::examine(path)?;
     warn(&warnings);
     Ok(world)
 }

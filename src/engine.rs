@@ -23,18 +23,17 @@ use crate::limits::{
 use crate::log::{Fields, Level, Log};
 use crate::metrics::Metrics;
 use crate::net::{Net, connection};
-use crate::readiness::{Poller, Readiness, Token};
 use crate::schedule::{Flusher, Ticker, Trigger};
 use crate::session::{Moment, People, words};
 use crate::storage::{Failure, Stamp, StorageError};
-use crate::sys::{self, Signals};
+use crate::sys::{self, Poller, Readiness, Signals, Token};
 use crate::telnet::port::Port;
 use crate::world::{Audience, Gathering, World};
 use crate::writer::State;
-use crate::writer::ledger::{Ledger, Rescued};
+use crate::writer::ledger::Ledger;
 use crate::writer::link::{self, Link};
 use crate::writer::serve::Wanted;
-use crate::writer::wire::{ToEngine, ToWriter, View};
+use crate::writer::wire::{Rescued, Said, ToEngine, ToWriter, View};
 
 /// One World, its writer and its listener.
 pub struct Engine {
@@ -189,24 +188,23 @@ impl Engine {
     /// Takes what the writer has said. An error ends a start.
     fn hear(&mut self, now: Monotonic) -> Result<(), Exit> {
         if let Some(writer) = self.writer.as_mut().filter(|_| self.ready.contains(&WRITER)) {
-            writer.read();
+            writer.inlet.read();
         }
         loop {
             let Some(writer) = &mut self.writer else { return Ok(()) };
-            match writer.next(&mut |record| self.gathering.take(record)) {
-                Some(said) => self.act_on(said, now)?,
-                // The writer checks the database meanwhile.
-                None if self.gathering.is_whole => self.build(),
-                None if writer.is_over => return self.lose_writer(now),
+            match writer.inlet.next(&mut |record| self.gathering.take(record)) {
+                Some(Said::Message(said)) => self.act_on(said, now)?,
+                Some(Said::Records) if self.gathering.is_whole => {
+                    // The writer checks the database meanwhile.
+                    let gathering = mem::take(&mut self.gathering);
+                    let stamp = gathering.head.as_ref().map(Stamp::from).unwrap_or_default();
+                    self.built = Some((gathering.finish(), stamp));
+                }
+                Some(Said::Records) => (),
+                None if writer.inlet.is_over => return self.lose_writer(now),
                 None => return Ok(()),
             }
         }
-    }
-
-    fn build(&mut self) {
-        let gathering = mem::take(&mut self.gathering);
-        let stamp = gathering.head.as_ref().map(Stamp::from).unwrap_or_default();
-        self.built = Some((gathering.finish(), stamp));
     }
 
     fn act_on(&mut self, said: ToEngine, now: Monotonic) -> Result<(), Exit> {
@@ -215,9 +213,6 @@ impl Engine {
             (ToEngine::Refused { exit }, _) => return Err(exit),
             (ToEngine::Loaded { source }, _) => {
                 self.source = source;
-                if self.gathering.is_whole {
-                    self.build();
-                }
                 if let Some((Err(problems), _)) = &mut self.built {
                     let damaged = Failure::Damaged(mem::take(problems));
                     return Err(StorageError::new(&self.config.sqlite_path, damaged).into());
@@ -243,7 +238,7 @@ impl Engine {
         for excess in world.excesses() {
             self.log.warn("the world is larger than any founded today may become", &[("excess", &excess)]);
         }
-        if let Some((path, tick, command)) = &rescue {
+        if let Some(Rescued { path, tick, command }) = &rescue {
             let message = "a later state of this world was rescued and never put in place; with the engine stopped, the \
                            command does it";
             let (now, path) = (world.now().0, path.display());
@@ -453,8 +448,8 @@ impl Engine {
             self.serve(now);
             self.answer(now);
         }
-        // Storage may need their descriptors.
-        self.net.hang_up();
+        // Storage may need the descriptors of who is left.
+        self.net = Net::new(0, WRITER.0);
     }
 
     /// Waits until something comes or is due, no longer than `until`, and takes what the writer has said. Returns the time.
@@ -548,6 +543,7 @@ impl Engine {
         let said = self.hear_last(until);
         let (rescued, why, persisted) = match said {
             Some(ToEngine::Rescued { rescued, error, persisted }) => (rescued, error, persisted),
+            _ if self.writer.is_none() => (None, "there was no writer to do it".to_owned(), None),
             _ => (None, "there was no time left for it".to_owned(), None),
         };
         let pending = world.pending();
@@ -557,7 +553,7 @@ impl Engine {
             vec![("tick", &world.tick.0), ("pending_records", &pending), ("persisted_tick", &persisted)];
         let path;
         let message = match &rescued {
-            Some((place, command)) => {
+            Some(Rescued { path: place, command, .. }) => {
                 path = place.display();
                 fields.extend([("rescued", &path as &dyn fmt::Display), ("put_in_place", command)]);
                 "stopped without saving into the database: the whole world is in a file of its own, without what others \

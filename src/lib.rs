@@ -6,8 +6,8 @@
 
 pub mod limits;
 pub mod text;
-pub mod sys;
 pub mod clock;
+pub mod sys;
 pub mod schedule;
 pub mod log;
 pub mod json;
@@ -17,7 +17,6 @@ pub mod world;
 pub mod storage;
 pub mod exit;
 pub mod writer;
-pub mod readiness;
 pub mod net;
 pub mod http;
 pub mod session;

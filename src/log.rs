@@ -94,7 +94,7 @@ impl Log {
         level <= self.level
     }
 
-    /// Writes a line that was made elsewhere.
+    /// Writes a line if it is of a level that is shown.
     pub fn line(&mut self, line: &Line) {
         if self.shows(line.level) {
             self.dropped += u64::from(!self.write_now(&line.at(&clock::wall().rfc3339_millis())));
@@ -103,22 +103,22 @@ impl Log {
 
     /// Something failed and somebody should look.
     pub fn error(&mut self, message: &str, fields: Fields) {
-        self.write(Level::Error, message, fields);
+        self.line(&Line::new(Level::Error, message, fields));
     }
 
     /// Something is not as it should be, and the engine goes on.
     pub fn warn(&mut self, message: &str, fields: Fields) {
-        self.write(Level::Warn, message, fields);
+        self.line(&Line::new(Level::Warn, message, fields));
     }
 
     /// What an operator wants to have read afterwards.
     pub fn info(&mut self, message: &str, fields: Fields) {
-        self.write(Level::Info, message, fields);
+        self.line(&Line::new(Level::Info, message, fields));
     }
 
     /// The life of the world.
     pub fn debug(&mut self, message: &str, fields: Fields) {
-        self.write(Level::Debug, message, fields);
+        self.line(&Line::new(Level::Debug, message, fields));
     }
 
     /// Writes a line if that is possible without waiting; false if not all of it came through.
@@ -130,12 +130,6 @@ impl Log {
         let written = file.write(line.as_bytes()).unwrap_or(0);
         self.torn = written > 0 && written < line.len();
         written == line.len()
-    }
-
-    fn write(&mut self, level: Level, message: &str, fields: Fields) {
-        if self.shows(level) {
-            self.line(&Line::new(level, message, fields));
-        }
     }
 }
 

@@ -8,49 +8,88 @@ use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process;
 use std::ptr;
-use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
+use crate::clock::Monotonic;
 use crate::limits::DESCRIPTORS_WANTED;
+
+/// A descriptor that may be ready, by the number for which it is watched: any but the greatest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Token(pub u64);
+
+/// What tells of descriptors that are ready, again and again for as long as they are. It stands in a trait, so that what
+/// waits can also be run on streams in memory.
+pub trait Readiness {
+    /// Watches a descriptor from now on until it is closed: `token` is told once it can be read or written, as asked, and
+    /// in any case after an error or a hang-up.
+    fn watch(&mut self, descriptor: &impl AsRawFd, token: Token, read: bool, write: bool) -> io::Result<()>;
+}
 
 /// Any number of descriptors to wait for (epoll(7), level-triggered), and a time (timerfd_create(2)): the cost of a wait
 /// follows what is ready, not what is watched. A descriptor that is closed is not watched any more, as long as nobody has
 /// duplicated it.
-pub struct Epoll {
+pub struct Poller {
     epoll: OwnedFd,
     timer: OwnedFd,
+    /// For when the timer was last set.
+    set_for: Option<Monotonic>,
     events: Vec<libc::epoll_event>,
 }
 
-/// The token of the timer.
-const TIMER: u64 = u64::MAX;
+const TIMER: Token = Token(u64::MAX);
 
-impl Epoll {
+impl Poller {
     /// Watches nothing yet. Takes two descriptors.
-    pub fn new() -> io::Result<Epoll> {
+    pub fn new() -> io::Result<Poller> {
         // SAFETY: epoll_create1(2) takes flags alone.
         let epoll = own(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
         // SAFETY: timerfd_create(2) takes a clock and flags alone.
         let timer = own(unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_CLOEXEC) })?;
         // Room for all that may be open, so that a wait tells of everything that is ready.
         let events = vec![libc::epoll_event { events: 0, u64: 0 }; DESCRIPTORS_WANTED as usize];
-        let epoll = Epoll { epoll, timer, events };
-        epoll.watch(&epoll.timer, TIMER, true, false)?;
-        Ok(epoll)
+        let mut poller = Poller { epoll, timer, set_for: None, events };
+        poller.watch(&poller.timer.as_raw_fd(), TIMER, true, false)?;
+        Ok(poller)
     }
 
-    /// Watches a descriptor from now on until it is closed: a wait gives back `token` once it can be read or written, as
-    /// asked, and in any case after an error or a hang-up. Every token but the greatest number will do.
-    pub fn watch(&self, descriptor: &impl AsRawFd, token: u64, read: bool, write: bool) -> io::Result<()> {
+    /// Sleeps until something is ready, a signal comes or it is `until`, which it is not before; `None`: for ever. Then
+    /// `ready` holds all that is, nothing if that fails.
+    pub fn wait(&mut self, until: Option<Monotonic>, now: Monotonic, ready: &mut Vec<Token>) -> io::Result<()> {
+        ready.clear();
+        let sleeps = until.is_none_or(|until| until > now);
+        if sleeps && until != self.set_for {
+            let none = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+            let once = until.map_or(none, |until| timespec(until.since(now)));
+            let once = libc::itimerspec { it_interval: none, it_value: once };
+            // SAFETY: `once` is live and only read; the time that was set before is not asked for.
+            check(unsafe { libc::timerfd_settime(self.timer.as_raw_fd(), 0, &once, ptr::null_mut()) })?;
+            self.set_for = until;
+        }
+        let (epoll, room) = (self.epoll.as_raw_fd(), self.events.len() as libc::c_int);
+        let mut timeout = if sleeps { -1 } else { 0 };
+        let count = loop {
+            // SAFETY: pointer and room describe one live, exclusive buffer.
+            match check(unsafe { libc::epoll_wait(epoll, self.events.as_mut_ptr(), room, timeout) }) {
+                // To go on after SIGSTOP is such an interruption too. What came meanwhile comes before what is overdue.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => timeout = 0,
+                count => break count? as usize,
+            }
+        };
+        ready.extend(self.events[..count].iter().map(|event| Token(event.u64)).filter(|token| *token != TIMER));
+        Ok(())
+    }
+}
+
+impl Readiness for Poller {
+    fn watch(&mut self, descriptor: &impl AsRawFd, token: Token, read: bool, write: bool) -> io::Result<()> {
         let events = if read { libc::EPOLLIN } else { 0 } | if write { libc::EPOLLOUT } else { 0 };
-        let mut event = libc::epoll_event { events: events as u32, u64: token };
+        let mut event = libc::epoll_event { events: events as u32, u64: token.0 };
         let mut control = |act| {
             // SAFETY: `event` is live and only read; a descriptor that cannot be watched is an error of the call.
             check(unsafe { libc::epoll_ctl(self.epoll.as_raw_fd(), act, descriptor.as_raw_fd(), &mut event) }).map(drop)
@@ -59,29 +98,6 @@ impl Epoll {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => control(libc::EPOLL_CTL_MOD),
             added => added,
         }
-    }
-
-    /// Lets waits end so long after now, which is more than nothing, until it is set again; `None`: never.
-    pub fn set_timer(&self, after: Option<Duration>) -> io::Result<()> {
-        let none = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        let once = libc::itimerspec { it_interval: none, it_value: after.map_or(none, timespec) };
-        // SAFETY: `once` is live and only read; the time that was set before is not asked for.
-        check(unsafe { libc::timerfd_settime(self.timer.as_raw_fd(), 0, &once, ptr::null_mut()) }).map(drop)
-    }
-
-    /// Tells the tokens of all that are ready. If it `sleeps`, only once one is, or the time has come, or a signal has.
-    pub fn wait(&mut self, sleeps: bool) -> io::Result<impl Iterator<Item = u64>> {
-        let (epoll, room) = (self.epoll.as_raw_fd(), self.events.len() as libc::c_int);
-        let mut timeout = if sleeps { -1 } else { 0 };
-        let ready = loop {
-            // SAFETY: pointer and room describe one live, exclusive buffer.
-            match check(unsafe { libc::epoll_wait(epoll, self.events.as_mut_ptr(), room, timeout) }) {
-                // To go on after SIGSTOP is such an interruption too. What came meanwhile comes before what is overdue.
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => timeout = 0,
-                ready => break ready? as usize,
-            }
-        };
-        Ok(self.events[..ready].iter().map(|event| event.u64).filter(|token| *token != TIMER))
     }
 }
 
@@ -118,38 +134,32 @@ pub fn prepare_signals() -> io::Result<()> {
     // Whoever ignores it never learns how a child has ended.
     act_on(libc::SIGCHLD, libc::SIG_DFL)?;
     if process::id() == 1 {
-        on_ending(exit_on_signal as extern "C" fn(libc::c_int) as libc::sighandler_t)?;
+        on_ending(exit())?;
     }
     // Whoever started this process may have left signals blocked.
-    // SAFETY: zero bytes are the empty set of signals.
-    let none: libc::sigset_t = unsafe { MaybeUninit::zeroed().assume_init() };
-    // SAFETY: `none` is a live set; the old mask is not asked for.
-    check(unsafe { libc::sigprocmask(libc::SIG_SETMASK, &none, ptr::null_mut()) }).map(drop)
+    mask(libc::SIG_SETMASK, &no_signals())
 }
 
-/// Where the signal handler writes the number of the signal it got.
-static SIGNAL_PIPE: AtomicI32 = AtomicI32::new(-1);
-
-/// The read end of the self-pipe: readable once a signal that ends the engine has come.
-pub struct Signals(pub UnixStream);
+/// Readable once a signal that ends the engine has come (signalfd(2)).
+pub struct Signals(pub File);
 
 impl Signals {
-    /// Turns every signal that would end the process into a byte to poll for. To be called once.
+    /// Turns every signal that would end the process into something to wait for.
     pub fn install() -> io::Result<Signals> {
-        let (reader, writer) = UnixStream::pair()?;
-        reader.set_nonblocking(true)?;
-        writer.set_nonblocking(true)?;
-        // The handler may run until the process ends, so the write end is never closed.
-        SIGNAL_PIPE.store(writer.into_raw_fd(), Ordering::Relaxed);
-        on_ending(note_signal as extern "C" fn(libc::c_int) as libc::sighandler_t)?;
-        Ok(Signals(reader))
+        // Until they are held back they end process 1 too.
+        let signals = on_ending(exit())?;
+        mask(libc::SIG_BLOCK, &signals)?;
+        // SAFETY: the set is live and only read.
+        let descriptor = own(unsafe { libc::signalfd(-1, &signals, libc::SFD_NONBLOCK | libc::SFD_CLOEXEC) })?;
+        Ok(Signals(File::from(descriptor)))
     }
 
     /// The name of a signal that has come, if one has.
     pub fn take(&mut self) -> Option<String> {
-        let mut number = [0];
-        self.0.read_exact(&mut number).ok()?;
-        let number = libc::c_int::from(number[0]);
+        let mut told = [0; size_of::<libc::signalfd_siginfo>()];
+        self.0.read_exact(&mut told).ok()?;
+        // The structure begins with the number.
+        let number = libc::c_int::from_ne_bytes([told[0], told[1], told[2], told[3]]);
         let name = ENDING.iter().find(|(signal, _)| *signal == number).map(|(_, name)| (*name).to_owned());
         Some(name.unwrap_or_else(|| format!("SIGRTMIN+{}", number - libc::SIGRTMIN())))
     }
@@ -157,7 +167,7 @@ impl Signals {
 
 /// Ignores every signal that would end the process, as far as that can be.
 pub fn ignore_signals() -> io::Result<()> {
-    on_ending(libc::SIG_IGN)
+    on_ending(libc::SIG_IGN).map(drop)
 }
 
 /// Reaps every child that has ended, but for one that somebody else waits for. As process 1 of a container a program
@@ -179,7 +189,9 @@ pub fn reap(other_than: u32) {
     }
 }
 
-fn on_ending(action: libc::sighandler_t) -> io::Result<()> {
+/// Sets what the signals that end a process do, but for those that are to stay ignored. Returns which it has set.
+fn on_ending(action: libc::sighandler_t) -> io::Result<libc::sigset_t> {
+    let mut set = no_signals();
     let named = ENDING.iter().map(|(signal, _)| *signal);
     for signal in named.chain(libc::SIGRTMIN()..=libc::SIGRTMAX()) {
         let before = match act_on(signal, action) {
@@ -191,29 +203,32 @@ fn on_ending(action: libc::sighandler_t) -> io::Result<()> {
         // what a shell starts in the background ignores SIGINT, and somebody must be able to stop it.
         if before == libc::SIG_IGN && !matches!(signal, libc::SIGTERM | libc::SIGINT) {
             act_on(signal, libc::SIG_IGN)?;
+            continue;
         }
+        // SAFETY: `set` is a live set.
+        check(unsafe { libc::sigaddset(&mut set, signal) })?;
     }
-    Ok(())
+    Ok(set)
+}
+
+fn no_signals() -> libc::sigset_t {
+    // SAFETY: zero bytes are the empty set of signals.
+    unsafe { MaybeUninit::zeroed().assume_init() }
+}
+
+fn mask(how: libc::c_int, signals: &libc::sigset_t) -> io::Result<()> {
+    // SAFETY: the set is live and only read; the old mask is not asked for.
+    check(unsafe { libc::sigprocmask(how, signals, ptr::null_mut()) }).map(drop)
+}
+
+fn exit() -> libc::sighandler_t {
+    exit_on_signal as extern "C" fn(libc::c_int) as libc::sighandler_t
 }
 
 /// Runs inside a signal. Ends the process with the code by which a shell would tell of that signal.
 extern "C" fn exit_on_signal(signal: libc::c_int) {
     // SAFETY: _exit(2) is async-signal-safe and does not return.
     unsafe { libc::_exit(128 + signal) }
-}
-
-/// Runs inside a signal: only async-signal-safe calls (signal-safety(7)), and `errno` left as it was.
-extern "C" fn note_signal(signal: libc::c_int) {
-    // SAFETY: the location of this thread's `errno` is always valid.
-    let errno = unsafe { libc::__errno_location() };
-    // SAFETY: `errno` points to this thread's own variable, which nothing else writes meanwhile.
-    let saved = unsafe { errno.read() };
-    let byte = signal as u8;
-    // SAFETY: write(2) is async-signal-safe; one byte is read from a live local. A full pipe already wakes the loop,
-    // so its error may be dropped.
-    let _ = unsafe { libc::write(SIGNAL_PIPE.load(Ordering::Relaxed), (&raw const byte).cast(), 1) };
-    // SAFETY: as above.
-    unsafe { errno.write(saved) };
 }
 
 /// Sets what a signal does; returns what it did before.
@@ -380,19 +395,27 @@ fn check(result: libc::c_int) -> io::Result<libc::c_int> {
 mod tests {
     use std::io::Write;
     use std::net::{TcpListener, TcpStream};
+    use std::os::unix::net::UnixStream;
     use std::time::Instant;
 
     use super::*;
+    use crate::clock::monotonic;
+
+    /// What is ready once a wait of so long is over, or as soon as something is; `None`: however long that takes.
+    fn ready(poller: &mut Poller, timeout: Option<Duration>) -> Vec<u64> {
+        let (mut ready, now) = (Vec::new(), monotonic());
+        poller.wait(timeout.map(|timeout| now.after(timeout)), now, &mut ready).unwrap();
+        ready.iter().map(|token| token.0).collect()
+    }
 
     #[test]
     fn a_wait_ends_no_earlier_than_its_time_and_at_its_best_within_a_tenth_of_a_millisecond_of_it() {
-        let mut epoll = Epoll::new().unwrap();
+        let mut poller = Poller::new().unwrap();
         for nanoseconds in [1, 999, 20_001, 100_000, 1_000_999, 10_000_000] {
             let timeout = Duration::from_nanos(nanoseconds);
             let mut lateness = || {
                 let begun = Instant::now();
-                epoll.set_timer(Some(timeout)).unwrap();
-                assert_eq!(epoll.wait(true).unwrap().count(), 0);
+                assert_eq!(ready(&mut poller, Some(timeout)), []);
                 begun.elapsed().checked_sub(timeout).expect("it ended too early")
             };
             assert!((0..500).any(|_| lateness() < Duration::from_micros(100)), "{timeout:?}");
@@ -401,17 +424,15 @@ mod tests {
 
     #[test]
     fn a_timer_that_has_gone_off_or_is_set_to_never_wakes_nobody() {
-        let (mut epoll, (one, mut other)) = (Epoll::new().unwrap(), UnixStream::pair().unwrap());
-        epoll.watch(&one, 7, true, false).unwrap();
-        epoll.set_timer(Some(Duration::from_nanos(1))).unwrap();
-        assert_eq!(epoll.wait(true).unwrap().count(), 0);
+        let (mut poller, (one, mut other)) = (Poller::new().unwrap(), UnixStream::pair().unwrap());
+        poller.watch(&one, Token(7), true, false).unwrap();
+        assert_eq!(ready(&mut poller, Some(Duration::from_nanos(1))), []);
         for again in [Some(Duration::from_millis(2)), None] {
-            epoll.set_timer(again).unwrap();
             let begun = Instant::now();
             if again.is_none() {
                 other.write_all(b"x").unwrap();
             }
-            let ready: Vec<u64> = epoll.wait(true).unwrap().collect();
+            let ready = ready(&mut poller, again);
             assert!(
                 again.map_or(ready == [7], |time| ready.is_empty() && begun.elapsed() >= time),
                 "{again:?}: {ready:?}"
@@ -420,13 +441,33 @@ mod tests {
     }
 
     #[test]
+    fn a_wait_ends_at_its_own_time_whatever_was_waited_for_before() {
+        let (mut poller, mut ready, begun) = (Poller::new().unwrap(), Vec::new(), monotonic());
+        // Of these times some come earlier than what was waited for before, one is the same again, one is over.
+        for milliseconds in [3, 1, 6, 6, 2, 8] {
+            let until = begun.after(Duration::from_millis(milliseconds));
+            poller.wait(Some(until), monotonic(), &mut ready).unwrap();
+            assert!(ready.is_empty() && monotonic() >= until, "{milliseconds}");
+        }
+        let (one, mut other) = UnixStream::pair().unwrap();
+        let token = Token(u64::MAX - 1);
+        poller.watch(&one, token, true, false).unwrap();
+        // What is ready needs no time.
+        other.write_all(b"x").unwrap();
+        poller.wait(None, monotonic(), &mut ready).unwrap();
+        assert_eq!(ready, [token]);
+        poller.wait(Some(begun), monotonic(), &mut ready).unwrap();
+        assert_eq!(ready, [token]);
+    }
+
+    #[test]
     fn a_descriptor_is_told_of_for_as_long_as_it_is_ready_for_what_is_asked_of_it_now_and_until_it_is_closed() {
-        let mut epoll = Epoll::new().unwrap();
+        let mut poller = Poller::new().unwrap();
         let mut ready = |asked: Option<(&UnixStream, bool, bool)>| -> Vec<u64> {
             if let Some((stream, read, write)) = asked {
-                epoll.watch(stream, 7, read, write).unwrap();
+                poller.watch(stream, Token(7), read, write).unwrap();
             }
-            epoll.wait(false).unwrap().collect()
+            ready(&mut poller, Some(Duration::ZERO))
         };
         let (one, mut other) = UnixStream::pair().unwrap();
         assert_eq!(ready(Some((&one, true, false))), []);

@@ -13,6 +13,7 @@ use crate::schedule::Trigger;
 use crate::text::keys;
 use crate::world::{Bound, Kind, World};
 use crate::writer::State;
+use crate::writer::wire::Rescued;
 
 /// What the HTTP server itself counts.
 #[derive(Debug, Default)]
@@ -195,7 +196,7 @@ fn status(snapshot: &Snapshot, counters: &Counters) -> Answer<'static> {
             json.key("wal_bytes").plain(storage.wal_bytes);
             json.key("wal_held_up_seconds").number(storage.held_up.map(|held_up| held_up.as_secs()));
             match storage.rescue {
-                Some((path, tick, command)) => json.key("rescued").nested(|json| {
+                Some(Rescued { path, tick, command }) => json.key("rescued").nested(|json| {
                     json.key("path").string(path.to_string_lossy().as_ref());
                     json.key("tick").plain(tick.0);
                     json.key("command").string(command.as_str());

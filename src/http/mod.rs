@@ -15,7 +15,7 @@ use crate::metrics::Metrics;
 use crate::sys::Usage;
 use crate::world::{Tick, World};
 use crate::writer::State;
-use crate::writer::ledger::Rescued;
+use crate::writer::wire::Rescued;
 
 /// Everything that an answer can tell, as of one moment.
 pub struct Snapshot<'a> {
@@ -58,8 +58,7 @@ pub struct StorageView<'a> {
     pub wal_bytes: u64,
     /// For how long readers have kept it from being emptied; `None`: they do not.
     pub held_up: Option<Duration>,
-    /// What was rescued of this world, is later than what was loaded and was never put in place: where, which tick, and
-    /// the command that does it.
+    /// What was rescued of this world, is later than what was loaded and was never put in place.
     pub rescue: Option<&'a Rescued>,
     /// What the writer does.
     pub writer: State,

@@ -18,7 +18,7 @@ use crate::limits::{
 };
 use crate::net::Net;
 use crate::net::connection::{Connection, Listener};
-use crate::readiness::Readiness;
+use crate::sys::Readiness;
 
 /// The port and its clients.
 pub struct Server {

@@ -1,8 +1,9 @@
 //! One non-blocking connection: its buffers, how it ends, and until when it may stay as it is.
 //!
 //! Buffers grow with what they hold and are given back with it, so a connection that waits costs next to nothing. It
-//! knows no protocol. Nothing here waits: a read or write that would block is simply over. What it needs of a TCP
-//! socket stands in two traits, so that what is built on it can also be run on streams that break wherever a seed says.
+//! knows no protocol. Nothing here waits: a read or write that would block is simply over. As no stream ever blocks, it is
+//! enough to know that one is ready: whoever has it tries. What it needs of TCP sockets stands in two traits, so that what
+//! is built on it can also be run on streams that break wherever a seed says.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -106,8 +107,6 @@ pub(super) enum Phase {
     Closing,
     /// All is sent, since then; what the peer still sends is dropped.
     Lingering(Monotonic),
-    /// To be let go.
-    Over,
 }
 
 impl Connection {
@@ -195,18 +194,15 @@ impl Connection {
 
     /// Whether there is nothing to wait for any more.
     pub(super) fn is_over(&self) -> bool {
-        match self.phase {
-            Phase::Open => false,
-            Phase::Closing => self.ended && self.output.is_empty(),
-            Phase::Lingering(_) => self.ended,
-            Phase::Over => true,
-        }
+        self.phase != Phase::Open && self.ended && self.output.is_empty()
     }
 
     fn fail(&mut self, error: &io::Error) {
         // A call that would have blocked, or was interrupted, may be made again.
         if !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) {
-            self.phase = Phase::Over;
+            self.close();
+            self.ended = true;
+            self.output.clear();
         }
     }
 }

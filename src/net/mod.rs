@@ -23,8 +23,7 @@ use std::time::Duration;
 use self::connection::{Connection, Listener, Stream};
 use crate::clock::Monotonic;
 use crate::limits::{ACCEPT_PAUSE_MS, ACCEPTS_PER_TURN, BUFFERS_BYTES_MAX, HELD_SHARE, HOLD_MS};
-use crate::readiness::{Readiness, Token};
-use crate::sys;
+use crate::sys::{self, Readiness, Token};
 use crate::text::keys;
 
 /// All ports and the connections that came by them.
@@ -411,13 +410,6 @@ impl<L: Listener> Net<L> {
     /// Whether nobody is left who came by a port, or may come.
     pub fn is_done(&self, port: usize) -> bool {
         self.ports[port].listener.is_none() && self.ports[port].order.is_empty()
-    }
-
-    /// Ends every connection that is left, at once.
-    pub fn hang_up(&mut self) {
-        while let Some((number, _)) = self.held.first_key_value() {
-            self.remove(*number);
-        }
     }
 }
 

@@ -8,11 +8,12 @@ use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
 use super::files::{self, Partial};
-use super::{Failure, Loaded, StorageError, examine, reader, schema};
+use super::{Failure, StorageError, examine, reader, schema};
+use crate::world::World;
 
 /// Copies the database at `from` to `to`, which must not exist. The copy gets its name only when it is whole, checked
-/// and synced, so what stands at `to` is never half a backup. Returns what is in it.
-pub fn backup(from: &Path, to: &Path) -> Result<Loaded, StorageError> {
+/// and synced, so what stands at `to` is never half a backup. Returns what `examine` finds in it.
+pub fn backup(from: &Path, to: &Path) -> Result<(World, Vec<String>), StorageError> {
     let from = fs::canonicalize(from).map_err(StorageError::io("read", from))?;
     let to = files::real_name(to)?;
     if fs::symlink_metadata(&to).is_ok() {

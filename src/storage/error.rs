@@ -31,17 +31,10 @@ pub enum Failure {
     Held(String),
     /// It holds something that is not this engine's: what.
     Foreign(String),
-    /// It cannot be used as it is.
-    Unfit {
-        /// What is in the way.
-        what: String,
-        /// What to do about just that.
-        remedy: String,
-    },
+    /// It cannot be used as it is: what is in the way, and what to do about just that.
+    Unfit(String, String),
     /// It is this engine's, and broken: in which ways.
     Damaged(Vec<String>),
-    /// It holds another world than the one asked for: which, and who asks for which.
-    OtherWorld(String),
     /// While the engine ran, the file was removed, replaced or written by somebody else: how.
     Disturbed(String),
 }
@@ -54,7 +47,7 @@ impl StorageError {
 
     /// An error about what cannot be used as it is: what is in the way, and what to do about just that.
     pub fn unfit(path: &Path, what: impl Into<String>, remedy: impl Into<String>) -> StorageError {
-        StorageError::new(path, Failure::Unfit { what: what.into(), remedy: remedy.into() })
+        StorageError::new(path, Failure::Unfit(what.into(), remedy.into()))
     }
 
     /// An error about what somebody else has done to a file while the engine ran.
@@ -105,13 +98,9 @@ impl StorageError {
     pub fn advice(&self) -> String {
         let path = &self.path;
         let advice = match &self.failure {
-            Failure::Unfit { remedy, .. } => remedy,
+            Failure::Unfit(_, remedy) => remedy,
             Failure::Held(_) => {
                 "One database serves one engine: stop the other one, or give this one a path of its own."
-            }
-            Failure::OtherWorld(_) => {
-                "Nothing was changed. Unset AQEVIA_WORLD_PATH and AQEVIA_WORLD_ID to go on with the stored world, or give \
-                 the other world a database of its own."
             }
             Failure::Foreign(_) | Failure::Damaged(_) => {
                 "Nothing was changed. Keep a copy of the database and of its -wal file beside it before anything else. \
@@ -174,9 +163,8 @@ impl fmt::Display for StorageError {
             }
             Failure::Held(holder) => write!(f, "{path:?} is in use by another engine: {holder}"),
             Failure::Foreign(what) => write!(f, "{path:?} is not a database of this engine: {what}"),
-            Failure::Unfit { what, .. } => write!(f, "{path:?} cannot be used: {what}"),
+            Failure::Unfit(what, _) => write!(f, "{path:?} cannot be used: {what}"),
             Failure::Damaged(problems) => write!(f, "{path:?} is damaged: {}", problems.join("; ")),
-            Failure::OtherWorld(what) => write!(f, "{path:?} holds the world {what}"),
             Failure::Disturbed(what) => write!(f, "{path:?} was disturbed: {what}"),
         }
     }

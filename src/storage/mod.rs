@@ -60,15 +60,16 @@ pub struct Storage {
     sound: bool,
 }
 
-/// How far the connection can be trusted. Only `Open` is written to; every other state but the last leads to
-/// `Closed`, and from there a fresh connection leads back.
+/// How far the connection can be trusted. Only `Open` is written to; from every other state but the last a fresh
+/// connection leads back to it.
 enum State {
-    /// There is none, because there was none yet or because something has failed on it.
+    /// There is none yet.
     Closed,
     /// All is well.
     Open(Open),
-    /// Its log or the index of it has lost its name: what stands in there can only be read by this connection.
-    Severed(Open),
+    /// Something has failed on it, or its log or the index of it has lost its name. It stays until there is a fresh one,
+    /// because what stands in a log without a name can only be read by it.
+    Failed(Open),
     /// Somebody has written into its files by other means than SQLite's. Nothing leads from here.
     Spoilt,
 }
@@ -76,8 +77,8 @@ enum State {
 /// A connection, and what goes with it.
 struct Open {
     connection: Connection,
-    /// The write-ahead log and its index, once there are any.
-    log: Option<[FileId; 2]>,
+    /// The write-ahead log and its index.
+    log: [FileId; 2],
     /// The log as it was left.
     left: Log,
     /// SQLite's number of the schema that was found to be ours.
@@ -108,14 +109,6 @@ impl From<&Head> for Stamp {
 
 /// Where a world is read to.
 pub type Taker<'a> = &'a mut dyn FnMut(Record);
-
-/// A world as it came from a database.
-pub struct Loaded {
-    /// The world.
-    pub world: World,
-    /// What an operator should know of the database that is no obstacle.
-    pub warnings: Vec<String>,
-}
 
 impl Storage {
     /// Takes the database at `path` for this process: locks it and makes sure that it is ours, or empty, and can be
@@ -222,9 +215,8 @@ impl Storage {
         let written = self.write(&mut open, wall, feed);
         match &written {
             Ok(_) => {
-                let names = self.log_names();
-                if names.is_some() && (open.log.is_none() || open.log == names) {
-                    (open.log, open.left) = (names, self.log());
+                if !self.has_lost_log(&open) {
+                    open.left = self.log();
                     self.state = State::Open(open);
                 } else {
                     // It has lost its log since it was looked at: only this connection sees what it has just stored there.
@@ -235,12 +227,10 @@ impl Storage {
                 self.persisted = self.attempted.drain(..).next_back().unwrap_or_default();
                 self.sound = true;
             }
-            Err(error) => match error.failure {
-                // What is stored is as before.
-                Failure::Foreign(_) | Failure::Unfit { .. } => self.state = State::Open(open),
-                Failure::Disturbed(_) | Failure::Damaged(_) => self.sound = false,
-                _ => (),
-            },
+            Err(error) => {
+                self.state = State::Failed(open);
+                self.sound &= !matches!(error.failure, Failure::Disturbed(_) | Failure::Damaged(_));
+            }
         }
         written
     }
@@ -286,10 +276,10 @@ impl Storage {
             Err(StorageError::disturbed(&self.path, what))
         });
         self.state = match std::mem::replace(&mut self.state, State::Closed) {
-            State::Open(open) if open.log.is_some() && open.log != self.log_names() => State::Severed(open),
+            State::Open(open) if self.has_lost_log(&open) => State::Failed(open),
             state => state,
         };
-        self.sound &= looked.is_ok() && !matches!(self.state, State::Severed(_));
+        self.sound &= looked.is_ok() && !matches!(&self.state, State::Failed(open) if self.has_lost_log(open));
         looked?;
         let log = self.log();
         match &self.state {
@@ -355,7 +345,14 @@ impl Storage {
         match std::mem::replace(&mut self.state, State::Closed) {
             State::Closed => (),
             State::Open(open) => return Ok(open),
-            State::Severed(open) => self.give_up(open)?,
+            State::Failed(open) if self.has_lost_log(&open) => self.give_up(open)?,
+            State::Failed(open) => {
+                let fresh = self.reopen(Duration::ZERO);
+                if fresh.is_err() {
+                    self.state = State::Failed(open);
+                }
+                return fresh;
+            }
             State::Spoilt => {
                 self.state = State::Spoilt;
                 return Err(StorageError::disturbed(&self.path, SPOILT));
@@ -375,7 +372,7 @@ impl Storage {
         // It stays open until its content is elsewhere.
         let replaced = copied.and_then(|copy| self.replace_with(copy));
         if replaced.is_err() {
-            self.state = State::Severed(open);
+            self.state = State::Failed(open);
         }
         replaced
     }
@@ -393,25 +390,28 @@ impl Storage {
     /// ended after a sync that failed, so the log is written again before anything is read or built on it.
     fn reopen(&mut self, busy: Duration) -> Result<Open, StorageError> {
         let connection = open_writer(&self.path, busy)?;
-        let mut open = Open { connection, log: self.log_names(), left: Log::default(), schema_version: 0 };
         let failed = StorageError::sqlite("write again the log of", &self.path);
         // Others write too. While this holds SQLite's lock for writers, nobody does.
-        let locked = open.connection.execute_batch("BEGIN IMMEDIATE").map_err(&failed);
+        let locked = connection.execute_batch("BEGIN IMMEDIATE").map_err(&failed);
         // From here on nothing waits for a lock: a flush that cannot have it fails and is tried again.
-        let at_once = open.connection.busy_timeout(Duration::ZERO).map_err(&failed);
+        let at_once = connection.busy_timeout(Duration::ZERO).map_err(&failed);
         locked.and(at_once)?;
         let written = write_again(&beside(&self.path, "-wal"));
-        open.connection.execute_batch("ROLLBACK").map_err(&failed).and(written)?;
-        if schema::identify(&open.connection, &self.path)? == Found::Empty {
+        connection.execute_batch("ROLLBACK").map_err(&failed).and(written)?;
+        if schema::identify(&connection, &self.path)? == Found::Empty {
             return Err(StorageError::disturbed(&self.path, EMPTIED));
         }
         self.sound = false;
-        let read = records::read_head(&open.connection).map_err(StorageError::sqlite("read the tick of", &self.path));
+        let read = records::read_head(&connection).map_err(StorageError::sqlite("read the tick of", &self.path));
         self.persisted = self.own(&read?.0)?;
         self.sound = true;
-        open.schema_version = schema::version(&open.connection, &self.path)?;
-        (open.log, open.left) = (self.log_names(), self.log());
-        Ok(open)
+        let schema_version = schema::version(&connection, &self.path)?;
+        let gone = || StorageError::disturbed(&self.path, "its -wal file has gone while it was opened");
+        Ok(Open { connection, log: self.log_names().ok_or_else(gone)?, left: self.log(), schema_version })
+    }
+
+    fn has_lost_log(&self, open: &Open) -> bool {
+        self.log_names() != Some(open.log)
     }
 
     fn log_names(&self) -> Option<[FileId; 2]> {
@@ -432,8 +432,8 @@ impl Storage {
     /// To be called once the world is rescued: if another's database stands at our path, our log must not stay beside it,
     /// because the next to open that would read the one into the other.
     pub fn withdraw(&mut self) {
-        if let State::Open(Open { log: Some(log), .. }) = &self.state
-            && self.log_names() == Some(*log)
+        if let State::Open(open) | State::Failed(open) = &self.state
+            && !self.has_lost_log(open)
             && self.path.exists()
             && !self.leads_to_ours()
         {
@@ -488,15 +488,15 @@ impl Storage {
 }
 
 /// Reads and checks a database or backup that this process does not own: SQLite's integrity check, then the world's
-/// own invariants and its digest.
-pub fn examine(path: &Path) -> Result<Loaded, StorageError> {
+/// own invariants and its digest. Returns the world, and what an operator should know of the database that is no obstacle.
+pub fn examine(path: &Path) -> Result<(World, Vec<String>), StorageError> {
     let path = &fs::canonicalize(path).map_err(StorageError::io("read", path))?;
     schema::inspect(path)?.require_ours(path)?;
     let apart = schema::log_is_apart(path)?;
     let mut gathering = Gathering::default();
     let (_, _, warning) = reader::read_world(path, &mut |record| gathering.take(record))?;
     let world = gathering.finish().map_err(|problems| StorageError::new(path, Failure::Damaged(problems)))?;
-    Ok(Loaded { world, warnings: apart.into_iter().chain(warning).collect() })
+    Ok((world, apart.into_iter().chain(warning).collect()))
 }
 
 /// What is to be written has not come to its end.

@@ -60,18 +60,15 @@ pub fn read_world(path: &Path, take: Taker) -> Result<(Head, String, Option<Stri
     read(path, |connection| {
         schema::identify(connection, path)?.require_ours(path)?;
         let stored = stream(connection, take).map_err(|source| match source {
-            rusqlite::Error::SqliteFailure(..) => StorageError::sqlite("load the world from", path)(source),
-            rusqlite::Error::QueryReturnedNoRows => damaged(path, "the world's own record is missing".to_owned()),
-            other => damaged(path, other.to_string()),
+            rusqlite::Error::QueryReturnedNoRows => {
+                StorageError::new(path, Failure::Damaged(vec!["the world's own record is missing".to_owned()]))
+            }
+            _ => StorageError::sqlite("load the world from", path)(source),
         });
         // What is wrong with the file says more than what it makes of a record.
         let warning = schema::check_integrity(connection, path)?;
         stored.map(|(head, source)| (head, source, warning))
     })
-}
-
-fn damaged(path: &Path, problem: String) -> StorageError {
-    StorageError::new(path, Failure::Damaged(vec![problem]))
 }
 
 /// Hands out all of a world, in one transaction so that it is one cut.

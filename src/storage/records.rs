@@ -13,13 +13,10 @@ use crate::world::{
     Active, EVERY_MINUTES, Entity, EntityId, Habit, Head, Kind, Record, SPAWN_AT_MOST, Spawn, Tick, Verb, Weather,
 };
 
-/// The columns in their order. No other index is accepted on the table, so what makes way is the same entity.
-const WRITE_ENTITY: &str =
-    "REPLACE INTO entity VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
-
-/// What writes a row of each table, and what takes an entity away.
+/// What writes a row of each table, and what takes an entity away. The columns stand in their order.
 const WRITES: [&str; 5] = [
-    WRITE_ENTITY,
+    // No other index is accepted on the table, so what makes way is the same entity.
+    "REPLACE INTO entity VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
     "DELETE FROM entity WHERE id = ?1",
     "INSERT INTO habit VALUES (?1, ?2, ?3)",
     "INSERT INTO habit_item VALUES (?1, ?2, ?3, ?4, ?5)",

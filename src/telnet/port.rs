@@ -9,8 +9,8 @@ use crate::clock::Monotonic;
 use crate::limits::{OUTPUT_BYTES_MAX, TELNET_INPUT_BYTES_MAX};
 use crate::net::Net;
 use crate::net::connection::{Connection, Listener};
-use crate::readiness::Readiness;
 use crate::session::{Moment, Number, People};
+use crate::sys::Readiness;
 use crate::world::World;
 
 /// Later than anything: a session has deadlines of its own.

@@ -1,7 +1,6 @@
 //! What the engine knows of storage: what is sent, acknowledged or failed, and when the next flush is due. No I/O and no
 //! clock: it turns the world into frames, and what the writer says into what can be promised.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::wire::{Frames, ToEngine, ToWriter, View};
@@ -11,10 +10,7 @@ use crate::log::{Level, Line};
 use crate::metrics::{Metrics, Outcome};
 use crate::schedule::{Flusher, Trigger};
 use crate::storage::Stamp;
-use crate::world::{Record, Tick, World};
-
-/// What was rescued of a world and never put in place: where, its tick, and the command that does it.
-pub type Rescued = (PathBuf, Tick, String);
+use crate::world::{Record, World};
 
 /// What is known of storage.
 pub struct Ledger {

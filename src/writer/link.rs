@@ -3,7 +3,7 @@
 //! A Unix socket is both ways of it at once, and std can read and write it without waiting. It goes with either process.
 
 use std::fs;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
@@ -12,10 +12,9 @@ use std::process::{self, Child, Command, Stdio};
 use std::time::Duration;
 
 use super::serve::Writer;
-use super::wire::{Frames, Said, ToEngine, frame_length, understand};
+use super::wire::{Frames, Inlet};
 use crate::clock;
-use crate::limits::{BUFFER_BYTES_KEPT, FRAME_BYTES_MAX, WIRE_BYTES_PER_TURN, WRITER_END_MS_MAX};
-use crate::storage::Taker;
+use crate::limits::{WIRE_BYTES_PER_TURN, WRITER_END_MS_MAX};
 use crate::sys;
 
 /// The argument that makes this program a writer. It is the engine's own, and no command for people.
@@ -35,16 +34,13 @@ pub fn build() -> String {
 /// A writer and what goes to and fro.
 pub struct Link {
     child: Child,
-    stream: UnixStream,
+    /// What it says.
+    pub inlet: Inlet<UnixStream>,
     /// What is to be sent.
     pub out: Frames,
     sent: usize,
-    input: Vec<u8>,
-    used: usize,
     /// Whether room was awaited when it was last watched; `None`: it is not watched.
     watched: Option<bool>,
-    /// No more will come.
-    pub is_over: bool,
 }
 
 impl Link {
@@ -56,8 +52,7 @@ impl Link {
         // In a group of its own, no key of the terminal reaches it.
         command.arg0("aqevia-engine").arg(COMMAND).process_group(0).stdin(Stdio::from(OwnedFd::from(theirs)));
         let child = command.spawn()?;
-        let (out, input) = (Frames::default(), Vec::new());
-        Ok(Link { child, stream, out, sent: 0, input, used: 0, watched: None, is_over: false })
+        Ok(Link { child, inlet: Inlet::new(stream), out: Frames::default(), sent: 0, watched: None })
     }
 
     /// Bytes that are yet to be sent.
@@ -69,7 +64,7 @@ impl Link {
     pub fn watch(&mut self, watch: impl FnOnce(&UnixStream, bool) -> io::Result<()>) -> io::Result<()> {
         let for_room = Some(self.unsent() > 0);
         if for_room != self.watched {
-            watch(&self.stream, self.unsent() > 0)?;
+            watch(self.inlet.input(), self.unsent() > 0)?;
             self.watched = for_room;
         }
         Ok(())
@@ -81,7 +76,7 @@ impl Link {
             return;
         }
         let end = self.out.bytes.len().min(self.sent + WIRE_BYTES_PER_TURN);
-        match self.stream.write(&self.out.bytes[self.sent..end]) {
+        match self.inlet.input().write(&self.out.bytes[self.sent..end]) {
             Ok(count) => self.sent += count,
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => (),
             // What it has said before its end can still be read.
@@ -89,37 +84,6 @@ impl Link {
         }
         if self.unsent() == 0 {
             (self.out, self.sent) = (Frames::default(), 0);
-        }
-    }
-
-    /// Takes what has come.
-    pub fn read(&mut self) {
-        self.input.drain(..std::mem::take(&mut self.used));
-        self.input.shrink_to(BUFFER_BYTES_KEPT);
-        let wanted = WIRE_BYTES_PER_TURN as u64;
-        self.is_over |= match (&self.stream).take(wanted).read_to_end(&mut self.input) {
-            // Less is all that will ever come.
-            Ok(count) => (count as u64) < wanted,
-            Err(error) => error.kind() != ErrorKind::WouldBlock,
-        };
-    }
-
-    /// The next message that is whole. Records before it are handed on.
-    pub fn next(&mut self, take: Taker) -> Option<ToEngine> {
-        loop {
-            let rest = &self.input[self.used..];
-            let length = frame_length(rest)?;
-            self.is_over |= length > 4 + FRAME_BYTES_MAX;
-            let frame = rest.get(..length).filter(|_| length <= 4 + FRAME_BYTES_MAX)?;
-            self.used += length;
-            match understand(frame, take) {
-                Some(Said::Message(message)) => return Some(message),
-                Some(Said::Records) => (),
-                None => {
-                    self.is_over = true;
-                    return None;
-                }
-            }
         }
     }
 

@@ -2,12 +2,12 @@
 //!
 //! It lives as long as its pipe. When that ends, what has not been heard to its end is dropped, and the lock goes last.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::wire::{Frames, Said, ToEngine, ToWriter, View, frame_length, understand};
+use super::wire::{Frames, Inlet, Rescued, Said, ToEngine, ToWriter, View};
 use crate::clock::{Monotonic, Wall};
 use crate::exit::{Exit, read_world_file, refused};
 use crate::limits::{
@@ -15,6 +15,7 @@ use crate::limits::{
     LOOK_INTERVAL_MS, TEXT_BYTES_MAX,
 };
 use crate::log::{Level, Line};
+use crate::storage::rescue::Rescue;
 use crate::storage::schema::Found;
 use crate::storage::{self, Failure, Storage, StorageError, Taker, worldfile};
 use crate::sys;
@@ -33,77 +34,36 @@ impl Input for UnixStream {
     }
 }
 
-/// What came in.
-enum Heard {
-    Message(ToWriter),
-    Records,
-    /// Nothing, for as long as the input has patience.
-    Nothing,
-    /// There is no engine any more, or nothing to be understood from it.
-    Over,
-}
-
-/// The end of the pipe that is listened at.
-struct Ear<R> {
-    input: R,
-    bytes: Vec<u8>,
-    used: usize,
-    is_over: bool,
-}
-
-impl<R: Input> Ear<R> {
-    fn hear(&mut self, take: Taker) -> Heard {
+impl<R: Input> Inlet<R> {
+    /// The next frame; `None` if none comes for as long as the input has patience, or ever.
+    fn hear(&mut self, take: Taker) -> Option<Said<ToWriter>> {
         loop {
-            let rest = &self.bytes[self.used..];
-            match frame_length(rest) {
-                Some(length) if length > 4 + FRAME_BYTES_MAX => break,
-                Some(length) if length <= rest.len() => {
-                    self.used += length;
-                    match understand(&rest[..length], take) {
-                        Some(Said::Message(message)) => return Heard::Message(message),
-                        Some(Said::Records) => return Heard::Records,
-                        None => break,
-                    }
-                }
-                _ => (),
-            }
-            self.bytes.drain(..std::mem::take(&mut self.used));
-            let mut more = [0; 64 * 1024];
-            let read = self.input.read(&mut more);
-            self.bytes.extend_from_slice(&more[..*read.as_ref().unwrap_or(&0)]);
-            match read {
-                Ok(0) => break,
-                Ok(_) => (),
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                    return Heard::Nothing;
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => (),
-                Err(_) => break,
+            let said = self.next(take);
+            if said.is_some() || self.is_over || !self.read() {
+                return said;
             }
         }
-        self.is_over = true;
-        Heard::Over
     }
 
     /// Hands on all records up to the end that is said; false if that does not come.
     fn feed(&mut self, take: Taker) -> bool {
-        loop {
+        while !self.is_over {
             match self.hear(take) {
-                Heard::Records | Heard::Nothing => (),
-                Heard::Message(ToWriter::End {}) => return true,
-                Heard::Message(_) | Heard::Over => {
-                    self.is_over = true;
-                    return false;
-                }
+                Some(Said::Message(ToWriter::End {})) => return true,
+                Some(Said::Message(_)) => self.is_over = true,
+                Some(Said::Records) | None => (),
             }
         }
+        false
     }
 }
 
 /// Everything that the writer has.
 pub struct Writer<R, W> {
-    ear: Ear<R>,
+    inlet: Inlet<R>,
     output: W,
+    /// What is to be said.
+    out: Frames,
     clock: fn() -> Monotonic,
     /// Who it is: the engine must be the same.
     build: String,
@@ -131,8 +91,9 @@ impl<R: Input, W: Write> Writer<R, W> {
     pub fn new(input: R, output: W, build: String, clock: fn() -> Monotonic) -> Writer<R, W> {
         input.be_patient(Duration::from_millis(LOOK_INTERVAL_MS));
         Writer {
-            ear: Ear { input, bytes: Vec::new(), used: 0, is_over: false },
+            inlet: Inlet::new(input),
             output,
+            out: Frames::default(),
             clock,
             build,
             started: Wall(Duration::ZERO),
@@ -147,16 +108,16 @@ impl<R: Input, W: Write> Writer<R, W> {
 
     /// Does one thing that it is told, or looks at the files if nothing comes; false at its end.
     pub fn step(&mut self) -> bool {
-        match self.ear.hear(&mut |_| ()) {
-            Heard::Message(message) => self.obey(message),
-            Heard::Nothing => (),
+        match self.inlet.hear(&mut |_| ()) {
+            Some(Said::Message(message)) => self.obey(message),
             // Nobody has asked for records.
-            Heard::Records | Heard::Over => self.ear.is_over = true,
+            Some(Said::Records) => self.inlet.is_over = true,
+            None => (),
         }
-        if !self.ear.is_over && (self.clock)().since(self.looked_at) >= Duration::from_millis(LOOK_INTERVAL_MS) {
+        if !self.inlet.is_over && (self.clock)().since(self.looked_at) >= Duration::from_millis(LOOK_INTERVAL_MS) {
             self.look();
         }
-        !self.ear.is_over
+        !self.inlet.is_over
     }
 
     fn obey(&mut self, message: ToWriter) {
@@ -194,19 +155,23 @@ impl<R: Input, W: Write> Writer<R, W> {
             ToWriter::Replace { cut, head, wall } => self.flush(cut, wall, Some(head)),
             ToWriter::Close { head } => self.close(&head),
             // Another build, or an end of nothing.
-            _ => self.ear.is_over = true,
+            _ => self.inlet.is_over = true,
         }
     }
 
     fn say(&mut self, message: &ToEngine) {
-        let mut frames = Frames::default();
-        frames.message(message);
-        self.ear.is_over |= self.output.write_all(&frames.bytes).is_err();
+        self.out.message(message);
+        self.send();
+    }
+
+    fn send(&mut self) {
+        self.inlet.is_over |= self.inlet.is_over || self.output.write_all(&self.out.bytes).is_err();
+        self.out.clear();
     }
 
     fn say_last(&mut self, message: &ToEngine) {
         self.say(message);
-        self.ear.is_over = true;
+        self.inlet.is_over = true;
     }
 
     fn note(&mut self, level: Level, message: &str, fields: &[(&str, &str)]) {
@@ -224,15 +189,15 @@ impl<R: Input, W: Write> Writer<R, W> {
     /// Opens the database. Who has it may be about to end, such as the writer of an engine that was killed.
     fn open(&mut self, database: &Path) -> Result<(Storage, Found), StorageError> {
         let until = (self.clock)().after(Duration::from_millis(LOCK_WAIT_MS_MAX));
-        self.ear.input.be_patient(Duration::from_millis(LOCK_RETRY_MS));
+        self.inlet.input().be_patient(Duration::from_millis(LOCK_RETRY_MS));
         let opened = loop {
             match Storage::open(database, self.started) {
                 Err(StorageError { failure: Failure::Held(_), .. })
-                    if (self.clock)() < until && matches!(self.ear.hear(&mut |_| ()), Heard::Nothing) => {}
+                    if (self.clock)() < until && self.inlet.hear(&mut |_| ()).is_none() && !self.inlet.is_over => {}
                 opened => break opened,
             }
         };
-        self.ear.input.be_patient(Duration::from_millis(LOOK_INTERVAL_MS));
+        self.inlet.input().be_patient(Duration::from_millis(LOOK_INTERVAL_MS));
         opened
     }
 
@@ -242,21 +207,14 @@ impl<R: Input, W: Write> Writer<R, W> {
         if found == Found::Empty {
             self.found(&mut storage, &wanted)?;
         }
-        let (output, is_over) = (&mut self.output, &mut self.ear.is_over);
-        let (mut frames, mut too_large) = (Frames::default(), false);
-        let mut send = |frames: &mut Frames| {
-            frames.close();
-            *is_over |= *is_over || output.write_all(&frames.bytes).is_err();
-            frames.bytes.clear();
-        };
+        let mut too_large = false;
         let loaded = storage.load(&mut |record| {
-            too_large |= !frames.record(&record);
+            too_large |= !self.out.record(&record);
             // At the end at once: the world is put together while the file is checked.
-            if frames.bytes.len() >= FRAME_RECORDS_BYTES || matches!(record, Record::End) {
-                send(&mut frames);
+            if self.out.bytes.len() >= FRAME_RECORDS_BYTES || matches!(record, Record::End) {
+                self.send();
             }
         });
-        send(&mut frames);
         let (head, source, warning) = loaded?;
         // What a message could not tell whole.
         too_large |= [&head.id, &head.name, &source].iter().any(|text| text.len() > TEXT_BYTES_MAX);
@@ -303,13 +261,13 @@ impl<R: Input, W: Write> Writer<R, W> {
     /// Begins to write. Only now that everything is accepted may anything be written.
     fn attach(&mut self) -> Result<(), Exit> {
         let (Some((head, source, wanted)), Some(mut storage)) = (self.loaded.take(), self.storage.take()) else {
-            self.ear.is_over = true;
+            self.inlet.is_over = true;
             return Ok(());
         };
         require_wanted(&wanted, &head.id, storage.path())?;
         self.compare_with_file(&wanted, &head, &source, storage.path())?;
         let rescue = storage::rescue::later(storage.path(), &head);
-        let rescue = rescue.map(|rescue| (rescue.path.clone(), rescue.head.tick, rescue.command()));
+        let rescue = rescue.as_ref().map(told_of);
         let error = match storage.attach(&head) {
             Err(error) if error.is_for_want_of_room() => Some(error.to_string()),
             attached => attached.map(|()| None)?,
@@ -319,7 +277,7 @@ impl<R: Input, W: Write> Writer<R, W> {
         Ok(())
     }
 
-    fn say_attached(&mut self, error: Option<String>, rescue: Option<super::ledger::Rescued>) {
+    fn say_attached(&mut self, error: Option<String>, rescue: Option<Rescued>) {
         self.checkpointed_at = (self.clock)();
         let view = self.view();
         self.say(&ToEngine::Attached { view, error, rescue });
@@ -347,11 +305,11 @@ impl<R: Input, W: Write> Writer<R, W> {
 
     /// Stores a cut, or all of a world where the database has lost its content.
     fn flush(&mut self, cut: u64, wall: Wall, all: Option<Head>) {
-        let Some(storage) = &mut self.storage else { return self.ear.is_over = true };
-        let (ear, clock) = (&mut self.ear, self.clock);
+        let Some(storage) = &mut self.storage else { return self.inlet.is_over = true };
+        let (inlet, clock) = (&mut self.inlet, self.clock);
         let mut heard_at = None;
         let mut feed = |take: Taker| {
-            let is_whole = ear.feed(take);
+            let is_whole = inlet.feed(take);
             heard_at = Some(clock());
             is_whole
         };
@@ -362,9 +320,9 @@ impl<R: Input, W: Write> Writer<R, W> {
         let commit = heard_at.map(|heard_at| clock().since(heard_at));
         if commit.is_none() {
             // It has failed before anything was to be written.
-            ear.feed(&mut |_| ());
+            inlet.feed(&mut |_| ());
         }
-        if ear.is_over {
+        if inlet.is_over {
             return;
         }
         let view = self.view();
@@ -414,15 +372,15 @@ impl<R: Input, W: Write> Writer<R, W> {
 
     fn close(&mut self, head: &Head) {
         self.checkpoint("TRUNCATE");
-        let Some(storage) = &mut self.storage else { return self.ear.is_over = true };
+        let Some(storage) = &mut self.storage else { return self.inlet.is_over = true };
         let error = storage.close(head).err().map(|error| error.to_string());
         self.say_last(&ToEngine::Closed { error });
     }
 
     /// Writes the whole world beside the database that it cannot be saved into.
     fn rescue(&mut self, database: &Path, head: Head, source: &str, wall: Wall) {
-        let (ear, id) = (&mut self.ear, head.id.clone());
-        let rescued = storage::rescue::write(database, head, source, wall, |take| ear.feed(take));
+        let (inlet, id) = (&mut self.inlet, head.id.clone());
+        let rescued = storage::rescue::write(database, head, source, wall, |take| inlet.feed(take));
         let known = self.storage.as_ref().and_then(Storage::persisted);
         let found = storage::head_at(database);
         let persisted = found.map_or(known, |found| (found.id == id).then_some(found.tick));
@@ -430,11 +388,15 @@ impl<R: Input, W: Write> Writer<R, W> {
             storage.withdraw();
         }
         let (rescued, error) = match rescued {
-            Ok(rescue) => (Some((rescue.path.clone(), rescue.command())), String::new()),
+            Ok(rescue) => (Some(told_of(&rescue)), String::new()),
             Err(error) => (None, error.to_string()),
         };
         self.say_last(&ToEngine::Rescued { rescued, error, persisted });
     }
+}
+
+fn told_of(rescue: &Rescue) -> Rescued {
+    Rescued { path: rescue.path.clone(), tick: rescue.head.tick, command: rescue.command() }
 }
 
 /// Refuses the world at `place` if the configuration names another.
@@ -446,5 +408,7 @@ fn require_wanted(wanted: &Wanted, held: &str, place: &Path) -> Result<(), Stora
 }
 
 fn other_world(place: &Path, held: &str, wanted: String) -> StorageError {
-    StorageError::new(place, Failure::OtherWorld(format!("{held:?}, and {wanted}")))
+    let remedy = "Nothing was changed. Unset AQEVIA_WORLD_PATH and AQEVIA_WORLD_ID to go on with the stored world, or give \
+                  the other world a database of its own.";
+    StorageError::unfit(place, format!("it holds the world {held:?}, and {wanted}"), remedy)
 }

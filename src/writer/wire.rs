@@ -6,17 +6,19 @@
 //! share frames, so that each costs no more than its own bytes.
 
 use std::ffi::OsString;
+use std::io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
+use std::io::{BufRead, BufReader, Read};
+use std::mem;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::ledger::Rescued;
 use super::serve::Wanted;
 use crate::clock::Wall;
 use crate::exit::Exit;
-use crate::limits::{FRAME_BYTES_MAX, FRAME_RECORDS_BYTES, TEXT_BYTES_MAX};
+use crate::limits::{BUFFER_BYTES_KEPT, FRAME_BYTES_MAX, FRAME_RECORDS_BYTES, TEXT_BYTES_MAX, WIRE_BYTES_PER_TURN};
 use crate::log::{Level, Line};
-use crate::storage::Stamp;
+use crate::storage::{Stamp, Taker};
 use crate::world::random::Random;
 use crate::world::{
     Active, Ban, Entity, EntityId, Habit, Head, Kind, Player, Posture, Record, Spawn, Tick, Verb, Weather, Wish,
@@ -42,21 +44,6 @@ macro_rules! parts {
             fn get(bytes: &mut &'a [u8]) -> Option<Self> {
                 $(let $part = Wire::get(bytes)?;)*
                 Some(Self { $($part),* })
-            }
-        }
-    )* };
-}
-
-/// Enums that are a place in the list of all their values.
-macro_rules! places {
-    ($($type:ty)*) => { $(
-        impl Wire<'_> for $type {
-            fn put(&self, out: &mut Vec<u8>) {
-                (*self as u8).put(out);
-            }
-
-            fn get(bytes: &mut &[u8]) -> Option<Self> {
-                <$type>::ALL.get(usize::from(u8::get(bytes)?)).copied()
             }
         }
     )* };
@@ -154,7 +141,7 @@ messages! {
         /// The database is closed; or what was flushed cannot be read back.
         Closed = 9 { error: Option<String>, }
         /// The world was rescued: where, and the command that puts it in place; or why not. And the tick of the database.
-        Rescued = 10 { rescued: Option<(PathBuf, String)>, error: String, persisted: Option<Tick>, }
+        Rescued = 10 { rescued: Option<Rescued>, error: String, persisted: Option<Tick>, }
     }
 }
 
@@ -167,11 +154,23 @@ pub struct View {
     pub wal_bytes: u64,
 }
 
+/// What was rescued of a world and never put in place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rescued {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// As of when.
+    pub tick: Tick,
+    /// What a shell does to put it in place.
+    pub command: String,
+}
+
 parts! {
     Exit { code, problems, advice }
     Line { level, text }
     Wanted { file, id }
     View { persisted, wal_bytes }
+    Rescued { path, tick, command }
     Stamp { tick, digest }
     Head { id, name, tick, random, weather, next_id, digest }
     Entity<&'a str> {
@@ -184,88 +183,56 @@ parts! {
     Ban { of, until }
 }
 
-places! { Kind Active Verb Weather Level Posture Wish }
-
 wrapped! {
+    u8: [u8; 1] = |number| number.to_le_bytes(), |bytes| Some(u8::from_le_bytes(bytes));
+    u16: [u8; 2] = |number| number.to_le_bytes(), |bytes| Some(u16::from_le_bytes(bytes));
+    u32: [u8; 4] = |number| number.to_le_bytes(), |bytes| Some(u32::from_le_bytes(bytes));
+    u64: [u8; 8] = |number| number.to_le_bytes(), |bytes| Some(u64::from_le_bytes(bytes));
     bool: u8 = |flag| u8::from(*flag), |byte| [false, true].get(usize::from(byte)).copied();
+    // Enums are a place in the list of all their values.
+    Kind: u8 = |kind| *kind as u8, |place| Kind::ALL.get(usize::from(place)).copied();
+    Active: u8 = |active| *active as u8, |place| Active::ALL.get(usize::from(place)).copied();
+    Verb: u8 = |verb| *verb as u8, |place| Verb::ALL.get(usize::from(place)).copied();
+    Weather: u8 = |weather| *weather as u8, |place| Weather::ALL.get(usize::from(place)).copied();
+    Posture: u8 = |posture| *posture as u8, |place| Posture::ALL.get(usize::from(place)).copied();
+    Wish: u8 = |wish| *wish as u8, |place| Wish::ALL.get(usize::from(place)).copied();
+    Level: u8 = |level| *level as u8, |place| Level::ALL.get(usize::from(place)).copied();
     usize: u32 = |length| u32::try_from(*length).unwrap_or(u32::MAX), |length| Some(length as usize);
     EntityId: u64 = |id| id.get(), EntityId::new;
     Tick: u64 = |tick| tick.0, |number| Some(Tick(number));
     Random: u64 = |random| random.0, |number| Some(Random(number));
     Wall: Duration = |wall| wall.0, |since| Some(Wall(since));
     Duration: u64 = |time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), |nanos| Some(Duration::from_nanos(nanos));
+    // What others have written into a database may be part of what is said: that goes up to `TEXT_BYTES_MAX`.
+    String: Vec<u8> = |text| text.as_bytes()[..text.floor_char_boundary(TEXT_BYTES_MAX)].to_vec(),
+        |bytes| String::from_utf8(bytes).ok();
+    Box<str>: Vec<u8> = |text| text.as_bytes().to_vec(), |bytes| String::from_utf8(bytes).ok().map(Box::from);
+    PathBuf: Vec<u8> = |path| path.as_os_str().as_bytes().to_vec(), |bytes| Some(OsString::from_vec(bytes).into());
 }
 
-macro_rules! numbers {
-    ($($type:ty)*) => { $(
-        impl Wire<'_> for $type {
-            fn put(&self, out: &mut Vec<u8>) {
-                out.extend_from_slice(&self.to_le_bytes());
-            }
+impl<const N: usize> Wire<'_> for [u8; N] {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self);
+    }
 
-            fn get(bytes: &mut &[u8]) -> Option<Self> {
-                let (first, rest) = bytes.split_first_chunk()?;
-                *bytes = rest;
-                Some(<$type>::from_le_bytes(*first))
-            }
-        }
-    )* };
+    fn get(bytes: &mut &[u8]) -> Option<Self> {
+        let (first, rest) = bytes.split_first_chunk()?;
+        *bytes = rest;
+        Some(*first)
+    }
 }
 
-numbers! { u8 u16 u32 u64 }
-
-impl<'a> Wire<'a> for &'a [u8] {
+impl<'a> Wire<'a> for &'a str {
     fn put(&self, out: &mut Vec<u8>) {
         self.len().put(out);
-        out.extend_from_slice(self);
+        out.extend_from_slice(self.as_bytes());
     }
 
     fn get(bytes: &mut &'a [u8]) -> Option<Self> {
         let length = usize::get(bytes)?;
         let (first, rest) = bytes.split_at_checked(length)?;
         *bytes = rest;
-        Some(first)
-    }
-}
-
-impl<'a> Wire<'a> for &'a str {
-    fn put(&self, out: &mut Vec<u8>) {
-        self.as_bytes().put(out);
-    }
-
-    fn get(bytes: &mut &'a [u8]) -> Option<Self> {
-        str::from_utf8(Wire::get(bytes)?).ok()
-    }
-}
-
-/// Goes up to `TEXT_BYTES_MAX`: what others have written into a database may be part of what is said.
-impl<'a> Wire<'a> for String {
-    fn put(&self, out: &mut Vec<u8>) {
-        (&self[..self.floor_char_boundary(TEXT_BYTES_MAX)]).put(out);
-    }
-
-    fn get(bytes: &mut &'a [u8]) -> Option<Self> {
-        <&str>::get(bytes).map(str::to_owned)
-    }
-}
-
-impl<'a> Wire<'a> for Box<str> {
-    fn put(&self, out: &mut Vec<u8>) {
-        (&**self).put(out);
-    }
-
-    fn get(bytes: &mut &'a [u8]) -> Option<Self> {
-        <&str>::get(bytes).map(Box::from)
-    }
-}
-
-impl<'a> Wire<'a> for PathBuf {
-    fn put(&self, out: &mut Vec<u8>) {
-        self.as_os_str().as_bytes().put(out);
-    }
-
-    fn get(bytes: &mut &'a [u8]) -> Option<Self> {
-        Some(OsString::from_vec(<&[u8]>::get(bytes)?.to_vec()).into())
+        str::from_utf8(first).ok()
     }
 }
 
@@ -291,22 +258,6 @@ impl<'a, T: Wire<'a>> Wire<'a> for Vec<T> {
         (0..usize::get(bytes)?).map(|_| T::get(bytes)).collect()
     }
 }
-
-macro_rules! tuples {
-    ($($(($name:ident $place:tt))*;)*) => { $(
-        impl<'a, $($name: Wire<'a>),*> Wire<'a> for ($($name,)*) {
-            fn put(&self, out: &mut Vec<u8>) {
-                $(self.$place.put(out);)*
-            }
-
-            fn get(bytes: &mut &'a [u8]) -> Option<Self> {
-                Some(($($name::get(bytes)?,)*))
-            }
-        }
-    )* };
-}
-
-tuples! { (A 0)(B 1); (A 0)(B 1)(C 2); }
 
 /// The number of a frame of records; no message has it.
 const RECORDS: u8 = 0;
@@ -346,52 +297,52 @@ fn get_record(bytes: &mut &[u8], take: &mut dyn FnMut(Record)) -> Option<()> {
 pub struct Frames {
     /// Their bytes.
     pub bytes: Vec<u8>,
-    /// Where the frame begins that takes records just now.
+    /// Where the last one begins, if it takes records.
     open: Option<usize>,
 }
 
 impl Frames {
     /// Appends a message.
     pub fn message<'a>(&mut self, message: &impl Wire<'a>) {
-        self.close();
-        self.frame(|out| message.put(out));
+        let start = self.begin();
+        message.put(&mut self.bytes);
+        self.note_length(start);
+        self.open = None;
     }
 
     /// Appends a record; false, and nothing, if it is too large for any frame.
     pub fn record(&mut self, record: &Record) -> bool {
-        let start = match self.open {
-            Some(start) if self.bytes.len() - start < FRAME_RECORDS_BYTES => start,
-            _ => {
-                self.close();
-                self.bytes.len()
-            }
-        };
-        if self.open.is_none() {
-            self.bytes.extend_from_slice(&[0, 0, 0, 0, RECORDS]);
-            self.open = Some(start);
-        }
+        let with_room = self.open.filter(|start| self.bytes.len() - start < FRAME_RECORDS_BYTES);
+        let start = with_room.unwrap_or_else(|| {
+            let start = self.begin();
+            self.bytes.push(RECORDS);
+            start
+        });
+        self.open = Some(start);
         let end = self.bytes.len();
         put_record(record, &mut self.bytes);
         let fits = self.bytes.len() - end <= FRAME_BYTES_MAX - FRAME_RECORDS_BYTES;
         if !fits {
             self.bytes.truncate(end);
         }
+        self.note_length(start);
         fits
     }
 
-    fn frame(&mut self, put: impl FnOnce(&mut Vec<u8>)) {
-        self.open = Some(self.bytes.len());
-        self.bytes.extend_from_slice(&[0; 4]);
-        put(&mut self.bytes);
-        self.close();
+    /// Forgets them: they are sent.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.open = None;
     }
 
-    /// Ends the frame that takes records.
-    pub fn close(&mut self) {
-        if let Some(start) = self.open.take() {
-            let length = (self.bytes.len() - start - 4) as u32;
-            self.bytes[start..start + 4].copy_from_slice(&length.to_le_bytes());
-        }
+    fn begin(&mut self) -> usize {
+        self.bytes.extend_from_slice(&[0; 4]);
+        self.bytes.len() - 4
+    }
+
+    fn note_length(&mut self, start: usize) {
+        let length = (self.bytes.len() - start - 4) as u32;
+        self.bytes[start..start + 4].copy_from_slice(&length.to_le_bytes());
     }
 }
 
@@ -420,6 +371,59 @@ pub fn understand<M: for<'a> Wire<'a>>(frame: &[u8], take: &mut dyn FnMut(Record
         get_record(&mut bytes, take)?;
     }
     Some(Said::Records)
+}
+
+/// An end of the wire: what comes in there, frame by frame.
+pub struct Inlet<R> {
+    input: BufReader<R>,
+    bytes: Vec<u8>,
+    used: usize,
+    /// No more will come, or something has that makes no sense.
+    pub is_over: bool,
+}
+
+impl<R: Read> Inlet<R> {
+    /// Takes what comes by way of `input`.
+    pub fn new(input: R) -> Inlet<R> {
+        let input = BufReader::with_capacity(WIRE_BYTES_PER_TURN, input);
+        Inlet { input, bytes: Vec::new(), used: 0, is_over: false }
+    }
+
+    /// Where it comes from.
+    pub fn input(&self) -> &R {
+        self.input.get_ref()
+    }
+
+    /// Reads once, `WIRE_BYTES_PER_TURN` at most; false if nothing comes for as long as the input has patience, or ever.
+    pub fn read(&mut self) -> bool {
+        self.bytes.drain(..mem::take(&mut self.used));
+        self.bytes.shrink_to(BUFFER_BYTES_KEPT);
+        let count = match self.input.fill_buf() {
+            Err(error) if matches!(error.kind(), WouldBlock | TimedOut | Interrupted) => return false,
+            more => {
+                let more = more.unwrap_or_default();
+                self.bytes.extend_from_slice(more);
+                more.len()
+            }
+        };
+        self.input.consume(count);
+        self.is_over |= count == 0;
+        count > 0
+    }
+
+    /// What the next frame holds that has come whole. Records in it are handed on.
+    pub fn next<M: for<'a> Wire<'a>>(&mut self, take: Taker) -> Option<Said<M>> {
+        let rest = &self.bytes[self.used..];
+        let length = frame_length(rest)?;
+        if length > 4 + FRAME_BYTES_MAX {
+            self.is_over = true;
+            return None;
+        }
+        let said = understand(rest.get(..length)?, take);
+        self.used += length;
+        self.is_over |= said.is_none();
+        said
+    }
 }
 
 #[cfg(test)]
@@ -465,12 +469,12 @@ mod tests {
         let line = Line::new(Level::Debug, "two\nlines", &[("a", "b"), ("", "\0")]);
         let exit = Exit { code: 255, problems: vec![String::new(), "two".to_owned()], advice: "none".to_owned() };
         let (error, took) = (Some("no room".to_owned()), Duration::from_nanos(u64::MAX));
-        let rescue = Some((PathBuf::from("b"), Tick(9), "mv".to_owned()));
+        let rescue = Some(Rescued { path: "b".into(), tick: Tick(9), command: "mv".to_owned() });
         vec![
             ToEngine::Note { line },
             ToEngine::Loaded { source: "source".to_owned() },
             ToEngine::Attached { view: view.clone(), error: None, rescue: None },
-            ToEngine::Attached { view: unknown.clone(), error: error.clone(), rescue },
+            ToEngine::Attached { view: unknown.clone(), error: error.clone(), rescue: rescue.clone() },
             ToEngine::Refused { exit },
             ToEngine::Flushed { cut: 3, view: view.clone(), records: 1, commit: took },
             ToEngine::Failed { cut: 0, view: unknown.clone(), error: "so".to_owned(), wants_all: true },
@@ -479,7 +483,7 @@ mod tests {
             ToEngine::Checkpointed { view: view.clone(), took, trouble: Some(None) },
             ToEngine::Checkpointed { view, took, trouble: Some(error.clone()) },
             ToEngine::Closed { error },
-            ToEngine::Rescued { rescued: Some(("b".into(), "mv".to_owned())), error: String::new(), persisted: None },
+            ToEngine::Rescued { rescued: rescue, error: String::new(), persisted: None },
         ]
     }
 
@@ -507,7 +511,6 @@ mod tests {
     fn frame(put: impl FnOnce(&mut Frames)) -> Vec<u8> {
         let mut frames = Frames::default();
         put(&mut frames);
-        frames.close();
         assert_eq!(frame_length(&frames.bytes), Some(frames.bytes.len()));
         frames.bytes
     }
@@ -587,14 +590,7 @@ mod tests {
         let mut frames = Frames::default();
         assert!(frames.record(&Record::Head(&world.head())));
         world.records(|record| assert!(frames.record(&record)));
-        let (mut rest, mut gathering, mut count) = (
-            &*{
-                frames.close();
-                frames.bytes
-            },
-            Gathering::default(),
-            0,
-        );
+        let (mut rest, mut gathering, mut count) = (&*frames.bytes, Gathering::default(), 0);
         while let Some(length) = frame_length(rest) {
             assert!(length <= FRAME_RECORDS_BYTES + 4_096, "{length}");
             assert!(understand::<ToEngine>(&rest[..length], &mut |record| gathering.take(record)).is_some());
@@ -618,7 +614,6 @@ mod tests {
         assert!(fits);
         assert_eq!(record(&text[..largest + 1]), (false, before));
         assert_eq!(record(&text[..largest]), (true, before + FRAME_BYTES_MAX - FRAME_RECORDS_BYTES));
-        frames.close();
         assert!(frames.bytes.len() <= 4 + FRAME_BYTES_MAX && is_of_records(&frames.bytes));
     }
 
@@ -638,7 +633,7 @@ mod tests {
         assert_eq!((get::<String>(b"\x01\0\0\0a").as_deref(), get::<String>(b"\x01\0\0\0\xff")), (Some("a"), None));
         assert_eq!(get::<PathBuf>(b"\x02\0\0\0a"), None);
         // What says that it is so long takes no room before it is there.
-        assert_eq!(get::<Vec<(String, String)>>(&[0xff; 4]), None);
+        assert_eq!(get::<Vec<Wanted>>(&[0xff; 4]), None);
         assert_eq!(get::<String>(&[0xff; 4]), None);
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use aqevia_engine::clock::monotonic;
 use aqevia_engine::metrics::{Exposition, Histogram};
-use aqevia_engine::readiness::{Poller, Readiness, Token};
+use aqevia_engine::sys::{Poller, Readiness, Token};
 
 use crate::process::{Core, Helper, pin};
 

@@ -8,7 +8,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use aqevia_engine::clock::monotonic;
-use aqevia_engine::readiness::{Poller, Readiness, Token};
+use aqevia_engine::sys::{Poller, Readiness, Token};
 
 use crate::process::{Core, Helper, pin};
 use crate::support::PATIENCE;

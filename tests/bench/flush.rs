@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 use aqevia_engine::clock;
 use aqevia_engine::limits::{CHECKPOINT_RECORDS, EVERY_MINUTES_MAX};
 use aqevia_engine::metrics::Metrics;
-use aqevia_engine::readiness::{Poller, Readiness, Token};
 use aqevia_engine::schedule::{Flusher, Trigger};
 use aqevia_engine::storage::Stamp;
+use aqevia_engine::sys::{Poller, Readiness, Token};
 use aqevia_engine::world::{Action, Command, Entity, EntityId, Kind, Record, Verb, World, unheard};
 use aqevia_engine::writer::ledger::Ledger;
 use aqevia_engine::writer::link::{self, Link};
-use aqevia_engine::writer::wire::{ToEngine, ToWriter, View};
+use aqevia_engine::writer::wire::{Said, ToEngine, ToWriter, View};
 use rusqlite::{Connection, params};
 
 use crate::progress;
@@ -137,8 +137,8 @@ impl Engine {
             self.writer.write();
             self.writer.watch(|stream, for_room| self.poller.watch(stream, WRITER, true, for_room)).unwrap();
             self.poller.wait(None, clock::monotonic(), &mut self.ready).unwrap();
-            self.writer.read();
-            while let Some(said) = self.writer.next(&mut |_| ()) {
+            self.writer.inlet.read();
+            while let Some(Said::Message(said)) = self.writer.inlet.next(&mut |_| ()) {
                 let is_last = is_said(&said);
                 let trouble = self.ledger.hear(said, &mut self.world, clock::monotonic(), &mut self.metrics);
                 assert_eq!(trouble, None);
@@ -146,7 +146,7 @@ impl Engine {
                     return;
                 }
             }
-            assert!(!self.writer.is_over);
+            assert!(!self.writer.inlet.is_over);
         }
     }
 

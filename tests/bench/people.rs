@@ -11,8 +11,7 @@ use std::time::{Duration, Instant};
 
 use aqevia_engine::clock::monotonic;
 use aqevia_engine::limits::{COMMAND_PACE_MS, DESCRIPTORS_WANTED};
-use aqevia_engine::readiness::{Poller, Readiness, Token};
-use aqevia_engine::sys;
+use aqevia_engine::sys::{self, Poller, Readiness, Token};
 use aqevia_engine::world::random::Random;
 
 use crate::process::{Core, Helper, cpu_seconds, pin, resident_bytes};

@@ -11,9 +11,9 @@ use aqevia_engine::http::{Snapshot, StorageView};
 use aqevia_engine::limits::{HTTP_HEAD_MS_MAX, HTTP_IDLE_MS_MAX, HTTP_OUTPUT_BYTES_HIGH, LINGER_MS_MAX, WRITE_MS_MAX};
 use aqevia_engine::metrics::Metrics;
 use aqevia_engine::net::{Net, connection};
-use aqevia_engine::readiness::{Poller, Token};
 use aqevia_engine::storage::worldfile;
 use aqevia_engine::sys;
+use aqevia_engine::sys::{Poller, Token};
 use aqevia_engine::world::World;
 
 use crate::support::{PATIENCE, SMALL_WORLD};

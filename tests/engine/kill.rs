@@ -160,18 +160,18 @@ fn examine_copy(folder: &Folder, undisturbed: &mut World, by_command: bool, cont
     if folder.join(WAL).exists() {
         fs::copy(folder.join(WAL), copy.join(WAL)).unwrap();
     }
-    let left = storage::examine(&copy.database()).unwrap_or_else(|error| panic!("{context}: {error}"));
-    let digest = format!("{:016x}", left.world.digest());
+    let (left, _) = storage::examine(&copy.database()).unwrap_or_else(|error| panic!("{context}: {error}"));
+    let digest = format!("{:016x}", left.digest());
     if by_command {
         let (code, stdout, stderr) = output(&mut command(&copy, &["check", "storage.sqlite"]));
         assert!(code == 0 && stdout.contains(&format!("; digest {digest}\n")), "{context}: {stdout}{stderr}");
     }
     assert_eq!(query(&copy.database(), "SELECT digest FROM world"), digest, "{context}");
-    while undisturbed.now() < left.world.now() {
+    while undisturbed.now() < left.now() {
         undisturbed.tick(&mut unheard);
     }
-    assert_eq!((undisturbed.now(), undisturbed.digest()), (left.world.now(), left.world.digest()), "{context}");
+    assert_eq!((undisturbed.now(), undisturbed.digest()), (left.now(), left.digest()), "{context}");
     undisturbed.cut(|_| ());
     undisturbed.acknowledged();
-    left.world.now().0
+    left.now().0
 }

@@ -23,7 +23,9 @@ use crate::preload::Preload;
 use crate::rescue::{field, rescues};
 use crate::signals::{AS_PROCESS_ONE, may_have_process_one};
 use crate::slow::{PROMPT, STARVED};
-use crate::support::{Engine, Folder, by_way_of, command, output, query, refused, seed, send_signal, skip, wait_for};
+use crate::support::{
+    Engine, Folder, by_way_of, command, limit_process, output, query, refused, seed, send_signal, skip, wait_for,
+};
 use crate::trouble::{expect_recovery, expect_unready, stop_and_check};
 use crate::worlds;
 
@@ -145,6 +147,7 @@ fn a_disk_that_is_slow_then_stands_still_then_fails_holds_up_nothing_but_flushes
         let before = flushes();
         wait_for("fast flushes", || (flushes() > before + 5).then_some(()));
         assert!(engine.metric("aqevia_flushes_waited_total") > 0.0);
+        assert!(over_a_second(&engine, "aqevia_commit_duration_seconds") >= 2);
 
         hold(&preload, "");
         expect_late_acknowledgement(&engine, &folder, Instant::now());
@@ -617,9 +620,10 @@ fn while_a_large_world_is_loaded_it_answers_and_tells_how_far_that_is() {
         assert_eq!(of("$.storage.writer.state"), "loading");
         assert_eq!(engine.metric("aqevia_writer_state{state=\"loading\"}"), 1.0);
         assert_eq!(engine.metric("aqevia_ready"), 0.0);
+        assert!(engine.told("msg=running", " tick=").is_none());
+        // Once they are all there, only the check of the database may go on for a while.
         wait_for("all of it", || engine.get("/ready").1.contains("loading: all entities").then_some(()));
     });
-    assert!(engine.told("msg=running", " tick=").is_none());
     preload.withdraw("reads");
     wait_for("the engine to be ready", || (engine.get("/ready").0 == 200).then_some(()));
     stop_and_check(engine, &folder);
@@ -702,7 +706,7 @@ fn expect_rescued(folder: &Folder, log: &str) {
 
 #[test]
 fn a_stop_whose_last_flush_hangs_rescues_the_world_in_time_or_says_that_it_could_not() {
-    // The log of the database alone, everything, and a writer that is stopped.
+    // The log of the database alone, everything, a writer that is stopped, and none that can be started.
     let log_hangs = || {
         let Some(preload) = Preload::new() else { return };
         let folder = Folder::new();
@@ -744,7 +748,20 @@ fn a_stop_whose_last_flush_hangs_rescues_the_world_in_time_or_says_that_it_could
         assert!(engine.status_number("$.world.tick") >= promised);
         stop_and_check(engine, &folder);
     };
+    let none = || {
+        let folder = Folder::new();
+        let engine = Engine::start(&folder);
+        engine.wait_for_tick(20);
+        let writer = engine.writer();
+        limit_process(engine.child.id(), "--nofile=1:");
+        kill(writer);
+        let log = stop_in_vain(engine, || ());
+        assert_eq!(field(log.lines().last().unwrap(), "rescue_error"), "there was no writer to do it", "{log}");
+        assert!(log.contains("error=\"cannot start a writer: Too many open files"), "{log}");
+        stop_and_check(Engine::start(&folder), &folder);
+    };
     thread::scope(|scope| {
+        scope.spawn(none);
         scope.spawn(log_hangs);
         scope.spawn(all_hangs);
         scope.spawn(stopped);

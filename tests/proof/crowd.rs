@@ -8,7 +8,7 @@ use aqevia_engine::limits::{
     ACCEPT_PAUSE_MS, HELD_SHARE, HOLD_MS, HTTP_ANSWERS_PER_TURN, HTTP_CONNECTIONS_MAX, HTTP_HEAD_MS_MAX,
     HTTP_IDLE_MS_MAX, HTTP_REQUESTS_PER_TURN, LINGER_MS_MAX, WRITE_MS_MAX,
 };
-use aqevia_engine::readiness::Token;
+use aqevia_engine::sys::Token;
 use aqevia_engine::world::random::Random;
 
 use crate::network::{Client, Network};

@@ -231,3 +231,54 @@ fn a_log_that_is_deleted_in_the_middle_of_a_flush_costs_nothing() {
         assert_eq!(worlds::load(&mut found).unwrap().digest(), world.digest(), "{is_deleted}");
     }
 }
+
+/// A world whose last flush has failed, as every other one will while the fault lasts.
+fn failing(kind: &'static str, code: c_int) -> (Trap, Folder, World, Storage) {
+    let trap = Trap::set(Fault { kind, code, tears: false, lasts: true }, 1);
+    let mut world = worlds::world(&worlds::restless(3, 4), 1);
+    let folder = Folder::new();
+    let mut storage = trap.without(|| {
+        let (mut storage, _) = Storage::open(&folder.database(), WALL).unwrap();
+        storage.found(&world, "test", WALL).unwrap();
+        storage.attach(&world.head()).unwrap();
+        world.tick(&mut unheard);
+        worlds::flush(&mut storage, &mut world).unwrap();
+        storage
+    });
+    world.tick(&mut unheard);
+    worlds::flush(&mut storage, &mut world).unwrap_err();
+    assert!(trap.has_fired());
+    (trap, folder, world, storage)
+}
+
+#[test]
+fn a_log_that_is_deleted_while_flushes_fail_costs_nothing() {
+    for (kind, code) in [("write", ffi::SQLITE_FULL), ("sync", ffi::SQLITE_IOERR_FSYNC)] {
+        let (trap, folder, mut world, mut storage) = failing(kind, code);
+        assert!(storage.persisted().is_some());
+        fs::remove_file(folder.join("storage.sqlite-wal")).unwrap();
+        worlds::flush(&mut storage, &mut world).unwrap_err();
+        assert_eq!(storage.persisted(), None);
+        trap.without(|| worlds::flush(&mut storage, &mut world)).unwrap();
+        assert_eq!(storage.persisted(), Some(world.now()));
+        trap.without(|| storage.close(&world.head())).unwrap();
+        drop(storage);
+        let (mut found, _) = Storage::open(&folder.database(), WALL).unwrap();
+        assert_eq!(worlds::load(&mut found).unwrap().digest(), world.digest(), "{kind}");
+    }
+}
+
+#[test]
+fn a_log_whose_flushes_fail_does_not_stay_beside_another_database() {
+    let (_trap, folder, _world, mut storage) = failing("write", ffi::SQLITE_FULL);
+    let log = folder.join("storage.sqlite-wal");
+    storage.withdraw();
+    assert!(log.exists(), "the database is still ours");
+    fs::write(folder.join("another"), "another").unwrap();
+    fs::rename(folder.join("another"), folder.database()).unwrap();
+    storage.look().unwrap_err();
+    storage.withdraw();
+    assert!(!log.exists());
+    drop(storage);
+    assert_eq!(fs::read(folder.database()).unwrap(), b"another");
+}

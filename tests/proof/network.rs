@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 
 use aqevia_engine::net::connection::{Listener, Stream};
-use aqevia_engine::readiness::{Readiness, Token};
+use aqevia_engine::sys::{Readiness, Token};
 
 /// What lies between a client and the server.
 #[derive(Default)]

@@ -358,7 +358,6 @@ impl Link {
     }
 
     fn send(&mut self) {
-        self.out.close();
         self.to.borrow_mut().send(&mem::take(&mut self.out).bytes);
     }
 

@@ -9,7 +9,7 @@ use aqevia_engine::http::{Snapshot, StorageView, server};
 use aqevia_engine::limits::{HTTP_HEAD_MS_MAX, WRITE_MS_MAX};
 use aqevia_engine::metrics::Metrics;
 use aqevia_engine::net::Net;
-use aqevia_engine::readiness::Token;
+use aqevia_engine::sys::Token;
 use aqevia_engine::sys::Usage;
 use aqevia_engine::world::World;
 
