@@ -1,8 +1,9 @@
 //! The loop: wait, read, tick, flush, write. Everything the engine does, it does here, in this order, on one thread, and
 //! it waits for nothing but the next event: what storage does is done by the writer, a process of its own.
 //!
-//! `Engine::start` reads in the order in which things happen; `Engine::run` is one turn after the other until a signal
-//! comes. A panic anywhere ends the process (see `cli.rs`): a half-changed world is never flushed.
+//! `Engine::start` reads in the order in which things happen; `Engine::run` is one turn after the other, to the last of the
+//! end that a signal begins. Who listens opens a port in `start`, has a turn in `serve` and is told of the end in
+//! `take_signals`. A panic anywhere ends the process (see `cli.rs`): a half-changed world is never flushed.
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -215,6 +216,7 @@ impl Engine {
                 }
                 self.writer.iter_mut().for_each(|writer| writer.out.message(&ToWriter::Accept {}));
             }
+            // The first that is said once the world may be written.
             (said, None) => {
                 self.begin_to_live()?;
                 if self.life.is_some() {
