@@ -1,8 +1,8 @@
 //! The loop: wait, read, tick, flush, write. Everything the engine does, it does here, in this order, on one thread, and
 //! it waits for nothing but the next event: what storage does is done by the writer, a process of its own.
 //!
-//! `Engine::start` reads in the order in which things happen; `Engine::run` is one turn after the other, to the last of the
-//! end that a signal begins. Who listens opens a port in `start`, has a turn in `serve` and is told of the end in
+//! `Engine::start` reads in the order in which things happen; `Engine::run` is one turn after the other, to the last of
+//! the end that a signal begins. Who listens opens a port in `start`, has a turn in `serve` and is told of the end in
 //! `take_signals`. A panic anywhere ends the process (see `cli.rs`): a half-changed world is never flushed.
 
 use std::cell::OnceCell;
@@ -128,8 +128,8 @@ impl Engine {
         Ok(Engine { config, log, metrics, poller, ready, net, server, writer, load, life, started, warned })
     }
 
-    /// Runs until a signal comes, and ends. Returns the exit code: `FAILED` if not everything is saved, and the log says
-    /// what. An error is one of the start.
+    /// Runs until a signal comes, and ends. Returns the exit code: `FAILED` if not everything is saved, and the log
+    /// says what. An error is one of the start.
     pub fn run(mut self) -> Result<u8, Exit> {
         loop {
             self.send();

@@ -249,8 +249,8 @@ impl<R: Input, W: Write> Writer<R, W> {
         };
         self.storage = Some(storage);
         if let Some(Rescued { path, tick, command }) = &rescue {
-            let message = "a later state of this world was rescued and never put in place; with the engine stopped, the \
-                           command does it";
+            let message = "a later state of this world was rescued and never put in place; with the engine stopped, \
+                           the command does it";
             let (now, tick, path) = (head.tick.0.to_string(), tick.0.to_string(), path.display().to_string());
             let fields = [("tick", &*now), ("rescued_tick", &tick), ("rescued", &path), ("put_in_place", command)];
             self.note(Level::Warn, message, &fields);

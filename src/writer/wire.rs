@@ -99,8 +99,8 @@ macro_rules! messages {
 messages! {
     /// What the writer is told.
     ToWriter {
-        /// The first words to one of the same build: which database, since when the engine runs, and what to do. To one that
-        /// has it already, what to do at last.
+        /// The first words to one of the same build: which database, since when the engine runs, and what to do. To one
+        /// that has it already, what to do at last.
         Begin = 1 { build: String, started: Wall, database: PathBuf, task: Task, }
         /// The world was put together and is sound: it may be written from now on.
         Accept = 2 {}
@@ -390,7 +390,7 @@ impl<R: Read> Inlet<R> {
         self.input.get_ref()
     }
 
-    /// Reads once, `WIRE_BYTES_PER_TURN` at most; false if nothing comes for as long as the input has patience, or ever.
+    /// Reads once, `WIRE_BYTES_PER_TURN` at most; false if nothing comes while the input has patience, or ever will.
     pub fn read(&mut self) -> bool {
         self.bytes.drain(..mem::take(&mut self.used));
         self.bytes.shrink_to(BUFFER_BYTES_KEPT);
