@@ -27,7 +27,7 @@ pub fn monotonic() -> Monotonic {
 }
 
 /// A point in wall time: how long after 1970-01-01T00:00:00Z. A clock before that reads as it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Wall(pub Duration);
 
 /// Reads the wall clock.

@@ -1,12 +1,12 @@
 //! The loop: wait, read, tick, flush, write. Everything the engine does, it does here, in this order, on one thread, and
 //! it waits for nothing but the next event: what storage does is done by the writer, a process of its own.
 //!
-//! `Engine::start` reads in the order in which things happen; `Engine::run` is one turn after the other until a signal
-//! comes. A panic anywhere ends the process (see `cli.rs`): a half-changed world is never flushed.
+//! `Engine::start` reads in the order in which things happen; `Engine::run` is one turn after the other, to the last of
+//! the end that a signal begins. Who listens opens a port in `start`, has a turn in `serve` and is told of the end in
+//! `take_signals`. A panic anywhere ends the process (see `cli.rs`): a half-changed world is never flushed.
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::mem;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::limits::{
 use crate::log::{Fields, Level, Log};
 use crate::metrics::Metrics;
 use crate::net::{Net, connection};
-use crate::schedule::{Flusher, Ticker, Trigger};
+use crate::schedule::{Flusher, Ticker};
 use crate::session::{Moment, People, words};
 use crate::storage::{Failure, Stamp, StorageError};
 use crate::sys::{self, Poller, Readiness, Signals, Token};
@@ -31,11 +31,11 @@ use crate::telnet::port::Port;
 use crate::world::{Audience, Gathering, World};
 use crate::writer::State;
 use crate::writer::ledger::Ledger;
-use crate::writer::link::{self, Link};
+use crate::writer::link::Link;
 use crate::writer::serve::Wanted;
-use crate::writer::wire::{Rescued, Said, ToEngine, ToWriter, View};
+use crate::writer::wire::{Said, Task, ToEngine, ToWriter};
 
-/// One World, its writer and its listener.
+/// One World, its writer and its listeners.
 pub struct Engine {
     config: Config,
     log: Log,
@@ -43,39 +43,17 @@ pub struct Engine {
     poller: Poller,
     /// What is ready in this turn.
     ready: Vec<Token>,
-    /// Not there before the world is: until then a signal ends the process at once, since there is nothing to save.
-    signals: Option<Signals>,
     net: Net,
     server: Server,
-    /// Where people come in, once the world is there.
-    telnet: Option<TcpListener>,
-    doors: Option<Port>,
+    /// Where people come in by telnet, once the world is there; until then they wait before the door.
+    telnet: (Option<TcpListener>, Option<Port>),
     people: People,
     writer: Option<Link>,
-    /// The writer has what it needs to take flushes.
-    is_attached: bool,
-    /// The world as it comes in, and when it is whole what becomes of that, with as of when it is stored.
-    gathering: Gathering,
-    built: Option<(Result<World, Vec<String>>, Stamp)>,
-    /// The digest of the world file that it was founded from.
-    source: String,
+    load: Load,
     life: Option<Life>,
-    /// What the writer has said last of all.
-    last_word: Option<ToEngine>,
     started: (Monotonic, Wall),
-    warned_at: BTreeMap<&'static str, Monotonic>,
-}
-
-/// Listens where a variable says.
-fn listen(what: &str, variable: &str, address: SocketAddr) -> Result<TcpListener, Exit> {
-    connection::listen(address).map_err(|error| Exit {
-        code: LISTEN,
-        problems: vec![format!("cannot listen on {address}: {error}")],
-        advice: format!(
-            "{variable} sets where {what} listens: choose an address of this machine and a port that nobody else has, such as \
-             127.0.0.1:7879, or port 0 for any that is free."
-        ),
-    })
+    /// When each warning was last given that may come up again and again.
+    warned: BTreeMap<&'static str, Monotonic>,
 }
 
 /// A signal has come.
@@ -83,13 +61,46 @@ const SIGNAL: Token = Token(0);
 /// The writer has said something, or has room. Greater numbers are those of the network.
 const WRITER: Token = Token(1);
 
+/// What comes of a world that is loaded.
+#[derive(Default)]
+struct Load {
+    /// What has come in so far.
+    gathering: Gathering,
+    /// What has become of that, when it was whole, and as of when it is stored.
+    built: Option<(Result<World, Vec<String>>, Stamp)>,
+    /// The digest of the world file that it was founded from.
+    source: String,
+}
+
 /// A world that lives.
 struct Life {
     world: World,
     ledger: Ledger,
     ticker: Ticker,
-    /// What was rescued of this world and is later than what was loaded.
-    rescue: Option<Rescued>,
+    /// Not there before the world is: until then a signal ends the process at once, since there is nothing to save.
+    signals: Signals,
+    /// The end, once it has begun: since when, and how far it is.
+    end: Option<(Monotonic, End)>,
+    /// What the writer has said last of all.
+    last_word: Option<ToEngine>,
+}
+
+impl Life {
+    /// Whether it is flushed, which it is until all is saved or cannot be.
+    fn flushes(&self) -> bool {
+        matches!(self.end, None | Some((_, End::Saving)))
+    }
+}
+
+/// How far the end is.
+#[derive(Clone, Copy)]
+enum End {
+    /// Who has connected is answered, and everything pending is flushed, again and again if need be.
+    Saving,
+    /// The write-ahead log is emptied, and what was flushed is read back.
+    Closing,
+    /// The world is saved beside the database.
+    Rescuing,
 }
 
 impl Engine {
@@ -100,82 +111,75 @@ impl Engine {
         let descriptors =
             sys::raise_descriptors_max(DESCRIPTORS_WANTED).map_err(refused("learn the limit on descriptors"))?;
         let mut writer = Link::spawn().map_err(refused("start the writer"))?;
-        let (build, database) = (link::build(), config.sqlite_path.clone());
         let wanted = Wanted { file: config.world_path.clone(), id: config.world_id.clone() };
-        writer.out.message(&ToWriter::Start { build, started: started.1, database, wanted });
+        writer.begin(&config.sqlite_path, started.1, Task::Load { wanted });
         let mut poller = Poller::new().map_err(refused("wait for events"))?;
         let places = usize::try_from(descriptors.saturating_sub(DESCRIPTORS_RESERVED)).unwrap_or(usize::MAX);
         let mut net = Net::new(places, WRITER.0);
         // The first to open is the first to have its places kept.
-        let listener = listen("HTTP", OBSERVABILITY_ADDR, config.observability_addr)?;
-        let opened = listener
-            .local_addr()
-            .and_then(|address| Ok((address, Server::open(listener, HTTP_CONNECTIONS_MAX, &mut net, &mut poller)?)));
-        let (address, server) = opened.map_err(refused("wait for connections"))?;
+        let (listener, address) = listen("HTTP", OBSERVABILITY_ADDR, config.observability_addr)?;
+        let server = Server::open(listener, HTTP_CONNECTIONS_MAX, &mut net, &mut poller);
+        let server = server.map_err(refused("wait for connections"))?;
         let telnet = config.telnet_addr.map(|address| listen("telnet", TELNET_ADDR, address)).transpose()?;
-        let telnet_addr = telnet.as_ref().and_then(|listener| listener.local_addr().ok());
-        let telnet_addr = telnet_addr.map_or(String::new(), |address| address.to_string());
+        let (telnet, telnet_address) = telnet.unzip();
+        let telnet_address = telnet_address.map_or(String::new(), |address| address.to_string());
         let (database, version) = (config.sqlite_path.display(), env!("CARGO_PKG_VERSION"));
-        log.info(
-            "listening",
-            &[("addr", &address), ("telnet", &telnet_addr), ("database", &database), ("version", &version)],
-        );
+        let fields: Fields =
+            &[("addr", &address), ("telnet", &telnet_address), ("database", &database), ("version", &version)];
+        log.info("listening", fields);
+        let (writer, telnet) = (Some(writer), (telnet, None));
+        let (metrics, ready, people, load, life, warned) = Default::default();
         Ok(Engine {
             config,
             log,
-            metrics: Metrics::default(),
+            metrics,
             poller,
-            ready: Vec::new(),
-            signals: None,
+            ready,
             net,
             server,
             telnet,
-            doors: None,
-            people: People::default(),
-            writer: Some(writer),
-            is_attached: false,
-            gathering: Gathering::default(),
-            built: None,
-            source: String::new(),
-            life: None,
-            last_word: None,
+            people,
+            writer,
+            load,
+            life,
             started,
-            warned_at: BTreeMap::new(),
+            warned,
         })
     }
 
-    /// Runs until a signal comes. Returns the exit code: `FAILED` if not everything is saved, and the log says what. An
-    /// error is one of the start.
+    /// Runs until a signal comes, and ends. Returns the exit code: `FAILED` if not everything is saved, and the log
+    /// says what. An error is one of the start.
     pub fn run(mut self) -> Result<u8, Exit> {
         loop {
             self.send();
-            self.wait(None);
-            let signals = self.signals.as_mut().filter(|_| self.ready.contains(&SIGNAL));
-            if let Some(signal) = signals.and_then(Signals::take) {
-                self.log.info("stopping", &[("signal", &signal)]);
-                return Ok(self.stop());
-            }
+            self.wait();
             let now = clock::monotonic();
+            self.take_signals(now);
             self.hear(now)?;
             self.serve(now);
             self.meet(now);
             self.tick(now);
             self.restart_if_due(now);
             self.flush_if_due(now);
+            self.log_news();
             self.answer(now);
+            if let Some(code) = self.go_on_with_end(now) {
+                return Ok(code);
+            }
         }
     }
 
-    /// Sleeps until something comes in or is due, or until `last` at most. Then `ready` tells what came in.
-    fn wait(&mut self, last: Option<Monotonic>) {
-        let due = self.life.as_ref().map(|Life { world, ledger, ticker, .. }| {
-            let flush = match self.is_attached {
-                true => ledger.next(world),
-                false => ledger.flusher.retry_at().filter(|_| self.writer.is_none()),
-            };
-            flush.map_or(ticker.next, |flush| flush.min(ticker.next))
+    /// Sleeps until something comes in or is due. Then `ready` tells what came in.
+    fn wait(&mut self) {
+        let own = self.life.as_ref().map(|life| match life.end {
+            None => life.ticker.next,
+            Some((begun, End::Saving)) if !self.has_answered() => after(begun, HTTP_STOP_MS_MAX),
+            Some((begun, End::Saving)) => after(begun, SHUTDOWN_FLUSH_MS_MAX),
+            Some((begun, End::Closing | End::Rescuing)) => after(begun, SHUTDOWN_MS_MAX),
         });
-        let next = last.or(due).into_iter().chain(self.people.next_due()).chain(self.net.next_deadline()).min();
+        let life = self.life.as_ref().filter(|life| life.flushes());
+        let flush = life.and_then(|life| life.ledger.next(&life.world, self.writer.is_some()));
+        let next = [own, flush, self.people.next_due(), self.net.next_deadline()].into_iter().flatten().min();
         if let Err(error) = self.poller.wait(next, clock::monotonic(), &mut self.ready) {
             // The world goes on, is stored, and must still be stopped by a signal.
             self.ready.extend([SIGNAL, WRITER]);
@@ -185,6 +189,22 @@ impl Engine {
         self.metrics.wakeups += 1;
     }
 
+    /// The first signal begins the end: nobody new is accepted. One more is no news.
+    fn take_signals(&mut self, now: Monotonic) {
+        let Some(life) = self.life.as_mut().filter(|_| self.ready.contains(&SIGNAL)) else { return };
+        while let Some(signal) = life.signals.take() {
+            if life.end.is_none() {
+                self.log.info("stopping", &[("signal", &signal)]);
+                life.end = Some((now, End::Saving));
+                life.ledger.hurry(now);
+                self.server.stop(&mut self.net);
+                self.people.is_closed = true;
+                self.people.end_all("The world stops, and saves all that you did. Come again when it is back.");
+                self.telnet.1.iter().for_each(|doors| doors.stop(&mut self.net));
+            }
+        }
+    }
+
     /// Takes what the writer has said. An error ends a start.
     fn hear(&mut self, now: Monotonic) -> Result<(), Exit> {
         if let Some(writer) = self.writer.as_mut().filter(|_| self.ready.contains(&WRITER)) {
@@ -192,13 +212,13 @@ impl Engine {
         }
         loop {
             let Some(writer) = &mut self.writer else { return Ok(()) };
-            match writer.inlet.next(&mut |record| self.gathering.take(record)) {
+            match writer.inlet.next(&mut |record| self.load.gathering.take(record)) {
                 Some(Said::Message(said)) => self.act_on(said, now)?,
-                Some(Said::Records) if self.gathering.is_whole => {
+                Some(Said::Records) if self.load.gathering.is_whole => {
                     // The writer checks the database meanwhile.
-                    let gathering = mem::take(&mut self.gathering);
+                    let gathering = mem::take(&mut self.load.gathering);
                     let stamp = gathering.head.as_ref().map(Stamp::from).unwrap_or_default();
-                    self.built = Some((gathering.finish(), stamp));
+                    self.load.built = Some((gathering.finish(), stamp));
                 }
                 Some(Said::Records) => (),
                 None if writer.inlet.is_over => return self.lose_writer(now),
@@ -210,106 +230,89 @@ impl Engine {
     fn act_on(&mut self, said: ToEngine, now: Monotonic) -> Result<(), Exit> {
         match (said, &mut self.life) {
             (ToEngine::Note { line }, _) => self.log.line(&line),
-            (ToEngine::Refused { exit }, _) => return Err(exit),
+            (ToEngine::Refused { exit }, None) => return Err(exit),
             (ToEngine::Loaded { source }, _) => {
-                self.source = source;
-                if let Some((Err(problems), _)) = &mut self.built {
+                self.load.source = source;
+                if let Some((Err(problems), _)) = &mut self.load.built {
                     let damaged = Failure::Damaged(mem::take(problems));
                     return Err(StorageError::new(&self.config.sqlite_path, damaged).into());
                 }
                 self.writer.iter_mut().for_each(|writer| writer.out.message(&ToWriter::Accept {}));
             }
-            (said @ (ToEngine::Closed { .. } | ToEngine::Rescued { .. }), _) => self.last_word = Some(said),
-            (ToEngine::Attached { view, error, rescue }, None) => return self.begin_to_live(view, error, rescue),
+            // The first that is said once the world may be written.
+            (said, None) => {
+                self.begin_to_live()?;
+                if self.life.is_some() {
+                    return self.act_on(said, now);
+                }
+            }
+            (said @ (ToEngine::Closed { .. } | ToEngine::Rescued { .. }), Some(life)) => life.last_word = Some(said),
             (said, Some(Life { world, ledger, .. })) => {
-                self.is_attached |= matches!(said, ToEngine::Attached { .. });
-                let line = ledger.hear(said, world, now, &mut self.metrics);
-                line.iter().for_each(|line| self.log.line(line));
+                ledger.hear(said, world, now, &mut self.metrics);
                 sys::reap(self.writer.as_ref().map_or(0, Link::id));
             }
-            (_, None) => (),
         }
         Ok(())
     }
 
     /// The world is loaded and may be written.
-    fn begin_to_live(&mut self, view: View, error: Option<String>, rescue: Option<Rescued>) -> Result<(), Exit> {
-        let Some((Ok(mut world), stamp)) = self.built.take() else { return Ok(()) };
+    fn begin_to_live(&mut self) -> Result<(), Exit> {
+        let Some((Ok(mut world), stamp)) = self.load.built.take() else { return Ok(()) };
         for excess in world.excesses() {
             self.log.warn("the world is larger than any founded today may become", &[("excess", &excess)]);
         }
-        if let Some(Rescued { path, tick, command }) = &rescue {
-            let message = "a later state of this world was rescued and never put in place; with the engine stopped, the \
-                           command does it";
-            let (now, path) = (world.now().0, path.display());
-            let fields: Fields =
-                &[("tick", &now), ("rescued_tick", &tick.0), ("rescued", &path), ("put_in_place", &command)];
-            self.log.warn(message, fields);
-        }
         let signals = Signals::install().map_err(refused("handle signals"))?;
         self.poller.watch(&signals.0, SIGNAL, true, false).map_err(refused("wait for signals"))?;
-        self.signals = Some(signals);
         let now = clock::monotonic();
         let flusher = Flusher::new(self.config.flush_interval, self.config.batch_capacity, now);
-        let mut ledger = Ledger::new(flusher, stamp, View::default());
+        let (ledger, ticker) = (Ledger::new(flusher, stamp), Ticker::new(self.config.tick_interval, now));
         let (start_ms, tick) = (now.since(self.started.0).as_millis(), world.now().0);
         self.log.info("running", &[("world", &world.id), ("tick", &tick), ("start_ms", &start_ms)]);
-        let line = ledger.hear(ToEngine::Attached { view, error, rescue: None }, &mut world, now, &mut self.metrics);
-        line.iter().for_each(|line| self.log.line(line));
-        let ticker = Ticker::new(self.config.tick_interval, now);
         // Nobody is there when an engine starts.
         world.rest_all();
-        if let Some(listener) = self.telnet.take() {
+        if let Some(listener) = self.telnet.0.take() {
             let doors = Port::open(listener, TELNET_CONNECTIONS_MAX, &mut self.net, &mut self.poller);
-            self.doors = Some(doors.map_err(refused("wait for players"))?);
+            self.telnet.1 = Some(doors.map_err(refused("wait for players"))?);
         }
-        self.life = Some(Life { world, ledger, ticker, rescue });
-        self.is_attached = true;
+        self.life = Some(Life { world, ledger, ticker, signals, end: None, last_word: None });
         Ok(())
     }
 
     /// The writer has ended. What it has not acknowledged is pending again.
     fn lose_writer(&mut self, now: Monotonic) -> Result<(), Exit> {
-        self.is_attached = false;
         let how = self.writer.take().and_then(Link::end);
-        let Some(Life { world, ledger, .. }) = &mut self.life else {
+        let Some(Life { world, ledger, last_word, .. }) = &mut self.life else {
             let how = how.unwrap_or_default();
             return Err(Exit::failed(format!("the writer has ended while it loaded the world: {how}")));
         };
-        // One that ends well has said why, so that a pause has begun, or has said its last word.
-        let pauses = ledger.flusher.retry_at().is_some_and(|at| at > now);
-        let has_said = ledger.out_since().is_none() && (pauses || self.last_word.is_some());
-        if how.is_some() || !has_said {
-            let error = format!("the writer has ended: {}", how.as_deref().unwrap_or("without a word"));
-            let line = ledger.fail(error, world, now, &mut self.metrics);
-            line.iter().for_each(|line| self.log.line(line));
+        if last_word.is_none() {
+            ledger.lose(how.map(|how| format!("the writer has ended: {how}")), world, now, &mut self.metrics);
         }
         Ok(())
     }
 
     /// Starts another writer in place of one that has ended.
     fn restart_if_due(&mut self, now: Monotonic) {
-        let is_due = |life: &&mut Life| life.ledger.flusher.retry_at().is_none_or(|at| at <= now);
+        let is_due = |life: &&mut Life| life.flushes() && life.ledger.flusher.retry_at().is_none_or(|at| at <= now);
         let life = self.life.as_mut().filter(|_| self.writer.is_none()).filter(is_due);
         let Some(Life { world, ledger, .. }) = life else { return };
         self.metrics.writer_restarts += 1;
         match Link::spawn() {
             Ok(mut writer) => {
-                writer.out.message(&ToWriter::Resume {
-                    build: link::build(),
-                    started: self.started.1,
-                    database: self.config.sqlite_path.clone(),
-                    world: world.id.clone(),
-                    source: self.source.clone(),
-                    states: ledger.states.clone(),
-                });
+                let (world, source, states) = (world.id.clone(), self.load.source.clone(), ledger.states.clone());
+                writer.begin(&self.config.sqlite_path, self.started.1, Task::Resume { world, source, states });
                 self.writer = Some(writer);
             }
             Err(error) => {
-                let line = ledger.fail(format!("cannot start a writer: {error}"), world, now, &mut self.metrics);
-                line.iter().for_each(|line| self.log.line(line));
+                ledger.lose(Some(format!("cannot start a writer: {error}")), world, now, &mut self.metrics);
             }
         }
+    }
+
+    /// Logs what is new of storage.
+    fn log_news(&mut self) {
+        let news = self.life.iter_mut().flat_map(|life| life.ledger.news.drain(..));
+        news.for_each(|line| self.log.line(&line));
     }
 
     /// Gives the writer what it takes at once.
@@ -326,42 +329,29 @@ impl Engine {
     /// Logs a warning that may come up again and again. It hides itself for a while, and no other.
     fn warn_rarely(&mut self, message: &'static str, fields: Fields) {
         let now = clock::monotonic();
-        let warned_at = self.warned_at.get(message);
+        let warned_at = self.warned.get(message);
         if warned_at.is_none_or(|at| now.since(*at) >= Duration::from_millis(WARNING_INTERVAL_MS)) {
-            self.warned_at.insert(message, now);
+            self.warned.insert(message, now);
             self.log.warn(message, fields);
         }
     }
 
     fn serve(&mut self, now: Monotonic) {
-        let life = self.life.as_ref();
-        let ledger = life.map(|life| &life.ledger);
-        let state = match ledger {
-            None => State::Loading,
-            Some(ledger) if ledger.out_since().is_some() => State::Flushing,
-            Some(_) if self.is_attached => State::Idle,
-            Some(_) => State::Restarting,
+        let unsent_bytes = self.writer.as_ref().map_or(0, Link::unsent);
+        let storage = match &self.life {
+            Some(Life { world, ledger, .. }) => StorageView { unsent_bytes, ..ledger.status(world, now) },
+            None => {
+                let so_far =
+                    if self.load.built.is_some() { "all" } else { &*self.load.gathering.entities().to_string() };
+                StorageView { trouble: Some(format!("loading: {so_far} entities so far")), ..StorageView::default() }
+            }
         };
-        let so_far = || if self.built.is_some() { "all".to_owned() } else { self.gathering.entities().to_string() };
-        let loading = || format!("loading: {} entities so far", so_far());
         let snapshot = Snapshot {
             wall: clock::wall(),
             started: self.started.1,
             uptime: now.since(self.started.0),
-            world: life.map(|life| &life.world),
-            storage: StorageView {
-                trouble: ledger.map_or_else(|| Some(loading()), |ledger| ledger.trouble(now)),
-                pending: life.map_or(0, |life| life.world.pending()),
-                persisted_tick: ledger.and_then(|ledger| ledger.view.persisted),
-                last_flush_at: ledger.and_then(|ledger| ledger.last_flush_at),
-                last_error: ledger.and_then(|ledger| ledger.last_error.as_deref()),
-                wal_bytes: ledger.map_or(0, |ledger| ledger.view.wal_bytes),
-                held_up: ledger.and_then(|ledger| ledger.held_up).map(|(since, _)| now.since(since)),
-                rescue: life.and_then(|life| life.rescue.as_ref()),
-                writer: state,
-                flushing: ledger.and_then(Ledger::out_since).map(|since| now.since(since)),
-                unsent_bytes: self.writer.as_ref().map_or(0, Link::unsent),
-            },
+            world: self.life.as_ref().map(|life| &life.world),
+            storage,
             tick_interval: self.config.tick_interval,
             metrics: &self.metrics,
             log_lines_dropped: self.log.dropped,
@@ -377,25 +367,33 @@ impl Engine {
 
     /// Hears people, and lets new ones in.
     fn meet(&mut self, now: Monotonic) {
-        let Some((Life { world, .. }, doors)) = self.life.as_mut().zip(self.doors.as_mut()) else { return };
+        let Some((Life { world, end, .. }, doors)) = self.life.as_mut().zip(self.telnet.1.as_mut()) else { return };
         let mut random = || sys::random().expect("getrandom(2) gives so few bytes whole, once the system has booted");
         let mut moment = Moment { world, now, wall: clock::wall(), random: &mut random };
-        let quiet = self.people.pass(&mut moment);
-        doors.keep_alive(&mut self.net, &quiet);
+        if end.is_none() {
+            let quiet = self.people.pass(&mut moment);
+            doors.keep_alive(&mut self.net, &quiet);
+        }
         doors.serve(&mut self.net, &mut self.people, &mut moment);
         self.people.notes.drain(..).for_each(|line| self.log.line(&line));
     }
 
     /// Gives people what there is for them to read, and ends the turn of the network.
     fn answer(&mut self, now: Monotonic) {
-        if let Some((Life { world, .. }, doors)) = self.life.as_mut().zip(self.doors.as_mut()) {
+        if let Some((Life { world, .. }, doors)) = self.life.as_ref().zip(self.telnet.1.as_mut()) {
             doors.send(&mut self.net, &mut self.people, world, now);
         }
         self.net.send(clock::monotonic(), &mut self.poller);
     }
 
+    /// Whether, after the last who could come, everybody has been answered and has gone.
+    fn has_answered(&self) -> bool {
+        let doors = self.telnet.1.as_ref();
+        self.net.is_done(self.server.port) && doors.is_none_or(|doors| self.net.is_done(doors.port))
+    }
+
     fn tick(&mut self, now: Monotonic) {
-        let Some(Life { world, ticker, .. }) = &mut self.life else { return };
+        let Some(Life { world, ticker, .. }) = self.life.as_mut().filter(|life| life.end.is_none()) else { return };
         let Some(due) = ticker.take(now) else { return };
         if due.skipped > 0 {
             self.metrics.ticks_skipped += due.skipped;
@@ -420,152 +418,124 @@ impl Engine {
         self.metrics.ticks += 1;
     }
 
+    /// Cuts the world and hands it to the writer, if it is time.
     fn flush_if_due(&mut self, now: Monotonic) {
-        let Some(Life { world, ledger, .. }) = self.life.as_mut().filter(|_| self.is_attached) else { return };
-        if let Some(trigger) = ledger.due(world, now, &mut self.metrics) {
-            self.flush(trigger, now);
+        let life = self.life.as_mut().filter(|life| life.flushes());
+        let Some(Life { world, ledger, .. }) = life else { return };
+        if let (Some(trigger), Some(writer)) = (ledger.due(world, now, &mut self.metrics), &mut self.writer) {
+            ledger.cut(world, trigger, now, clock::wall(), &mut writer.out);
         } else if let Some(late) = ledger.late(now) {
             self.warn_rarely("storage has not acknowledged a flush", &[("seconds", &late.as_secs())]);
         }
     }
 
-    /// Cuts the world and hands it to the writer.
-    fn flush(&mut self, trigger: Trigger, now: Monotonic) {
-        if let (Some(Life { world, ledger, .. }), Some(writer)) = (&mut self.life, &mut self.writer) {
-            ledger.cut(world, trigger, now, clock::wall(), &mut writer.out);
-        }
-    }
-
-    /// Serves whoever has connected, each for the last time.
-    fn serve_last(&mut self) {
-        self.server.stop(&mut self.net);
-        self.people.end_all("The world stops, and saves all that you did. Come again when it is back.");
-        self.doors.iter_mut().for_each(|doors| doors.stop(&mut self.net));
-        let mut now = clock::monotonic();
-        let until = now.after(Duration::from_millis(HTTP_STOP_MS_MAX));
-        while !self.net.is_done(self.server.port) && now < until {
-            now = self.wait_for_writer(until);
-            self.serve(now);
-            self.answer(now);
-        }
-        // Storage may need the descriptors of who is left.
-        self.net = Net::new(0, WRITER.0);
-    }
-
-    /// Waits until something comes or is due, no longer than `until`, and takes what the writer has said. Returns the time.
-    fn wait_for_writer(&mut self, until: Monotonic) -> Monotonic {
-        self.send();
-        self.wait(Some(until));
-        // One more is no news, and would wake the loop for as long as it is not taken.
-        while self.signals.as_mut().and_then(Signals::take).is_some() {}
-        let now = clock::monotonic();
-        // There is nothing left that could be refused.
-        let _ = self.hear(now);
-        now
-    }
-
-    /// The end: nobody new is accepted, who has asked is answered, everything pending is flushed, the write-ahead log
-    /// emptied.
-    fn stop(mut self) -> u8 {
-        let begun = clock::monotonic();
-        let end = begun.after(Duration::from_millis(SHUTDOWN_MS_MAX));
-        self.serve_last();
-        let last_flush = begun.after(Duration::from_millis(SHUTDOWN_FLUSH_MS_MAX));
-        if self.flush_last(last_flush) {
-            let (Some(life), Some(writer)) = (&self.life, &mut self.writer) else { return FAILED };
-            writer.out.message(&ToWriter::Close { head: life.world.head() });
-            let tick = life.world.now().0;
-            match self.hear_last(end) {
+    /// Takes the end a step further, if it has begun. Returns the exit code once it is there.
+    fn go_on_with_end(&mut self, now: Monotonic) -> Option<u8> {
+        let has_answered = self.has_answered();
+        let Life { world, ledger, end, last_word, .. } = self.life.as_mut()?;
+        let (begun, stage) = (*end)?;
+        let is_over = |after_ms| now >= after(begun, after_ms);
+        match stage {
+            End::Saving => {
+                if is_over(HTTP_STOP_MS_MAX) {
+                    self.net.hang_up();
+                }
+                if ledger.is_saved(world) && has_answered {
+                    *end = Some((begun, End::Closing));
+                    let close = ToWriter::Close { head: world.head() };
+                    self.writer.iter_mut().for_each(|writer| writer.out.message(&close));
+                } else if is_over(SHUTDOWN_FLUSH_MS_MAX) {
+                    self.begin_rescue(begun);
+                }
+            }
+            End::Closing => match last_word.take() {
+                None if self.writer.is_some() && !is_over(SHUTDOWN_MS_MAX) => (),
                 Some(ToEngine::Closed { error: Some(error) }) => {
                     self.log.error("what was saved cannot be read back", &[("error", &error)]);
-                    self.life.iter_mut().for_each(|life| life.ledger.last_error = Some(error.clone()));
-                    self.is_attached = false;
+                    ledger.last_error = Some(error);
+                    // It has nothing more to do.
+                    self.writer = None;
+                    self.begin_rescue(begun);
                 }
                 closed => {
                     if closed.is_none() {
                         self.log.warn("all is saved, and was not read back in time", &[]);
                     }
-                    self.log.info("stopped", &[("tick", &tick)]);
-                    return 0;
+                    self.log.info("stopped", &[("tick", &world.now().0)]);
+                    return Some(0);
                 }
+            },
+            End::Rescuing if last_word.is_some() || self.writer.is_none() || is_over(SHUTDOWN_MS_MAX) => {
+                self.tell_of_rescue(now);
+                return Some(FAILED);
             }
+            End::Rescuing => (),
         }
-        self.rescue(end);
-        FAILED
+        None
     }
 
-    /// Flushes what is pending, again and again if need be; false if it is not acknowledged in time.
-    fn flush_last(&mut self, until: Monotonic) -> bool {
-        let (mut now, mut has_flushed) = (clock::monotonic(), false);
-        // Whatever is in the way may be gone in a moment, and time is short.
-        self.life.iter_mut().filter(|life| life.ledger.out_since().is_none()).for_each(|life| life.ledger.hurry(now));
-        while now < until {
-            self.restart_if_due(now);
-            let Some(Life { world, ledger, .. }) = &self.life else { return false };
-            if self.is_attached && ledger.out_since().is_none() {
-                if has_flushed && world.pending() == 0 && !ledger.flusher.is_failing() {
-                    return true;
-                }
-                has_flushed = true;
-                if ledger.flusher.retry_at().is_none_or(|at| at <= now) {
-                    self.flush(Trigger::Shutdown, now);
-                }
-            }
-            let retry = self.life.as_ref().and_then(|life| life.ledger.flusher.retry_at()).filter(|at| *at > now);
-            now = self.wait_for_writer(retry.unwrap_or(until).min(until));
-        }
-        false
-    }
-
-    /// The writer's last word, if it comes in time.
-    fn hear_last(&mut self, until: Monotonic) -> Option<ToEngine> {
-        let mut now = clock::monotonic();
-        while self.last_word.is_none() && self.writer.is_some() && now < until {
-            now = self.wait_for_writer(until);
-        }
-        self.last_word.take()
-    }
-
-    /// Saves the whole world beside the database that it cannot be saved into, and says how to go on from there.
-    fn rescue(mut self, until: Monotonic) {
+    /// Has the whole world saved beside the database that it cannot be saved into.
+    fn begin_rescue(&mut self, begun: Monotonic) {
+        let Some(Life { world, ledger, end, .. }) = &mut self.life else { return };
+        *end = Some((begun, End::Rescuing));
         // A writer that does not answer is left to itself: what it has is whole, and it ends with its pipe.
-        if !self.is_attached || self.life.as_ref().is_some_and(|life| life.ledger.out_since().is_some()) {
+        if self.writer.is_none() || ledger.state != State::Idle {
             self.writer = Link::spawn().ok();
         }
-        let Some(Life { world, ledger, .. }) = self.life.take() else { return };
         if let Some(writer) = &mut self.writer {
-            let (build, database) = (link::build(), self.config.sqlite_path.clone());
-            let (head, source, wall) = (world.head(), self.source.clone(), clock::wall());
-            writer.out.message(&ToWriter::Rescue { build, database, head, source, wall });
+            let (head, source, wall) = (world.head(), self.load.source.clone(), clock::wall());
+            writer.begin(&self.config.sqlite_path, self.started.1, Task::Rescue { head, source, wall });
             world.records(|record| _ = writer.out.record(&record));
             writer.out.message(&ToWriter::End {});
         }
-        let said = self.hear_last(until);
-        let (rescued, why, persisted) = match said {
+    }
+
+    /// Says what was not saved, and how to go on from there.
+    fn tell_of_rescue(&mut self, now: Monotonic) {
+        let Some(Life { world, ledger, last_word, .. }) = &mut self.life else { return };
+        let (rescued, rescue_error, persisted) = match last_word.take() {
             Some(ToEngine::Rescued { rescued, error, persisted }) => (rescued, error, persisted),
             _ if self.writer.is_none() => (None, "there was no writer to do it".to_owned(), None),
             _ => (None, "there was no time left for it".to_owned(), None),
         };
-        let pending = world.pending();
-        let error = ledger.trouble(clock::monotonic()).unwrap_or_else(|| "it took too long".to_owned());
-        let persisted = persisted.map_or("unknown".to_owned(), |tick| tick.0.to_string());
-        let mut fields: Vec<(&str, &dyn fmt::Display)> =
-            vec![("tick", &world.tick.0), ("pending_records", &pending), ("persisted_tick", &persisted)];
-        let path;
         let message = match &rescued {
-            Some(Rescued { path: place, command, .. }) => {
-                path = place.display();
-                fields.extend([("rescued", &path as &dyn fmt::Display), ("put_in_place", command)]);
+            Some(_) => {
                 "stopped without saving into the database: the whole world is in a file of its own, without what others \
                  may have stored in the database"
             }
-            None => {
-                fields.push(("rescue_error", &why));
-                "stopped without saving: the world comes back as the database has it"
-            }
+            None => "stopped without saving: the world comes back as the database has it",
         };
+        let persisted = persisted.map_or("unknown".to_owned(), |tick| tick.0.to_string());
+        let error = ledger.trouble(now).unwrap_or_else(|| "it took too long".to_owned());
+        let (place, command) =
+            rescued.map(|rescued| (rescued.path.display().to_string(), rescued.command)).unwrap_or_default();
         // What may be long comes last: a line that is too long is cut.
-        fields.push(("error", &error));
-        self.log.error(message, &fields);
+        let fields: Fields = &[
+            ("tick", &world.tick.0),
+            ("pending_records", &world.pending()),
+            ("persisted_tick", &persisted),
+            ("rescued", &place),
+            ("put_in_place", &command),
+            ("rescue_error", &rescue_error),
+            ("error", &error),
+        ];
+        self.log.error(message, fields);
     }
+}
+
+/// Listens where a variable says.
+fn listen(what: &str, variable: &str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), Exit> {
+    let bound = connection::listen(address).and_then(|listener| Ok((listener.local_addr()?, listener)));
+    bound.map(|(address, listener)| (listener, address)).map_err(|error| Exit {
+        code: LISTEN,
+        problems: vec![format!("cannot listen on {address}: {error}")],
+        advice: format!(
+            "{variable} sets where {what} listens: choose an address of this machine and a port that nobody else has, such \
+             as 127.0.0.1:7879, or port 0 for any that is free."
+        ),
+    })
+}
+
+fn after(begun: Monotonic, milliseconds: u64) -> Monotonic {
+    begun.after(Duration::from_millis(milliseconds))
 }

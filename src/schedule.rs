@@ -46,8 +46,10 @@ impl Ticker {
 
 keys! {
     /// Why a flush is made.
+    #[derive(Default)]
     Trigger {
         /// Something has been pending for the flush interval.
+        #[default]
         Interval = "interval",
         /// So much is pending as the batch capacity says.
         Capacity = "capacity",

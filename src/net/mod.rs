@@ -411,6 +411,14 @@ impl<L: Listener> Net<L> {
     pub fn is_done(&self, port: usize) -> bool {
         self.ports[port].listener.is_none() && self.ports[port].order.is_empty()
     }
+
+    /// Ends every connection that is left, at once, and lets nobody in any more.
+    pub fn hang_up(&mut self) {
+        self.ports.iter_mut().for_each(|port| port.listener = None);
+        while let Some((number, _)) = self.held.first_key_value() {
+            self.remove(*number);
+        }
+    }
 }
 
 impl<L> Port<L> {

@@ -18,7 +18,8 @@ const NEVER: Monotonic = Monotonic(Duration::MAX);
 
 /// The port and its connections.
 pub struct Port {
-    port: usize,
+    /// Which port of the network it is.
+    pub port: usize,
     /// By the numbers of their connections.
     lines: BTreeMap<Number, Telnet>,
 }
@@ -87,7 +88,7 @@ impl Port {
     }
 
     /// Lets nobody else in.
-    pub fn stop<L: Listener>(&mut self, net: &mut Net<L>) {
+    pub fn stop<L: Listener>(&self, net: &mut Net<L>) {
         net.refuse(self.port);
     }
 }

@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use super::wire::{Frames, ToEngine, ToWriter, View};
+use super::wire::{Frames, Rescued, ToEngine, ToWriter, View};
+use super::{State, StorageView};
 use crate::clock::{Monotonic, Wall};
 use crate::limits::{ACKNOWLEDGEMENT_MS_MAX, STATES_MAX, WAL_BYTES_KEPT};
-use crate::log::{Level, Line};
+use crate::log::{Fields, Level, Line};
 use crate::metrics::{Metrics, Outcome};
 use crate::schedule::{Flusher, Trigger};
 use crate::storage::Stamp;
@@ -16,25 +17,34 @@ use crate::world::{Record, World};
 pub struct Ledger {
     /// When flushes are due.
     pub flusher: Flusher,
-    out: Option<Out>,
-    /// How many cuts were made.
-    cuts: u64,
+    /// What the writer does.
+    pub state: State,
+    /// The last cut that was made.
+    cut: Cut,
+    /// The end of the engine has begun, after so many cuts: one more is to be made.
+    end: Option<u64>,
     /// The states that may be stored: the one that was acknowledged, and those that were cut since.
     pub states: Vec<Stamp>,
     /// The database has lost its content.
     wants_all: bool,
     /// What the writer sees.
     pub view: View,
+    rescue: Option<Rescued>,
     /// When the last acknowledged cut was made.
     pub last_flush_at: Option<Wall>,
     /// Why nothing can be stored, if that is so.
     pub last_error: Option<String>,
     /// Since when readers keep the write-ahead log from being emptied, and its size at which the next warning is due.
-    pub held_up: Option<(Monotonic, u64)>,
+    held_up: Option<(Monotonic, u64)>,
+    /// What is to be logged of all this.
+    pub news: Vec<Line>,
 }
 
-/// A cut that is neither acknowledged nor has failed.
-struct Out {
+/// A cut: neither acknowledged nor failed while the writer flushes.
+#[derive(Default)]
+struct Cut {
+    /// Cuts are numbered from 1.
+    number: u64,
     since: Monotonic,
     wall: Wall,
     trigger: Trigger,
@@ -43,15 +53,16 @@ struct Out {
 }
 
 impl Ledger {
-    /// Of a world that is stored as `stamp` says.
-    pub fn new(flusher: Flusher, stamp: Stamp, view: View) -> Ledger {
-        let (out, cuts, last_flush_at, last_error, held_up) = Default::default();
-        Ledger { flusher, out, cuts, states: vec![stamp], wants_all: false, view, last_flush_at, last_error, held_up }
+    /// Of a world that is stored as `stamp` says, and a writer that has yet to say that it goes on from there.
+    pub fn new(flusher: Flusher, stamp: Stamp) -> Ledger {
+        let (state, states) = (State::Restarting, vec![stamp]);
+        let (cut, end, wants_all, view, rescue, last_flush_at, last_error, held_up, news) = Default::default();
+        Ledger { flusher, state, cut, end, states, wants_all, view, rescue, last_flush_at, last_error, held_up, news }
     }
 
     /// Since when an acknowledgement is out.
     pub fn out_since(&self) -> Option<Monotonic> {
-        self.out.as_ref().map(|out| out.since)
+        (self.state == State::Flushing).then_some(self.cut.since)
     }
 
     /// For how long an acknowledgement has been out, once that is too long.
@@ -66,32 +77,69 @@ impl Ledger {
         late.or_else(|| self.last_error.clone())
     }
 
-    /// What has failed is tried again at once, and with short pauses.
+    /// What is to be told of storage.
+    pub fn status(&self, world: &World, now: Monotonic) -> StorageView<'_> {
+        StorageView {
+            trouble: self.trouble(now),
+            pending: world.pending(),
+            persisted_tick: self.view.persisted,
+            last_flush_at: self.last_flush_at,
+            last_error: self.last_error.as_deref(),
+            wal_bytes: self.view.wal_bytes,
+            held_up: self.held_up.map(|(since, _)| now.since(since)),
+            rescue: self.rescue.as_ref(),
+            writer: self.state,
+            flushing: self.out_since().map(|since| now.since(since)),
+            unsent_bytes: 0,
+        }
+    }
+
+    /// The end of the engine begins: whatever is pending is flushed at once, and after a failure with short pauses.
     pub fn hurry(&mut self, now: Monotonic) {
-        if self.flusher.is_failing() {
-            self.flusher.succeeded(now);
+        let is_failing = self.flusher.is_failing();
+        self.end = Some(self.cut.number);
+        self.flusher = Flusher::new(Duration::ZERO, 1, now);
+        if is_failing {
             self.flusher.failed(now);
         }
     }
 
-    /// Whether a flush is due, and why. There is one at a time.
-    pub fn due(&mut self, world: &World, now: Monotonic, metrics: &mut Metrics) -> Option<Trigger> {
-        let due = self.flusher.due(now, world.pending_since_cut());
-        let Some(out) = &mut self.out else { return due };
-        metrics.flushes_waited += u64::from(due.is_some() && !out.is_waited_for);
-        out.is_waited_for |= due.is_some();
-        None
+    /// Whether everything is acknowledged, up to a flush since the end of the engine began.
+    pub fn is_saved(&self, world: &World) -> bool {
+        let is_tried = self.end.is_some_and(|before| before < self.cut.number);
+        is_tried && world.pending() == 0 && !self.flusher.is_failing()
     }
 
-    /// When the next flush is due, if none is out.
-    pub fn next(&self, world: &World) -> Option<Monotonic> {
-        if self.out.is_none() { self.flusher.next(world.pending()) } else { None }
+    /// Whether a flush is due, and why. There is one at a time.
+    pub fn due(&mut self, world: &World, now: Monotonic, metrics: &mut Metrics) -> Option<Trigger> {
+        let due = self.flusher.due(now, self.pending(world));
+        if self.state == State::Flushing && due.is_some() && !self.cut.is_waited_for {
+            metrics.flushes_waited += 1;
+            self.cut.is_waited_for = true;
+        }
+        let due = due.filter(|_| self.state == State::Idle);
+        if self.end.is_some() { due.and(Some(Trigger::Shutdown)) } else { due }
+    }
+
+    /// When the next flush is due, or another writer, if that does not depend on the one that there is.
+    pub fn next(&self, world: &World, has_writer: bool) -> Option<Monotonic> {
+        match self.state {
+            State::Idle => self.flusher.next(self.pending(world)),
+            State::Restarting if !has_writer => self.flusher.retry_at(),
+            _ => None,
+        }
+    }
+
+    /// How much is there for another flush. The last one is made in any case.
+    fn pending(&self, world: &World) -> usize {
+        world.pending_since_cut().max(usize::from(self.end == Some(self.cut.number)))
     }
 
     /// Cuts the world and writes what is pending into frames.
     pub fn cut(&mut self, world: &mut World, trigger: Trigger, now: Monotonic, wall: Wall, frames: &mut Frames) {
-        self.cuts += 1;
-        let cut = self.cuts;
+        let cut = self.cut.number + 1;
+        self.cut = Cut { number: cut, since: now, wall, trigger, is_waited_for: false };
+        self.state = State::Flushing;
         // Whatever was loaded came in a frame, and what is made since is bounded.
         let put = |frames: &mut Frames, record: Record| assert!(frames.record(&record), "a record fits into a frame");
         if self.wants_all {
@@ -106,89 +154,114 @@ impl Ledger {
         frames.message(&ToWriter::End {});
         self.states.truncate(STATES_MAX - 1);
         self.states.push(Stamp::from(&world.head()));
-        self.out = Some(Out { since: now, wall, trigger, is_waited_for: false });
     }
 
-    /// Takes what the writer says of flushes and files. Returns what is to be logged.
-    pub fn hear(&mut self, said: ToEngine, world: &mut World, now: Monotonic, metrics: &mut Metrics) -> Option<Line> {
+    /// Takes what the writer says of flushes and files.
+    pub fn hear(&mut self, said: ToEngine, world: &mut World, now: Monotonic, metrics: &mut Metrics) {
         match said {
             // What has failed meanwhile is pending again, and stays so.
-            ToEngine::Flushed { cut, .. } | ToEngine::Failed { cut, .. } if self.out.is_some() && cut != self.cuts => {
-                None
-            }
+            ToEngine::Flushed { cut, .. } | ToEngine::Failed { cut, .. } if cut != self.cut.number => (),
             ToEngine::Flushed { view, records, commit, .. } => {
                 self.view = view;
-                let out = self.end(now, Outcome::Success, metrics)?;
-                world.acknowledged();
-                self.states.drain(..self.states.len() - 1);
-                (self.last_flush_at, self.wants_all) = (Some(out.wall), false);
-                metrics.commit_duration.observe(commit);
-                metrics.records_flushed += records;
-                self.flusher.succeeded(out.since);
-                self.last_error.take()?;
-                let fields = [("records", &*records.to_string())];
-                Some(Line::new(Level::Info, "flushes succeed again", &fields))
+                if self.settle(now, Outcome::Success, metrics) {
+                    world.acknowledged();
+                    self.states.drain(..self.states.len() - 1);
+                    (self.last_flush_at, self.wants_all) = (Some(self.cut.wall), false);
+                    metrics.commit_duration.observe(commit);
+                    metrics.records_flushed += records;
+                    self.flusher.succeeded(self.cut.since);
+                    if self.last_error.take().is_some() {
+                        self.tell(Level::Info, "flushes succeed again", &[("records", &records)]);
+                    }
+                }
             }
             ToEngine::Failed { view, error, wants_all, .. } => {
                 (self.view, self.wants_all) = (view, wants_all);
-                self.fail(error, world, now, metrics)
+                self.fail(error, world, now, metrics);
             }
-            ToEngine::Attached { view, error, .. } | ToEngine::Seen { view, error } => {
+            ToEngine::Attached { view, error, rescue } => {
+                self.state = State::Idle;
+                self.rescue = self.rescue.take().or(rescue);
+                self.hear(ToEngine::Seen { view, error }, world, now, metrics);
+            }
+            ToEngine::Seen { view, error } => {
                 self.view = view;
                 // The flush that is out will tell, or one that has failed has told.
-                error
-                    .filter(|_| self.out.is_none() && !self.flusher.is_failing())
-                    .and_then(|error| self.fail(error, world, now, metrics))
+                let is_told = self.state == State::Flushing || self.flusher.is_failing();
+                if let Some(error) = error.filter(|_| !is_told) {
+                    self.fail(error, world, now, metrics);
+                }
+            }
+            ToEngine::Refused { exit } => {
+                self.view = View::default();
+                self.fail(exit.problems.join("; "), world, now, metrics);
             }
             ToEngine::Checkpointed { view, took, trouble } => {
                 self.view = view;
                 metrics.checkpoint_duration.observe(took);
                 match trouble {
                     None => self.held_up = None,
-                    Some(None) => return self.note_readers(now, metrics),
+                    Some(None) => self.note_readers(now, metrics),
                     Some(Some(error)) => {
                         // Nothing is lost: the log keeps what could not be moved.
                         metrics.checkpoint_failures += 1;
-                        return Some(Line::new(Level::Warn, "checkpoint failed", &[("error", &error)]));
+                        self.tell(Level::Warn, "checkpoint failed", &[("error", &error)]);
                     }
                 }
-                None
             }
-            _ => None,
+            _ => (),
         }
     }
 
-    /// Ends the cut that is out, if one is.
-    fn end(&mut self, now: Monotonic, outcome: Outcome, metrics: &mut Metrics) -> Option<Out> {
-        let out = self.out.take()?;
-        metrics.flush_duration.observe(now.since(out.since));
-        metrics.flushes[out.trigger as usize][outcome as usize] += 1;
-        Some(out)
+    /// There is no writer any more: why, unless it has ended well.
+    pub fn lose(&mut self, why: Option<String>, world: &mut World, now: Monotonic, metrics: &mut Metrics) {
+        // One that ends well has told why, if anything was wrong, so that a pause has begun.
+        let has_told = self.state != State::Flushing && self.flusher.retry_at().is_some_and(|at| at > now);
+        if why.is_some() || !has_told {
+            let why = why.unwrap_or_else(|| "the writer has ended: without a word".to_owned());
+            self.fail(why, world, now, metrics);
+        }
+        self.state = State::Restarting;
+    }
+
+    /// Ends the cut that is out; false if none is.
+    fn settle(&mut self, now: Monotonic, outcome: Outcome, metrics: &mut Metrics) -> bool {
+        let is_out = self.state == State::Flushing;
+        if is_out {
+            self.state = State::Idle;
+            metrics.flush_duration.observe(now.since(self.cut.since));
+            metrics.flushes[self.cut.trigger as usize][outcome as usize] += 1;
+        }
+        is_out
     }
 
     /// Nothing can be stored just now: what is not acknowledged is pending again, and is tried again.
-    pub fn fail(&mut self, error: String, world: &mut World, now: Monotonic, metrics: &mut Metrics) -> Option<Line> {
-        self.end(now, Outcome::Failure, metrics);
+    pub fn fail(&mut self, error: String, world: &mut World, now: Monotonic, metrics: &mut Metrics) {
+        self.settle(now, Outcome::Failure, metrics);
         world.cut_failed();
         let pause = self.flusher.failed(now);
-        let is_news = self.last_error.as_ref() != Some(&error);
-        let (pending, retry_ms) = (world.pending().to_string(), pause.as_millis().to_string());
-        let fields = [("error", &*error), ("pending_records", &pending), ("retry_ms", &retry_ms)];
-        let message = "flush failed: everything stays pending and is tried again";
-        let line = is_news.then(|| Line::new(Level::Error, message, &fields));
+        if self.last_error.as_ref() != Some(&error) {
+            let fields: Fields =
+                &[("error", &error), ("pending_records", &world.pending()), ("retry_ms", &pause.as_millis())];
+            self.tell(Level::Error, "flush failed: everything stays pending and is tried again", fields);
+        }
         self.last_error = Some(error);
-        line
     }
 
     /// Counts checkpoints that readers have held up, and warns while the log grows for that.
-    fn note_readers(&mut self, now: Monotonic, metrics: &mut Metrics) -> Option<Line> {
+    fn note_readers(&mut self, now: Monotonic, metrics: &mut Metrics) {
         metrics.checkpoints_held_up += 1;
         let wal_bytes = self.view.wal_bytes;
         let (since, warn_bytes) = self.held_up.unwrap_or((now, WAL_BYTES_KEPT));
         self.held_up = Some((since, if wal_bytes < warn_bytes { warn_bytes } else { 2 * wal_bytes }));
-        let seconds = now.since(since).as_secs().to_string();
-        let message = "a reader of the database keeps its write-ahead log from being emptied, and it grows";
-        let fields = [("seconds", &*seconds), ("wal_bytes", &wal_bytes.to_string())];
-        (wal_bytes >= warn_bytes).then(|| Line::new(Level::Warn, message, &fields))
+        if wal_bytes >= warn_bytes {
+            let message = "a reader of the database keeps its write-ahead log from being emptied, and it grows";
+            let fields: Fields = &[("seconds", &now.since(since).as_secs()), ("wal_bytes", &wal_bytes)];
+            self.tell(Level::Warn, message, fields);
+        }
+    }
+
+    fn tell(&mut self, level: Level, message: &str, fields: Fields) {
+        self.news.push(Line::new(level, message, fields));
     }
 }

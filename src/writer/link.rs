@@ -8,12 +8,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{self, Child, Command, Stdio};
 use std::time::Duration;
 
 use super::serve::Writer;
-use super::wire::{Frames, Inlet};
-use crate::clock;
+use super::wire::{Frames, Inlet, Task, ToWriter};
+use crate::clock::{self, Wall};
 use crate::limits::{WIRE_BYTES_PER_TURN, WRITER_END_MS_MAX};
 use crate::sys;
 
@@ -25,7 +26,7 @@ const PROGRAM: &str = "/proc/self/exe";
 
 /// Which build of the engine this is: its version, and what tells its file from any other. The date of the file may
 /// change while it runs, so this is to be asked anew for each writer.
-pub fn build() -> String {
+fn build() -> String {
     let file = fs::metadata(PROGRAM).ok();
     let id = file.map(|file| [file.dev(), file.ino(), file.size(), file.mtime() as u64, file.mtime_nsec() as u64]);
     format!("{} {id:?}", env!("CARGO_PKG_VERSION"))
@@ -53,6 +54,12 @@ impl Link {
         command.arg0("aqevia-engine").arg(COMMAND).process_group(0).stdin(Stdio::from(OwnedFd::from(theirs)));
         let child = command.spawn()?;
         Ok(Link { child, inlet: Inlet::new(stream), out: Frames::default(), sent: 0, watched: None })
+    }
+
+    /// Has it begin with a task on a database, for an engine that runs since then.
+    pub fn begin(&mut self, database: &Path, started: Wall, task: Task) {
+        let (build, database) = (build(), database.to_owned());
+        self.out.message(&ToWriter::Begin { build, started, database, task });
     }
 
     /// Bytes that are yet to be sent.

@@ -9,7 +9,12 @@ pub mod link;
 pub mod serve;
 pub mod wire;
 
+use std::time::Duration;
+
+use crate::clock::Wall;
 use crate::text::keys;
+use crate::world::Tick;
+use wire::Rescued;
 
 keys! {
     /// What the writer does.
@@ -25,4 +30,31 @@ keys! {
         /// There is none, or one that makes sure that it can go on.
         Restarting = "restarting",
     }
+}
+
+/// What is to be told of the storage.
+#[derive(Default)]
+pub struct StorageView<'a> {
+    /// Why the engine is not ready, if it is not.
+    pub trouble: Option<String>,
+    /// Records that are not acknowledged.
+    pub pending: usize,
+    /// After a crash the world comes back at this tick or later; `None` while that cannot be promised.
+    pub persisted_tick: Option<Tick>,
+    /// When a flush of this process last succeeded.
+    pub last_flush_at: Option<Wall>,
+    /// Why the last flush failed, if it did.
+    pub last_error: Option<&'a str>,
+    /// Bytes of the write-ahead log.
+    pub wal_bytes: u64,
+    /// For how long readers have kept it from being emptied; `None`: they do not.
+    pub held_up: Option<Duration>,
+    /// What was rescued of this world, is later than what was loaded and was never put in place.
+    pub rescue: Option<&'a Rescued>,
+    /// What the writer does.
+    pub writer: State,
+    /// For how long an acknowledgement has been out, if one is.
+    pub flushing: Option<Duration>,
+    /// Bytes that the writer has not taken yet.
+    pub unsent_bytes: usize,
 }

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::wire::{Frames, Inlet, Rescued, Said, ToEngine, ToWriter, View};
+use super::wire::{Frames, Inlet, Rescued, Said, Task, ToEngine, ToWriter, View};
 use crate::clock::{Monotonic, Wall};
 use crate::exit::{Exit, read_world_file, refused};
 use crate::limits::{
@@ -67,14 +67,14 @@ pub struct Writer<R, W> {
     clock: fn() -> Monotonic,
     /// Who it is: the engine must be the same.
     build: String,
-    started: Wall,
     storage: Option<Storage>,
     /// What is to be written once it is accepted: its head, its source, and what the engine was told of both.
     loaded: Option<(Head, String, Wanted)>,
     told: Option<View>,
     looked_at: Monotonic,
     checkpointed_at: Monotonic,
-    records_since_checkpoint: u64,
+    /// Records flushed since then.
+    unmoved: u64,
 }
 
 /// What the configuration says of the World.
@@ -90,26 +90,19 @@ impl<R: Input, W: Write> Writer<R, W> {
     /// One that has been told nothing yet. `clock` is to tell the time.
     pub fn new(input: R, output: W, build: String, clock: fn() -> Monotonic) -> Writer<R, W> {
         input.be_patient(Duration::from_millis(LOOK_INTERVAL_MS));
-        Writer {
-            inlet: Inlet::new(input),
-            output,
-            out: Frames::default(),
-            clock,
-            build,
-            started: Wall(Duration::ZERO),
-            storage: None,
-            loaded: None,
-            told: None,
-            looked_at: clock(),
-            checkpointed_at: clock(),
-            records_since_checkpoint: 0,
-        }
+        let (inlet, looked_at) = (Inlet::new(input), clock());
+        let (out, storage, loaded, told, checkpointed_at, unmoved) = Default::default();
+        Writer { inlet, output, out, clock, build, storage, loaded, told, looked_at, checkpointed_at, unmoved }
     }
 
     /// Does one thing that it is told, or looks at the files if nothing comes; false at its end.
     pub fn step(&mut self) -> bool {
         match self.inlet.hear(&mut |_| ()) {
-            Some(Said::Message(message)) => self.obey(message),
+            Some(Said::Message(message)) => {
+                if let Err(exit) = self.obey(message) {
+                    self.say_last(&ToEngine::Refused { exit });
+                }
+            }
             // Nobody has asked for records.
             Some(Said::Records) => self.inlet.is_over = true,
             None => (),
@@ -120,43 +113,27 @@ impl<R: Input, W: Write> Writer<R, W> {
         !self.inlet.is_over
     }
 
-    fn obey(&mut self, message: ToWriter) {
+    /// An error is the end.
+    fn obey(&mut self, message: ToWriter) -> Result<(), Exit> {
         match message {
-            ToWriter::Start { build, started, database, wanted } if build == self.build => {
-                self.started = started;
-                if let Err(exit) = self.start(&database, wanted) {
-                    self.say_last(&ToEngine::Refused { exit });
-                }
-            }
-            ToWriter::Resume { build, started, database, world, source, states } if build == self.build => {
-                self.started = started;
-                let resumed = self.open(&database).and_then(|(mut storage, _)| {
+            ToWriter::Begin { build, started, database, task } if build == self.build => match task {
+                Task::Load { wanted } => return self.load(&database, started, wanted),
+                Task::Resume { world, source, states } => {
+                    let (mut storage, _) = self.open(&database, started)?;
                     storage.resume(&world, &source, states)?;
                     self.storage = Some(storage);
-                    Ok(())
-                });
-                match resumed {
-                    Ok(()) => self.say_attached(None, None),
-                    Err(error) => {
-                        let (view, error) = (View::default(), error.to_string());
-                        self.say_last(&ToEngine::Failed { cut: 0, view, error, wants_all: false });
-                    }
+                    self.say_attached(None, None);
                 }
-            }
-            ToWriter::Rescue { build, database, head, source, wall } if build == self.build => {
-                self.rescue(&database, head, &source, wall);
-            }
-            ToWriter::Accept {} => {
-                if let Err(exit) = self.attach() {
-                    self.say_last(&ToEngine::Refused { exit });
-                }
-            }
+                Task::Rescue { head, source, wall } => self.rescue(&database, head, &source, wall),
+            },
+            ToWriter::Accept {} => return self.attach(),
             ToWriter::Flush { cut, wall } => self.flush(cut, wall, None),
             ToWriter::Replace { cut, head, wall } => self.flush(cut, wall, Some(head)),
             ToWriter::Close { head } => self.close(&head),
             // Another build, or an end of nothing.
-            _ => self.inlet.is_over = true,
+            ToWriter::Begin { .. } | ToWriter::End {} => self.inlet.is_over = true,
         }
+        Ok(())
     }
 
     fn say(&mut self, message: &ToEngine) {
@@ -187,11 +164,11 @@ impl<R: Input, W: Write> Writer<R, W> {
     }
 
     /// Opens the database. Who has it may be about to end, such as the writer of an engine that was killed.
-    fn open(&mut self, database: &Path) -> Result<(Storage, Found), StorageError> {
+    fn open(&mut self, database: &Path, started: Wall) -> Result<(Storage, Found), StorageError> {
         let until = (self.clock)().after(Duration::from_millis(LOCK_WAIT_MS_MAX));
         self.inlet.input().be_patient(Duration::from_millis(LOCK_RETRY_MS));
         let opened = loop {
-            match Storage::open(database, self.started) {
+            match Storage::open(database, started) {
                 Err(StorageError { failure: Failure::Held(_), .. })
                     if (self.clock)() < until && self.inlet.hear(&mut |_| ()).is_none() && !self.inlet.is_over => {}
                 opened => break opened,
@@ -202,8 +179,8 @@ impl<R: Input, W: Write> Writer<R, W> {
     }
 
     /// Opens the database, founds a World in it if it is empty, and hands out what it holds.
-    fn start(&mut self, database: &Path, wanted: Wanted) -> Result<(), Exit> {
-        let (mut storage, found) = self.open(database)?;
+    fn load(&mut self, database: &Path, started: Wall, wanted: Wanted) -> Result<(), Exit> {
+        let (mut storage, found) = self.open(database, started)?;
         if found == Found::Empty {
             self.found(&mut storage, &wanted)?;
         }
@@ -249,12 +226,11 @@ impl<R: Input, W: Write> Writer<R, W> {
             self.note(Level::Warn, &warning, &[("file", &path)]);
         }
         let fields = [("world", &*world.id), ("from", &path), ("traces", &traces)];
-        if traces.is_empty() {
-            self.note(Level::Info, "founded a new world", &fields);
-        } else {
-            let message = "founded a new world where there may have been one: is this the right place?";
-            self.note(Level::Warn, message, &fields);
-        }
+        let (level, message) = match traces.is_empty() {
+            true => (Level::Info, "founded a new world"),
+            false => (Level::Warn, "founded a new world where there may have been one: is this the right place?"),
+        };
+        self.note(level, message, &fields);
         Ok(())
     }
 
@@ -266,13 +242,19 @@ impl<R: Input, W: Write> Writer<R, W> {
         };
         require_wanted(&wanted, &head.id, storage.path())?;
         self.compare_with_file(&wanted, &head, &source, storage.path())?;
-        let rescue = storage::rescue::later(storage.path(), &head);
-        let rescue = rescue.as_ref().map(told_of);
+        let rescue = storage::rescue::later(storage.path(), &head).map(|rescue| told_of(&rescue));
         let error = match storage.attach(&head) {
             Err(error) if error.is_for_want_of_room() => Some(error.to_string()),
             attached => attached.map(|()| None)?,
         };
         self.storage = Some(storage);
+        if let Some(Rescued { path, tick, command }) = &rescue {
+            let message = "a later state of this world was rescued and never put in place; with the engine stopped, \
+                           the command does it";
+            let (now, tick, path) = (head.tick.0.to_string(), tick.0.to_string(), path.display().to_string());
+            let fields = [("tick", &*now), ("rescued_tick", &tick), ("rescued", &path), ("put_in_place", command)];
+            self.note(Level::Warn, message, &fields);
+        }
         self.say_attached(error, rescue);
         Ok(())
     }
@@ -329,10 +311,10 @@ impl<R: Input, W: Write> Writer<R, W> {
         match flushed {
             Ok(records) => {
                 self.say(&ToEngine::Flushed { cut, view, records, commit: commit.unwrap_or_default() });
-                self.records_since_checkpoint += records;
+                self.unmoved += records;
                 // The write-ahead log is kept short: by records, and by the time since it was last emptied.
                 let aged = clock().since(self.checkpointed_at) >= Duration::from_millis(CHECKPOINT_INTERVAL_MS);
-                if aged || self.records_since_checkpoint >= CHECKPOINT_RECORDS {
+                if aged || self.unmoved >= CHECKPOINT_RECORDS {
                     self.checkpoint("PASSIVE");
                 }
             }
@@ -352,7 +334,7 @@ impl<R: Input, W: Write> Writer<R, W> {
             Err(error) => Some(Some(error.to_string())),
         };
         self.checkpointed_at = (self.clock)();
-        self.records_since_checkpoint = 0;
+        self.unmoved = 0;
         let (view, took) = (self.view(), self.checkpointed_at.since(begun));
         self.say(&ToEngine::Checkpointed { view, took, trouble });
     }

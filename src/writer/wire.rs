@@ -101,22 +101,29 @@ macro_rules! messages {
 messages! {
     /// What the writer is told.
     ToWriter {
-        /// The first words to one that is to open, or found, what the environment names.
-        Start = 1 { build: String, started: Wall, database: PathBuf, wanted: Wanted, }
-        /// The first words to one that goes on where another has ended: which world, and the states that may be stored.
-        Resume = 2 { build: String, started: Wall, database: PathBuf, world: String, source: String, states: Vec<Stamp>, }
+        /// The first words to one of the same build: which database, since when the engine runs, and what to do. To one
+        /// that has it already, what to do at last.
+        Begin = 1 { build: String, started: Wall, database: PathBuf, task: Task, }
         /// The world was put together and is sound: it may be written from now on.
-        Accept = 3 {}
+        Accept = 2 {}
         /// Records follow that are to be stored together, the head as the last of them. Cuts are numbered from 1.
-        Flush = 4 { cut: u64, wall: Wall, }
+        Flush = 3 { cut: u64, wall: Wall, }
         /// All records of a world follow, to be put where the database has lost its content.
-        Replace = 5 { cut: u64, head: Head, wall: Wall, }
-        /// All records of a world follow, to be put beside the database. These can be the first words too.
-        Rescue = 6 { build: String, database: PathBuf, head: Head, source: String, wall: Wall, }
+        Replace = 4 { cut: u64, head: Head, wall: Wall, }
         /// No more records follow.
-        End = 7 {}
+        End = 5 {}
         /// All is flushed: empty the log, read back that the world with this head is stored, and end.
-        Close = 8 { head: Head, }
+        Close = 6 { head: Head, }
+    }
+
+    /// What a writer begins with.
+    Task {
+        /// To open what the environment names, or to found it, and to hand out the world.
+        Load = 1 { wanted: Wanted, }
+        /// To go on where another writer has ended: which world, and the states that may be stored.
+        Resume = 2 { world: String, source: String, states: Vec<Stamp>, }
+        /// To put the world beside the database, whose records all follow.
+        Rescue = 3 { head: Head, source: String, wall: Wall, }
     }
 
     /// What the engine is told.
@@ -128,11 +135,11 @@ messages! {
         /// The world is written from now on; or cannot be yet, for the given reason. What an earlier stop has rescued of it
         /// and is later: where, its tick, and the command that puts it in place.
         Attached = 3 { view: View, error: Option<String>, rescue: Option<Rescued>, }
-        /// Nothing can be started.
+        /// Nothing can be started, or gone on with.
         Refused = 4 { exit: Exit, }
         /// A cut is stored: how many records, and how long the commit alone took.
         Flushed = 5 { cut: u64, view: View, records: u64, commit: Duration, }
-        /// It is not, or the writer cannot go on (cut 0); if the database has lost its content, all of the world is wanted.
+        /// It is not; if the database has lost its content, all of the world is wanted.
         Failed = 6 { cut: u64, view: View, error: String, wants_all: bool, }
         /// A look at the files has found something new; `error` if they are disturbed.
         Seen = 7 { view: View, error: Option<String>, }
@@ -394,7 +401,7 @@ impl<R: Read> Inlet<R> {
         self.input.get_ref()
     }
 
-    /// Reads once, `WIRE_BYTES_PER_TURN` at most; false if nothing comes for as long as the input has patience, or ever.
+    /// Reads once, `WIRE_BYTES_PER_TURN` at most; false if nothing comes while the input has patience, or ever will.
     pub fn read(&mut self) -> bool {
         self.bytes.drain(..mem::take(&mut self.used));
         self.bytes.shrink_to(BUFFER_BYTES_KEPT);
@@ -451,13 +458,17 @@ mod tests {
         let states = vec![Stamp::from(&head), Stamp { tick: Tick(0), digest: None }];
         let [world, source] = ["ring", ""].map(str::to_owned);
         let wanted = Wanted { file: Some("world.json5".into()), id: None };
+        let begin = |task| {
+            let (build, database) = (build.clone(), database.clone());
+            ToWriter::Begin { build, started: wall, database, task }
+        };
         vec![
-            ToWriter::Start { build: build.clone(), started: wall, database: database.clone(), wanted },
-            ToWriter::Resume { build: build.clone(), started: wall, database: database.clone(), world, source, states },
+            begin(Task::Load { wanted }),
+            begin(Task::Resume { world, source, states }),
+            begin(Task::Rescue { head: head.clone(), source: "a".to_owned(), wall }),
             ToWriter::Accept {},
             ToWriter::Flush { cut: u64::MAX, wall },
             ToWriter::Replace { cut: 1, head: head.clone(), wall },
-            ToWriter::Rescue { build, database, head: head.clone(), source: "a".to_owned(), wall },
             ToWriter::End {},
             ToWriter::Close { head },
         ]
@@ -477,7 +488,7 @@ mod tests {
             ToEngine::Attached { view: unknown.clone(), error: error.clone(), rescue: rescue.clone() },
             ToEngine::Refused { exit },
             ToEngine::Flushed { cut: 3, view: view.clone(), records: 1, commit: took },
-            ToEngine::Failed { cut: 0, view: unknown.clone(), error: "so".to_owned(), wants_all: true },
+            ToEngine::Failed { cut: 4, view: unknown.clone(), error: "so".to_owned(), wants_all: true },
             ToEngine::Seen { view: view.clone(), error: error.clone() },
             ToEngine::Checkpointed { view: view.clone(), took, trouble: None },
             ToEngine::Checkpointed { view: view.clone(), took, trouble: Some(None) },
@@ -545,7 +556,7 @@ mod tests {
 
     #[test]
     fn every_message_arrives_as_it_was_sent_and_with_a_byte_more_or_less_is_none() {
-        there_and_back(to_writer(), 8);
+        there_and_back(to_writer(), 6);
         there_and_back(to_engine(), 10);
     }
 

@@ -16,7 +16,7 @@ use aqevia_engine::sys::{Poller, Readiness, Token};
 use aqevia_engine::world::{Action, Command, Entity, EntityId, Kind, Record, Verb, World, unheard};
 use aqevia_engine::writer::ledger::Ledger;
 use aqevia_engine::writer::link::{self, Link};
-use aqevia_engine::writer::wire::{Said, ToEngine, ToWriter, View};
+use aqevia_engine::writer::wire::{Said, Task, ToEngine};
 use rusqlite::{Connection, params};
 
 use crate::progress;
@@ -115,16 +115,10 @@ impl Engine {
     fn attach(database: &Path, world: World) -> Engine {
         let (stamp, started) = (Stamp::from(&world.head()), clock::wall());
         let mut writer = Link::spawn().unwrap();
-        writer.out.message(&ToWriter::Resume {
-            build: link::build(),
-            started,
-            database: database.to_owned(),
-            world: world.id.clone(),
-            source: SOURCE.to_owned(),
-            states: vec![stamp.clone()],
-        });
+        let (id, source, states) = (world.id.clone(), SOURCE.to_owned(), vec![stamp.clone()]);
+        writer.begin(database, started, Task::Resume { world: id, source, states });
         let flusher = Flusher::new(Duration::from_secs(1), 1, clock::monotonic());
-        let ledger = Ledger::new(flusher, stamp, View::default());
+        let ledger = Ledger::new(flusher, stamp);
         let (poller, ready, metrics) = (Poller::new().unwrap(), Vec::new(), Metrics::default());
         let mut engine = Engine { world, ledger, writer, poller, ready, metrics, unmoved: 0, pauses: Vec::new() };
         engine.turn_until(|said| matches!(said, ToEngine::Attached { .. }));
@@ -140,8 +134,8 @@ impl Engine {
             self.writer.inlet.read();
             while let Some(Said::Message(said)) = self.writer.inlet.next(&mut |_| ()) {
                 let is_last = is_said(&said);
-                let trouble = self.ledger.hear(said, &mut self.world, clock::monotonic(), &mut self.metrics);
-                assert_eq!(trouble, None);
+                self.ledger.hear(said, &mut self.world, clock::monotonic(), &mut self.metrics);
+                assert_eq!(self.ledger.news, []);
                 if is_last {
                     return;
                 }

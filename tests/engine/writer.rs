@@ -17,7 +17,7 @@ use aqevia_engine::clock::Wall;
 use aqevia_engine::limits::{ACKNOWLEDGEMENT_MS_MAX, SHUTDOWN_MS_MAX};
 use aqevia_engine::world::random::Random;
 use aqevia_engine::writer::serve::Wanted;
-use aqevia_engine::writer::wire::{Frames, ToWriter};
+use aqevia_engine::writer::wire::{Frames, Task, ToWriter};
 
 use crate::preload::Preload;
 use crate::rescue::{field, rescues};
@@ -467,11 +467,11 @@ fn a_writer_that_no_engine_has_started_ends_at_once_and_touches_nothing() {
 
     // A socket that no engine of the same build is at the other end of.
     let mut frames = Frames::default();
-    frames.message(&ToWriter::Start {
+    frames.message(&ToWriter::Begin {
         build: "another".to_owned(),
         started: Wall(Duration::ZERO),
         database: folder.database(),
-        wanted: Wanted::default(),
+        task: Task::Load { wanted: Wanted::default() },
     });
     for bytes in [&b""[..], b"hello, who is there?", &[0xff; 4_096], &[0; 4_096], &frames.bytes] {
         let (mut ours, theirs) = UnixStream::pair().unwrap();

@@ -28,7 +28,7 @@ use aqevia_engine::world::{Action, Command, Entity, EntityId, Gathering, Kind, T
 use aqevia_engine::writer::State;
 use aqevia_engine::writer::ledger::Ledger;
 use aqevia_engine::writer::serve::Wanted;
-use aqevia_engine::writer::wire::{Frames, Said, ToEngine, ToWriter, View, frame_length, understand};
+use aqevia_engine::writer::wire::{Frames, Said, Task, ToEngine, ToWriter, frame_length, understand};
 use rusqlite::ffi::{SQLITE_CANTOPEN, SQLITE_FULL, SQLITE_IOERR_FSYNC, SQLITE_IOERR_TRUNCATE, SQLITE_IOERR_WRITE};
 
 use crate::disk::{self, Disk, Loss};
@@ -386,7 +386,6 @@ struct Process {
     world: World,
     ledger: Ledger,
     link: Option<Link>,
-    is_attached: bool,
     /// The writer that was told to go on has not said yet that it does.
     is_resuming: bool,
     last_word: Option<ToEngine>,
@@ -408,10 +407,9 @@ impl Process {
             metrics: Metrics::default(),
             ticker: Ticker::new(TICK, now),
             visitors: Vec::new(),
-            ledger: Ledger::new(flusher, Stamp::from(&world.head()), View::default()),
+            ledger: Ledger::new(flusher, Stamp::from(&world.head())),
             world,
             link: Some(link),
-            is_attached: true,
             is_resuming: false,
             last_word: None,
         }
@@ -668,6 +666,10 @@ impl Simulation {
         self.process.link.iter_mut().for_each(|link| link.how = Some("signal: 9"));
     }
 
+    fn begin(&self, task: Task) -> ToWriter {
+        ToWriter::Begin { build: BUILD.to_owned(), started: WALL, database: self.machine.borrow().database(), task }
+    }
+
     fn spawn(&mut self, first: &ToWriter) -> Link {
         let party = Party::new(self.around.clone());
         let mut link = Link::new(&party);
@@ -697,25 +699,22 @@ impl Simulation {
             self.process.last_word = Some(said);
             return;
         }
-        let Process { world, ledger, link, metrics, is_attached, is_resuming, .. } = &mut self.process;
+        let Process { world, ledger, link, metrics, is_resuming, .. } = &mut self.process;
         let is_dead = link.as_ref().is_some_and(|link| link.how.is_some());
         let since = ledger.out_since();
         let mut what = Vec::new();
         match &said {
-            ToEngine::Attached { view, .. } => {
-                *is_attached = true;
-                if mem::take(is_resuming) {
-                    let found = self.cuts.iter().rposition(|(_, cut)| Some(cut.tick) == view.persisted);
-                    what.push(match found {
-                        Some(0) if self.cuts.len() == 1 => "a resume that finds neither more nor less",
-                        Some(0) => "a resume that finds what was acknowledged",
-                        Some(at) if at == self.cuts.len() - 1 => "a resume that finds what was attempted last",
-                        Some(_) => "a resume that finds what was attempted before",
-                        None => panic!("a writer goes on from {:?}", view.persisted),
-                    });
-                }
+            ToEngine::Attached { view, .. } if mem::take(is_resuming) => {
+                let found = self.cuts.iter().rposition(|(_, cut)| Some(cut.tick) == view.persisted);
+                what.push(match found {
+                    Some(0) if self.cuts.len() == 1 => "a resume that finds neither more nor less",
+                    Some(0) => "a resume that finds what was acknowledged",
+                    Some(at) if at == self.cuts.len() - 1 => "a resume that finds what was attempted last",
+                    Some(_) => "a resume that finds what was attempted before",
+                    None => panic!("a writer goes on from {:?}", view.persisted),
+                });
             }
-            ToEngine::Failed { cut: 0, .. } => what.push("a resume that failed"),
+            ToEngine::Refused { .. } => what.push("a resume that failed"),
             ToEngine::Checkpointed { trouble: None, .. } => what.push("a checkpoint"),
             _ => (),
         }
@@ -740,13 +739,10 @@ impl Simulation {
     }
 
     fn lose_writer(&mut self) {
-        let Process { world, ledger, link, metrics, is_attached, is_resuming, .. } = &mut self.process;
-        (*is_attached, *is_resuming) = (false, false);
+        let Process { world, ledger, link, metrics, is_resuming, .. } = &mut self.process;
+        *is_resuming = false;
         let how = link.take().and_then(|link| link.how);
-        if how.is_some() || !ledger.flusher.is_failing() {
-            let error = format!("the writer has ended: {}", how.unwrap_or_default());
-            ledger.fail(error, world, self.now, metrics);
-        }
+        ledger.lose(how.map(|how| format!("the writer has ended: {how}")), world, self.now, metrics);
     }
 
     fn restart_if_due(&mut self) {
@@ -754,23 +750,14 @@ impl Simulation {
         if link.is_some() || ledger.flusher.retry_at().is_some_and(|at| at > self.now) {
             return;
         }
-        let first = ToWriter::Resume {
-            build: BUILD.to_owned(),
-            started: WALL,
-            database: self.machine.borrow().database(),
-            world: world.id.clone(),
-            source: "test".to_owned(),
-            states: ledger.states.clone(),
-        };
+        let (world, source, states) = (world.id.clone(), "test".to_owned(), ledger.states.clone());
+        let first = self.begin(Task::Resume { world, source, states });
         self.process.link = Some(self.spawn(&first));
         self.process.is_resuming = true;
     }
 
     fn flush_if_due(&mut self) {
-        let Process { world, ledger, metrics, is_attached, .. } = &mut self.process;
-        if !*is_attached {
-            return;
-        }
+        let Process { world, ledger, metrics, .. } = &mut self.process;
         let waited = metrics.flushes_waited;
         let due = ledger.due(world, self.now, metrics);
         let has_waited = metrics.flushes_waited > waited;
@@ -794,29 +781,14 @@ impl Simulation {
     }
 
     fn serve(&mut self) {
-        let Process { world, ledger, link, network, server, metrics, is_attached, .. } = &mut self.process;
-        let state = match ledger.out_since() {
-            Some(_) => State::Flushing,
-            None if *is_attached => State::Idle,
-            None => State::Restarting,
-        };
+        let Process { world, ledger, link, network, server, metrics, .. } = &mut self.process;
+        let unsent_bytes = link.as_ref().map_or(0, |link| link.out.bytes.len());
         let snapshot = Snapshot {
             wall: WALL,
             started: WALL,
             uptime: self.now.since(Monotonic::default()),
             world: Some(world),
-            storage: StorageView {
-                trouble: ledger.trouble(self.now),
-                pending: world.pending(),
-                persisted_tick: ledger.view.persisted,
-                last_flush_at: ledger.last_flush_at,
-                last_error: ledger.last_error.as_deref(),
-                wal_bytes: ledger.view.wal_bytes,
-                writer: state,
-                flushing: ledger.out_since().map(|since| self.now.since(since)),
-                unsent_bytes: link.as_ref().map_or(0, |link| link.out.bytes.len()),
-                ..StorageView::default()
-            },
+            storage: StorageView { unsent_bytes, ..ledger.status(world, self.now) },
             tick_interval: TICK,
             metrics,
             log_lines_dropped: 0,
@@ -884,21 +856,13 @@ impl Simulation {
     }
 
     fn flush_last(&mut self) -> bool {
-        let mut has_flushed = false;
-        if self.process.ledger.out_since().is_none() {
-            self.process.ledger.hurry(self.now);
-        }
+        self.process.ledger.hurry(self.now);
         for _ in 0..STOP_TURNS {
             self.restart_if_due();
-            let Process { world, ledger, is_attached, .. } = &self.process;
-            if *is_attached && ledger.out_since().is_none() {
-                if has_flushed && world.pending() == 0 && !ledger.flusher.is_failing() {
-                    return true;
-                }
-                has_flushed = true;
-                if ledger.flusher.retry_at().is_none_or(|at| at <= self.now) {
-                    self.flush(Trigger::Shutdown);
-                }
+            self.flush_if_due();
+            let Process { world, ledger, .. } = &self.process;
+            if ledger.is_saved(world) {
+                return true;
             }
             self.wait_for_writer();
         }
@@ -945,7 +909,7 @@ impl Simulation {
     /// The engine is killed, perhaps while it sends a cut. Its writer has what arrives of that.
     fn kill_engine(&mut self) {
         self.saw("a kill of the engine");
-        let may_flush = self.process.is_attached && self.process.ledger.out_since().is_none();
+        let may_flush = self.process.ledger.state == State::Idle;
         if may_flush && self.below(2) == 0 {
             self.flush(Trigger::Interval);
         }
@@ -987,8 +951,8 @@ impl Simulation {
         self.is_stalled = false;
         loop {
             let had_predecessor = self.around.predecessor.borrow().is_some();
-            let (build, database, wanted) = (BUILD.to_owned(), self.machine.borrow().database(), Wanted::default());
-            let mut link = self.spawn(&ToWriter::Start { build, started: WALL, database, wanted });
+            let first = self.begin(Task::Load { wanted: Wanted::default() });
+            let mut link = self.spawn(&first);
             let (mut gathering, mut built) = (Gathering::default(), None);
             let refused = loop {
                 self.let_writer_step(usize::MAX);
@@ -1057,8 +1021,9 @@ impl Simulation {
         for _ in 0..100 {
             self.pass(2_000);
             self.turn();
-            let Process { world, ledger, is_attached, .. } = &self.process;
-            if *is_attached && ledger.trouble(self.now).is_none() && world.pending_since_cut() == 0 {
+            let Process { world, ledger, .. } = &self.process;
+            if ledger.state != State::Restarting && ledger.trouble(self.now).is_none() && world.pending_since_cut() == 0
+            {
                 break;
             }
         }

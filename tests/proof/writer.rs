@@ -14,7 +14,7 @@ use aqevia_engine::storage::{self, Stamp, Storage};
 use aqevia_engine::world::{Gathering, Record, Tick, World, unheard};
 use aqevia_engine::writer::ledger::Ledger;
 use aqevia_engine::writer::serve::Wanted;
-use aqevia_engine::writer::wire::{Frames, Said, ToEngine, ToWriter, View, frame_length, understand};
+use aqevia_engine::writer::wire::{Frames, Said, Task, ToEngine, ToWriter, frame_length, understand};
 
 use crate::folder::{Folder, WALL};
 use crate::parties::{self, Around, BUILD, End, Party};
@@ -85,16 +85,17 @@ impl Stand {
     }
 
     fn start(&mut self, database: PathBuf) -> Vec<Option<ToEngine>> {
-        let (build, wanted) = (BUILD.to_owned(), Wanted::default());
-        self.tell(|frames| frames.message(&ToWriter::Start { build, started: WALL, database, wanted }));
-        self.hear()
+        self.begin(database, Task::Load { wanted: Wanted::default() })
     }
 
     fn resume(&mut self, database: PathBuf, states: Vec<Stamp>) -> Vec<Option<ToEngine>> {
-        let [build, world, source] = [BUILD, "restless", "test"].map(str::to_owned);
-        self.tell(|frames| {
-            frames.message(&ToWriter::Resume { build, started: WALL, database, world, source, states });
-        });
+        let [world, source] = ["restless", "test"].map(str::to_owned);
+        self.begin(database, Task::Resume { world, source, states })
+    }
+
+    fn begin(&mut self, database: PathBuf, task: Task) -> Vec<Option<ToEngine>> {
+        let build = BUILD.to_owned();
+        self.tell(|frames| frames.message(&ToWriter::Begin { build, started: WALL, database, task }));
         self.hear()
     }
 }
@@ -119,7 +120,7 @@ fn attached() -> (Folder, World, Stand) {
 
 fn ledger(world: &World) -> Ledger {
     let flusher = Flusher::new(Duration::from_secs(1), 10, Monotonic::default());
-    Ledger::new(flusher, Stamp::from(&world.head()), View::default())
+    Ledger::new(flusher, Stamp::from(&world.head()))
 }
 
 /// Lets some time pass, and cuts.
@@ -198,8 +199,8 @@ fn a_writer_goes_on_from_a_state_that_may_be_stored_and_from_no_other() {
         Stamp { digest: Some("0123456789abcdef".to_owned()), ..tried.clone() },
     ];
     let is_refused = |said: &[Option<ToEngine>]| {
-        matches!(said, [Some(ToEngine::Failed { cut: 0, wants_all: false, error, .. }), None]
-            if error.contains("which this engine did not put there"))
+        matches!(said, [Some(ToEngine::Refused { exit }), None]
+            if exit.problems[0].contains("which this engine did not put there"))
     };
     for states in
         [vec![], vec![acknowledged.clone()], vec![acknowledged.clone(), later], vec![acknowledged.clone(), other]]
@@ -231,10 +232,10 @@ fn a_writer_waits_for_the_one_before_and_gives_up_when_that_does_not_go() {
 
 #[test]
 fn what_makes_no_sense_ends_the_writer() {
-    let (build, wanted) = ("another".to_owned(), Wanted::default());
+    let (build, task) = ("another".to_owned(), Task::Load { wanted: Wanted::default() });
     let database = PathBuf::from("/nowhere/storage.sqlite");
     let mut of_another = Frames::default();
-    of_another.message(&ToWriter::Start { build, started: WALL, database, wanted });
+    of_another.message(&ToWriter::Begin { build, started: WALL, database, task });
     let mut records = Frames::default();
     records.record(&Record::End);
     let mut flush = Frames::default();
@@ -269,7 +270,8 @@ fn only_the_writers_word_is_an_acknowledgement() {
         panic!("it is stored")
     };
     let stale = ToEngine::Flushed { cut: cut + 1, view: view.clone(), records, commit };
-    assert_eq!(ledger.hear(stale, &mut world, parties::now(), &mut metrics), None);
+    ledger.hear(stale, &mut world, parties::now(), &mut metrics);
+    assert_eq!(ledger.news, []);
     assert_eq!((world.pending(), ledger.out_since().is_some()), (pending, true));
     ledger.hear(ToEngine::Flushed { cut, view, records, commit }, &mut world, parties::now(), &mut metrics);
     assert_eq!((world.pending(), ledger.view.persisted), (0, Some(world.now())));
