@@ -282,3 +282,12 @@ fn a_log_whose_flushes_fail_does_not_stay_beside_another_database() {
     drop(storage);
     assert_eq!(fs::read(folder.database()).unwrap(), b"another");
 }
+
+#[test]
+fn a_log_whose_flushes_fail_is_not_moved_into_the_database_by_an_end() {
+    let (trap, folder, _world, storage) = failing("sync", ffi::SQLITE_IOERR_FSYNC);
+    let files = || ["storage.sqlite", "storage.sqlite-wal"].map(|name| fs::read(folder.join(name)).unwrap());
+    let before = files();
+    trap.without(|| drop(storage));
+    assert!(files() == before);
+}
