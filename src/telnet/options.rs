@@ -57,9 +57,10 @@ const OFFERS: [Offer; 5] = [
 ];
 
 /// What has been said of an offered option. There is no state for one that this side is about to end: it never does.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum State {
     /// Offered, and not answered yet.
+    #[default]
     Offered,
     /// Refused by the client, which may think better of it once.
     Refused,
@@ -70,6 +71,7 @@ enum State {
 }
 
 /// What has been agreed on with one client, and what it has told.
+#[derive(Default)]
 pub struct Options {
     states: [State; OFFERS.len()],
     /// What this side will not do, and what the client is not to do: a bit for each option that was refused already.
@@ -92,17 +94,7 @@ impl Options {
     /// Makes all offers, once for a connection.
     pub fn offer(out: &mut Vec<u8>) -> Options {
         OFFERS.iter().for_each(|offer| out.extend([IAC, offer.verb, offer.option]));
-        Options {
-            states: [State::Offered; OFFERS.len()],
-            refused: [[0; 32]; 2],
-            no_go_ahead: false,
-            terminal: Terminal::default(),
-            has_answered: false,
-            has_charset: false,
-            has_size: false,
-            names: 0,
-            last_name: String::new(),
-        }
+        Options::default()
     }
 
     /// Takes WILL, WONT, DO or DONT.
@@ -270,9 +262,11 @@ fn is_screen(name: &str) -> bool {
 /// The colours that the name of a terminal speaks of.
 fn colours_of(name: &str) -> Colours {
     let capitals = name.to_ascii_uppercase();
-    match () {
-        () if capitals.contains("256COLOR") || capitals.contains("TRUECOLOR") => Colours::Many,
-        () if capitals.starts_with("ANSI") || is_screen(name) => Colours::Sixteen,
-        () => Colours::None,
+    if capitals.contains("256COLOR") || capitals.contains("TRUECOLOR") {
+        Colours::Many
+    } else if capitals.starts_with("ANSI") || is_screen(name) {
+        Colours::Sixteen
+    } else {
+        Colours::None
     }
 }

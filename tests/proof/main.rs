@@ -13,6 +13,7 @@ mod ports;
 mod power;
 mod simulation;
 mod stand;
+mod telnet;
 mod vectors;
 mod vfs;
 mod worlds;

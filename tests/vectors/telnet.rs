@@ -1,0 +1,223 @@
+//! The vectors of `telnet/`: what a client sends on one connection after the offers, what it is answered, and what comes
+//! of it. One file each, named after the client or the trouble that it stands for, in lines:
+//!
+//! ```text
+//! # what is probed, and why
+//! send <WILL TTYPE>look\r\n       bytes; the lines follow one another without anything between them
+//! repeat 64 <AYT>                 the same bytes so many times
+//! answer <SB TTYPE SEND SE>       bytes that come back, all such lines together and nothing else
+//! line look                       an event: a line
+//! cut 1024 a                      an event: a line that was cut, after so many times these bytes
+//! here                            an event: somebody asked whether anybody is there, and was answered
+//! foreign                         an event: this is no player
+//! terminal 80 none utf8 NAME      the facts in the end: columns, colours, letters, perhaps `aloud`, perhaps a name
+//! ```
+//!
+//! In bytes, `\r`, `\n`, `\t`, `\0`, `\\`, `\<` and `\xNN` stand for what does not survive every editor, and between `<` and
+//! `>` stand telnet's words and numbers. Anything else in a file is an error.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use aqevia_engine::session::terminal::{Colours, Terminal};
+use aqevia_engine::telnet::{Event, Telnet};
+
+/// One conversation.
+pub struct Vector {
+    /// The name of its file.
+    pub name: String,
+    /// What the client sends.
+    pub sends: Vec<u8>,
+    /// What it must come to.
+    pub outcome: Outcome,
+}
+
+/// What a conversation comes to.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The bytes that come back, after the offers.
+    pub answers: Vec<u8>,
+    /// What happens, changes of the terminal aside.
+    pub events: Vec<Happened>,
+    /// What is known of the terminal in the end.
+    pub terminal: Terminal,
+}
+
+/// An event that stays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Happened {
+    Line(String),
+    CutLine(String),
+    AreYouThere,
+    Foreign,
+}
+
+/// All vectors, in the order of their names.
+pub fn all() -> Vec<Vector> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/telnet");
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let read = |path: &PathBuf| {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{name}: {error}"));
+        read(name, &text).unwrap_or_else(|error| panic!("{name}: {error}"))
+    };
+    files.iter().map(read).collect()
+}
+
+/// What comes of bytes that are sent in these pieces. Whether each change of the terminal was told is seen on the way.
+pub fn converse<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
+    let mut answers = Vec::new();
+    let mut telnet = Telnet::new(&mut answers);
+    answers.clear();
+    let (mut events, mut known) = (Vec::new(), telnet.terminal().clone());
+    for mut piece in pieces {
+        while !piece.is_empty() {
+            let (taken, event) = telnet.next(piece, &mut answers);
+            let is_told = event == Some(Event::Terminal);
+            assert!(taken == piece.len() || event.is_some());
+            events.extend(event.and_then(|event| match event {
+                Event::Line(text) => Some(Happened::Line(text.to_owned())),
+                Event::CutLine(text) => Some(Happened::CutLine(text.to_owned())),
+                Event::AreYouThere => Some(Happened::AreYouThere),
+                Event::Terminal => None,
+                Event::Foreign => Some(Happened::Foreign),
+            }));
+            assert_eq!(*telnet.terminal() != known, is_told);
+            known = telnet.terminal().clone();
+            piece = &piece[taken..];
+        }
+    }
+    Outcome { answers, events, terminal: known }
+}
+
+/// Reads one vector, or says what is wrong with it.
+pub fn read(name: &str, text: &str) -> Result<Vector, String> {
+    let (mut sends, mut answers, mut events, mut terminal) = (vec![], vec![], vec![], None);
+    for (index, line) in text.lines().enumerate() {
+        let wrong = |what: &str| Err(format!("line {}: {what}: {line}", index + 1));
+        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        if index == 0 && word != "#" {
+            return wrong("a vector opens with what it probes");
+        }
+        if line.trim() != line || !line.chars().all(|c| matches!(c, ' '..='~')) {
+            return wrong("white space at an end, or no plain ASCII");
+        }
+        let repeated = || {
+            let (count, what) = rest.split_once(' ').ok_or("how often what?")?;
+            Ok::<_, String>(bytes(what)?.repeat(number(count)?))
+        };
+        let has_answers = !answers.is_empty() || !events.is_empty() || terminal.is_some();
+        let said = |bytes: Vec<u8>| String::from_utf8(bytes).map_err(|error| error.to_string());
+        match word {
+            "#" if sends.is_empty() => (),
+            "send" | "repeat" if has_answers => return wrong("too late"),
+            "send" => sends.extend(bytes(rest)?),
+            "repeat" => sends.extend(repeated()?),
+            "answer" => answers.extend(bytes(rest)?),
+            "line" => events.push(Happened::Line(said(bytes(rest)?)?)),
+            "cut" => events.push(Happened::CutLine(said(repeated()?)?)),
+            "here" if rest.is_empty() => events.push(Happened::AreYouThere),
+            "foreign" if rest.is_empty() => events.push(Happened::Foreign),
+            "terminal" if terminal.is_none() => terminal = Some(facts(rest)?),
+            _ => return wrong("unknown"),
+        }
+    }
+    let terminal = terminal.ok_or("what is known in the end?")?;
+    Ok(Vector { name: name.to_owned(), sends, outcome: Outcome { answers, events, terminal } })
+}
+
+fn number<N: FromStr>(text: &str) -> Result<N, String> {
+    text.parse().map_err(|_| format!("no number: {text}"))
+}
+
+fn facts(text: &str) -> Result<Terminal, String> {
+    let (width, rest) = text.split_once(' ').ok_or("a terminal without colours")?;
+    let (colours, rest) = rest.split_once(' ').ok_or("a terminal without letters")?;
+    let colours = match colours {
+        "none" => Colours::None,
+        "sixteen" => Colours::Sixteen,
+        "many" => Colours::Many,
+        _ => return Err(format!("no colours: {colours}")),
+    };
+    let (letters, rest) = rest.split_once(' ').unwrap_or((rest, ""));
+    if !["ascii", "utf8"].contains(&letters) {
+        return Err(format!("no letters: {letters}"));
+    }
+    let (screen_reader, client) = rest.strip_prefix("aloud").map_or((false, rest), |rest| (true, rest.trim_start()));
+    let client = client.to_owned();
+    Ok(Terminal { width: number(width)?, colours, utf8: letters == "utf8", screen_reader, client })
+}
+
+fn bytes(text: &str) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let length = match first {
+            '<' => {
+                let end = rest.find('>').ok_or_else(|| format!("no end of < in {text}"))?;
+                for word in rest[1..end].split(' ') {
+                    bytes.extend(telnet_word(word)?);
+                }
+                end + 1
+            }
+            '\\' => {
+                let digits = rest.get(2..4).filter(|_| rest.starts_with("\\x"));
+                match (rest.as_bytes().get(1), digits) {
+                    (_, Some(digits)) => {
+                        bytes.push(u8::from_str_radix(digits, 16).map_err(|_| format!("no \\xNN in {text}"))?);
+                        4
+                    }
+                    (Some(escaped), None) => {
+                        let known = b"rnt0\\<".iter().position(|known| known == escaped);
+                        bytes.push(b"\r\n\t\0\\<"[known.ok_or_else(|| format!("an unknown escape in {text}"))?]);
+                        2
+                    }
+                    _ => return Err(format!("an unknown escape in {text}")),
+                }
+            }
+            first => {
+                bytes.push(first as u8);
+                1
+            }
+        };
+        rest = &rest[length..];
+    }
+    Ok(bytes)
+}
+
+/// A word of the RFCs. A command brings its IAC along.
+fn telnet_word(word: &str) -> Result<Vec<u8>, String> {
+    let command =
+        ["EOR", "SE", "NOP", "DM", "BRK", "IP", "AO", "AYT", "EC", "EL", "GA", "SB", "WILL", "WONT", "DO", "DONT"];
+    if let Some(place) = command.iter().position(|known| *known == word) {
+        return Ok(vec![255, 239 + place as u8]);
+    }
+    let byte = match word {
+        "BINARY" | "IS" | "VAR" => 0,
+        "ECHO" | "SEND" | "VALUE" | "REQUEST" => 1,
+        "INFO" | "ESC" | "ACCEPTED" => 2,
+        "SGA" | "USERVAR" | "REJECTED" => 3,
+        "STATUS" => 5,
+        "TIMING-MARK" => 6,
+        "TTYPE" => 24,
+        "END-OF-RECORD" => 25,
+        "NAWS" => 31,
+        "TSPEED" => 32,
+        "LFLOW" => 33,
+        "LINEMODE" => 34,
+        "XDISPLOC" => 35,
+        "NEW-ENVIRON" => 39,
+        "CHARSET" => 42,
+        "MSDP" => 69,
+        "MSSP" => 70,
+        "MCCP2" => 86,
+        "MSP" => 90,
+        "MXP" => 91,
+        "GMCP" => 201,
+        "IAC" => 255,
+        number => number.parse().map_err(|_| format!("no word of telnet: {word}"))?,
+    };
+    Ok(vec![byte])
+}
