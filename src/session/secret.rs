@@ -241,9 +241,13 @@ mod tests {
     fn every_digit_of_what_is_kept_counts() {
         let kept = sealed("abcd");
         for at in 0..kept.len() {
-            let mut other = kept.clone().into_bytes();
-            other[at] ^= 1;
-            assert!(!matches(str::from_utf8(&other).unwrap(), "abcd"), "{at}");
+            // Also two that differ in the same way.
+            for end in [at, (at + 1) % kept.len()] {
+                let mut other = kept.clone().into_bytes();
+                other[at] ^= 1;
+                other[end] ^= if end == at { 0 } else { 1 };
+                assert!(!matches(str::from_utf8(&other).unwrap(), "abcd"), "{at} {end}");
+            }
         }
     }
 }

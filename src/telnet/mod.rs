@@ -222,8 +222,7 @@ impl Telnet {
             }
             EC => self.line.erase_character(),
             EL => self.line.erase(),
-            // As a byte of text it is no UTF-8.
-            IAC => return self.take_text(IAC),
+            // A doubled 255 too: as a byte of text it would be no UTF-8.
             _ => (),
         }
         None
