@@ -16,6 +16,7 @@ mod reader;
 mod records;
 pub mod rescue;
 pub mod schema;
+mod steps;
 pub mod worldfile;
 
 use std::fs::{self, File, OpenOptions};
@@ -35,7 +36,8 @@ pub use error::{Failure, StorageError};
 use files::{FileId, Partial, beside, bytes_beside, file_id, leads_to, log_of, sync_folder};
 use lock::Lock;
 pub use reader::head_at;
-use schema::{APPLICATION_ID, Found, SCHEMA, SCHEMA_VERSION};
+use schema::{APPLICATION_ID, Found, SCHEMA_VERSION, STEPS};
+pub use steps::Raised;
 
 /// How it is disturbed if it, or its log, does not hold any more what was put there.
 const SPOILT: &str = "somebody has written over it or its -wal file";
@@ -44,6 +46,8 @@ const SPOILT: &str = "somebody has written over it or its -wal file";
 pub struct Storage {
     path: PathBuf,
     lock: Lock,
+    /// Whose tables are expected.
+    found: Found,
     /// The database that the world was loaded from. Another file at the same path is not ours, and opening it would mix
     /// it with the write-ahead log of this one. It stays open as long as a connection to it is.
     file: Option<File>,
@@ -119,7 +123,8 @@ impl Storage {
         files::require_writable(&path)?;
         let found = schema::inspect(&path)?;
         let (state, [world, source], (persisted, attempted)) = (State::Closed, Default::default(), Default::default());
-        let storage = Storage { path, lock, file: None, state, world, source, persisted, attempted, sound: false };
+        let storage =
+            Storage { path, lock, found, file: None, state, world, source, persisted, attempted, sound: false };
         Ok((storage, found))
     }
 
@@ -127,6 +132,7 @@ impl Storage {
     pub fn resume(&mut self, world: &str, source: &str, states: Vec<Stamp>) -> Result<(), StorageError> {
         (self.world, self.source) = (world.to_owned(), source.to_owned());
         (self.persisted, self.attempted) = (states.first().cloned().unwrap_or_default(), states);
+        self.found = Found::Ours;
         self.watch()?;
         // If it was emptied meanwhile, the next flush finds that.
         if fs::metadata(&self.path).is_ok_and(|metadata| metadata.len() > 0) {
@@ -171,7 +177,7 @@ impl Storage {
     fn put(&mut self, head: &Head, wall: Wall, feed: impl FnOnce(Taker) -> bool) -> Result<u64, StorageError> {
         let partial = Partial::create(&self.path)?;
         let count = write_new(partial.path(), head, &self.source, wall, "WAL", feed)?;
-        self.state = State::Closed;
+        (self.state, self.found) = (State::Closed, Found::Ours);
         let placed = if self.path.exists() { self.replace_with(partial) } else { partial.publish(&self.path) };
         placed.map(|()| count)
     }
@@ -398,8 +404,10 @@ impl Storage {
         locked.and(at_once)?;
         let written = write_again(&beside(&self.path, "-wal"));
         connection.execute_batch("ROLLBACK").map_err(&failed).and(written)?;
-        if schema::identify(&connection, &self.path)? == Found::Empty {
-            return Err(StorageError::disturbed(&self.path, EMPTIED));
+        match schema::identify(&connection, &self.path)? {
+            Found::Empty => return Err(StorageError::disturbed(&self.path, EMPTIED)),
+            found if found == self.found => (),
+            _ => return Err(StorageError::disturbed(&self.path, "its tables are those of another engine")),
         }
         self.sound = false;
         let read = records::read_head(&connection).map_err(StorageError::sqlite("read the tick of", &self.path));
@@ -520,7 +528,7 @@ fn write_new(
     // Nobody looks at it before it is whole and synced, so it needs no journal.
     connection.query_row("PRAGMA journal_mode = OFF", [], |_| Ok(())).map_err(&failed)?;
     let transaction = connection.transaction().map_err(&failed)?;
-    transaction.execute_batch(SCHEMA).map_err(&failed)?;
+    STEPS.iter().try_for_each(|step| transaction.execute_batch(step)).map_err(&failed)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(&failed)?;
     transaction.pragma_update(None, "user_version", SCHEMA_VERSION).map_err(&failed)?;
     records::insert_head(&transaction, head, source, wall).map_err(&failed)?;

@@ -5,22 +5,28 @@ use std::ops::RangeInclusive;
 
 use rusqlite::{Connection, Params, Row, Statement, Transaction, params};
 
-use super::Taker;
+use super::{Taker, schema};
 use crate::clock::Wall;
+use crate::limits::PLAYER_WIDTH;
 use crate::text::labelled_by;
 use crate::world::random::Random;
 use crate::world::{
-    Active, EVERY_MINUTES, Entity, EntityId, Habit, Head, Kind, Record, SPAWN_AT_MOST, Spawn, Tick, Verb, Weather,
+    Active, Ban, EVERY_MINUTES, Entity, EntityId, Habit, Head, Kind, Player, Posture, Record, SPAWN_AT_MOST, Spawn,
+    Tick, Verb, Weather, Wish,
 };
 
-/// What writes a row of each table, and what takes an entity away. The columns stand in their order.
-const WRITES: [&str; 5] = [
+/// What writes a row of each table, and what takes away whatever has a number. The columns stand in their order.
+const WRITES: [&str; 9] = [
     // No other index is accepted on the table, so what makes way is the same entity.
-    "REPLACE INTO entity VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+    "REPLACE INTO entity VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
     "DELETE FROM entity WHERE id = ?1",
     "INSERT INTO habit VALUES (?1, ?2, ?3)",
     "INSERT INTO habit_item VALUES (?1, ?2, ?3, ?4, ?5)",
     "INSERT INTO spawn VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    "REPLACE INTO player VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+    "REPLACE INTO ban VALUES (?1, ?2, ?3)",
+    "DELETE FROM player WHERE id = ?1",
+    "DELETE FROM ban WHERE id = ?1",
 ];
 
 /// Writes all records that `feed` hands out; the head is for `write_head`. Returns how many those were, the head included;
@@ -59,7 +65,7 @@ impl Rows<'_> {
     fn write(&mut self, record: &Record) -> rusqlite::Result<()> {
         match record {
             Record::Entity(entity) => self.write_entity(entity)?,
-            Record::Gone(id) => self.write_row(1, [number(*id)])?,
+            Record::Gone(id) => [1, 7, 8].into_iter().try_fold(0, |_, how| self.write_row(how, [number(*id)]))?,
             Record::Habit(creature, Habit { verb, every_minutes, targets, lines }) => {
                 let targets = targets.iter().map(|target| (Some(number(*target)), None));
                 let items = targets.chain(lines.iter().map(|line| (None, Some(line))));
@@ -73,8 +79,27 @@ impl Rows<'_> {
                 let (prototype, room) = (number(*prototype), number(*room));
                 self.write_row(4, params![position, prototype, room, at_most, every_minutes, text])?
             }
+            Record::Player(id, player) => {
+                let Player { password, posture, brief, no_prompt, no_keepalive, colour, screen_reader, width } = player;
+                let [posture, colour, screen_reader] = [posture.label(), colour.label(), screen_reader.label()];
+                let row = params![
+                    number(*id),
+                    password,
+                    posture,
+                    brief,
+                    no_prompt,
+                    no_keepalive,
+                    colour,
+                    screen_reader,
+                    width
+                ];
+                self.write_row(5, row)?
+            }
+            Record::Ban(id, Ban { of, until }) => {
+                self.write_row(6, params![number(*id), of, until.map(|until| until as i64)])?
+            }
             // Whose place is another in a new database than in one that is there.
-            Record::Head(_) | Record::End | Record::Player(..) | Record::Ban(..) => 0,
+            Record::Head(_) | Record::End => 0,
         };
         Ok(())
     }
@@ -101,6 +126,7 @@ impl Rows<'_> {
                 entity.locked,
                 entity.fixed,
                 entity.asleep,
+                entity.container,
             ],
         )
     }
@@ -158,7 +184,7 @@ pub fn read_records(transaction: &Transaction, mut take: impl FnMut(Record)) -> 
     })?;
     read_habits(transaction, &mut take)?;
     let query = "SELECT prototype, room, at_most, every_minutes, text FROM spawn ORDER BY position";
-    let mut position = 0;
+    let (mut position, version) = (0, schema::tables_version(transaction)?);
     each(transaction, "spawn", query, |row| {
         let spawn = Spawn {
             prototype: id(row, 0)?,
@@ -169,6 +195,18 @@ pub fn read_records(transaction: &Transaction, mut take: impl FnMut(Record)) -> 
         };
         take(Record::Spawn(position, &spawn));
         position += 1;
+        Ok(())
+    })?;
+    if version < 2 {
+        return Ok(());
+    }
+    each(transaction, "player", "SELECT * FROM player ORDER BY id", |row| {
+        take(Record::Player(id(row, 0)?, read_player(row)?));
+        Ok(())
+    })?;
+    each(transaction, "ban", "SELECT * FROM ban ORDER BY id", |row| {
+        let until = row.get::<_, Option<i64>>(2)?.map(|until| in_range(row, 2, until, 0..=Ban::UNTIL_MAX));
+        take(Record::Ban(id(row, 0)?, &Ban { of: row.get(1)?, until: until.transpose()? }));
         Ok(())
     })
 }
@@ -196,7 +234,24 @@ fn read_entity<'r>(row: &'r Row) -> rusqlite::Result<Entity<&'r str>> {
         locked: row.get(14)?,
         fixed: row.get(15)?,
         asleep: row.get(16)?,
-        container: false,
+        // Version 1 has no such column.
+        container: row.as_ref().column_count() > 17 && flag(row, 17)?,
+    })
+}
+
+/// The columns in their order.
+fn read_player<'r>(row: &'r Row) -> rusqlite::Result<Player<&'r str>> {
+    let widths = u64::from(*PLAYER_WIDTH.start())..=u64::from(*PLAYER_WIDTH.end());
+    Ok(Player {
+        password: row.get_ref(1)?.as_str_or_null()?,
+        posture: labelled(row, 2, Posture::ALL, Posture::label)?,
+        brief: flag(row, 3)?,
+        no_prompt: flag(row, 4)?,
+        no_keepalive: flag(row, 5)?,
+        colour: labelled(row, 6, Wish::ALL, Wish::label)?,
+        screen_reader: labelled(row, 7, Wish::ALL, Wish::label)?,
+        // Cannot wrap: the range is that of the type.
+        width: if row.get(8) == Ok(0) { 0 } else { count(row, 8, widths)? as u16 },
     })
 }
 
@@ -273,6 +328,11 @@ fn id(row: &Row, index: usize) -> rusqlite::Result<EntityId> {
 fn reference(row: &Row, index: usize) -> rusqlite::Result<Option<EntityId>> {
     let Some(number) = row.get::<_, Option<i64>>(index)? else { return Ok(None) };
     in_range(row, index, number, 1..=EntityId::MAX).map(EntityId::new)
+}
+
+/// A column that holds a yes or no.
+fn flag(row: &Row, index: usize) -> rusqlite::Result<bool> {
+    Ok(count(row, index, 0..=1)? == 1)
 }
 
 /// A column that holds a number of the range in which it stays while the world lives.

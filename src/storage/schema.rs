@@ -20,16 +20,24 @@ use crate::text::shell_quoted;
 
 /// `PRAGMA application_id` of our databases: "Aqev" in ASCII.
 pub const APPLICATION_ID: i32 = 0x4171_6576;
-/// `PRAGMA user_version`: the version of the tables below.
-pub const SCHEMA_VERSION: i32 = 1;
+/// What leads from each version of the tables to the next one, the first from nothing: a new database goes all the way.
+/// Every column has a type that SQLite enforces; references are checked by the world itself at load. Not a letter of them
+/// may change, comments included: SQLite keeps the text, and it is compared.
+pub const STEPS: &[&str] = &[include_str!("schema-1.sql"), include_str!("schema-2.sql")];
+/// `PRAGMA user_version`: the version of the tables that this engine makes.
+pub const SCHEMA_VERSION: i32 = STEPS.len() as i32;
 
-/// The statements that make the tables. Every column has a type that SQLite enforces; references are checked by the world
-/// itself at load. Not a letter of them may change, comments included: SQLite keeps the text, and it is compared.
-pub const SCHEMA: &str = include_str!("schema.sql");
+/// The tables of a version as the steps make them: the name of each, and the text that SQLite keeps of it.
+fn tables(version: i32) -> rusqlite::Result<Vec<(String, String)>> {
+    let made = Connection::open_in_memory()?;
+    STEPS.iter().take(version as usize).try_for_each(|step| made.execute_batch(step))?;
+    let mut statement = made.prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'table'")?;
+    statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+}
 
-/// The name of each table, with its statement.
-fn tables() -> impl Iterator<Item = (&'static str, &'static str)> {
-    SCHEMA.split_terminator(";\n").map(|sql| (sql.split(' ').nth(2).unwrap_or_default(), sql))
+/// The version of the tables that a connection sees.
+pub fn tables_version(connection: &Connection) -> rusqlite::Result<i32> {
+    connection.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
 
 /// What lies at a path.
@@ -39,13 +47,15 @@ pub enum Found {
     Empty,
     /// A database of this engine.
     Ours,
+    /// One with the tables of an earlier engine, of this version: it can be read, and brought up.
+    Earlier(i32),
 }
 
 impl Found {
     /// Refuses what is empty, where a world is to be read.
     pub fn require_ours(self, path: &Path) -> Result<(), StorageError> {
         let empty = || StorageError::unfit(path, "there is no world in it", "Restore a backup, or give another path.");
-        if self == Found::Ours { Ok(()) } else { Err(empty()) }
+        if self == Found::Empty { Err(empty()) } else { Ok(()) }
     }
 }
 
@@ -138,30 +148,33 @@ pub fn refuse_journal(path: &Path) -> Result<(), StorageError> {
     Err(StorageError::unfit(path, what, remedy))
 }
 
-/// Tells whether a database is empty or ours, with the very tables that this engine makes. What others keep in tables and
-/// views of their own is none of its business.
+/// Tells whether a database is empty or ours, with the very tables that this engine makes or an earlier one made. What
+/// others keep in tables and views of their own is none of its business.
 pub fn identify(connection: &Connection, path: &Path) -> Result<Found, StorageError> {
     let failed = StorageError::sqlite("read the schema of", path);
     let foreign = |what: String| Err(StorageError::new(path, Failure::Foreign(what)));
-    let number = |pragma: &str| connection.query_row(pragma, [], |row| row.get::<_, i32>(0)).map_err(&failed);
-    let (application, version) = (number("PRAGMA application_id")?, number("PRAGMA user_version")?);
+    let application = connection.query_row("PRAGMA application_id", [], |row| row.get(0)).map_err(&failed)?;
+    let version = tables_version(connection).map_err(&failed)?;
     // Indexes without a statement come with a primary key.
     let sql = "SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE sql IS NOT NULL";
     let mut statement = connection.prepare(sql).map_err(&failed)?;
     let objects = statement.query_map([], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?]));
     let objects: Vec<[String; 4]> = objects.and_then(Iterator::collect).map_err(&failed)?;
     let made = |table: &str| objects.iter().any(|[kind, name, ..]| kind == "table" && name == table);
+    let ours = tables(version).map_err(&failed)?;
+    let are_made = |version: &i32| tables(*version).is_ok_and(|ours| ours.iter().all(|(table, _)| made(table)));
     match (application, version) {
         (0, 0) if objects.is_empty() => return Ok(Found::Empty),
-        (APPLICATION_ID, SCHEMA_VERSION) => (),
+        (APPLICATION_ID, 1..=SCHEMA_VERSION) => (),
         (APPLICATION_ID, newer) if newer > SCHEMA_VERSION => {
             let what =
                 format!("its schema is version {newer}, made by a newer engine; this one knows {SCHEMA_VERSION}");
             return foreign(what);
         }
-        (0, 0) | (APPLICATION_ID, 0) if tables().all(|(table, _)| made(table)) => {
+        (0 | APPLICATION_ID, 0) if are_made(&1) => {
             let what = "it has our tables, but not the two numbers that mark a database as ours: .dump leaves them out";
-            let pragmas = format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}");
+            let version = (1..=SCHEMA_VERSION).rev().find(are_made).unwrap_or(1);
+            let pragmas = format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {version}");
             let set = format!("sqlite3 {} '{pragmas}'", shell_quoted(&path.display()));
             return Err(StorageError::unfit(path, what, format!("Nothing was changed. Set them: {set}")));
         }
@@ -172,7 +185,7 @@ pub fn identify(connection: &Connection, path: &Path) -> Result<Found, StorageEr
         let is_added = kind == "index" || kind == "trigger";
         // SQLite writes the table of a trigger as its statement spells it.
         let is_on = |ours: &str| ours.eq_ignore_ascii_case(table) || !is_added && ours == name;
-        let Some((ours, made)) = tables().find(|(ours, _)| is_on(ours)) else { continue };
+        let Some((ours, made)) = ours.iter().find(|(ours, _)| is_on(ours)) else { continue };
         if is_added {
             let what = format!("others have put the {kind} `{name}` on the engine's table `{ours}`");
             // Whoever chose the name may have meant it for the shell of whoever follows this.
@@ -184,8 +197,9 @@ pub fn identify(connection: &Connection, path: &Path) -> Result<Found, StorageEr
             return foreign(format!("its {kind} {name:?} is not as this engine makes it"));
         }
     }
-    match tables().find(|(table, _)| !made(table)) {
+    match ours.iter().find(|(table, _)| !made(table)) {
         Some((table, _)) => foreign(format!("its table {table:?} is missing")),
+        None if version < SCHEMA_VERSION => Ok(Found::Earlier(version)),
         None => Ok(Found::Ours),
     }
 }
@@ -220,7 +234,8 @@ pub fn check_integrity(connection: &Connection, path: &Path) -> Result<Option<St
     let shared = |problem: &&String| problem.contains("reelist") || problem.contains("2nd reference");
     let mut ours: Vec<String> = all.iter().filter(shared).cloned().collect();
     // With the schema goes the list of free pages, which an early end leaves out.
-    for table in tables().map(|(table, _)| table).chain(["sqlite_schema"]) {
+    let tables = tables_version(connection).and_then(tables).map_err(&failed)?;
+    for table in tables.iter().map(|(table, _)| &**table).chain(["sqlite_schema"]) {
         ours.extend(problems(connection, &format!("'{table}'")).map_err(&failed)?);
     }
     ours.truncate(PROBLEMS_LISTED_MAX);

@@ -109,6 +109,9 @@ pub struct Ban {
 }
 
 impl Ban {
+    /// The last moment at which a ban can end, in seconds since 1970: it fits SQLite's signed integers.
+    pub const UNTIL_MAX: u64 = i64::MAX as u64;
+
     /// A digest of every field, and of its number.
     pub fn digest(&self, id: EntityId) -> u64 {
         let mut hasher = Hasher::new(6);
@@ -223,7 +226,7 @@ impl World {
         let Some(id) = EntityId::new(self.next_id).filter(|_| !self.is_full(Bound::Bans)) else { return false };
         self.parts.next_id += 1;
         self.note(id);
-        self.parts.bans.insert(id, Ban { of: of.into(), until });
+        self.parts.bans.insert(id, Ban { of: of.into(), until: until.map(|until| until.min(Ban::UNTIL_MAX)) });
         true
     }
 

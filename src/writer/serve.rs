@@ -16,8 +16,8 @@ use crate::limits::{
 };
 use crate::log::{Level, Line};
 use crate::storage::rescue::Rescue;
-use crate::storage::schema::Found;
-use crate::storage::{self, Failure, Storage, StorageError, Taker, worldfile};
+use crate::storage::schema::{Found, SCHEMA_VERSION};
+use crate::storage::{self, Failure, Raised, Storage, StorageError, Taker, worldfile};
 use crate::sys;
 use crate::world::{Head, Record};
 
@@ -243,6 +243,11 @@ impl<R: Input, W: Write> Writer<R, W> {
         require_wanted(&wanted, &head.id, storage.path())?;
         self.compare_with_file(&wanted, &head, &source, storage.path())?;
         let rescue = storage::rescue::later(storage.path(), &head).map(|rescue| told_of(&rescue));
+        if let Some(Raised { from, copy }) = storage.bring_up(&head)? {
+            let fields = [("from", &*from.to_string()), ("to", &SCHEMA_VERSION.to_string())];
+            let copy = [("copy", &*copy.display().to_string())];
+            self.note(Level::Info, "brought the database of an earlier engine up", &[&fields[..], &copy].concat());
+        }
         let error = match storage.attach(&head) {
             Err(error) if error.is_for_want_of_room() => Some(error.to_string()),
             attached => attached.map(|()| None)?,

@@ -11,6 +11,7 @@ mod network;
 mod parties;
 mod ports;
 mod power;
+mod schema;
 mod simulation;
 mod stand;
 mod telnet;

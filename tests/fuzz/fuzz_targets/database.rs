@@ -66,7 +66,7 @@ fn look(folder: &Folder, files: &Files) -> Result<(), StorageError> {
     let examined = storage::examine(&path);
     folder.expect(files);
     let opened = Storage::open(&path, WALL).and_then(|(mut storage, found)| {
-        let loaded = if found == Found::Ours { Some(load(&mut storage)?) } else { None };
+        let loaded = if found == Found::Empty { None } else { Some(load(&mut storage)?) };
         Ok((storage, loaded))
     });
     folder.expect(files);
@@ -91,7 +91,7 @@ fn look(folder: &Folder, files: &Files) -> Result<(), StorageError> {
 fn live(mut storage: Storage, mut world: World, sound: bool) {
     assert_eq!(world.violations(), [""; 0]);
     // The last chance to refuse: from here on the engine is expected to work.
-    if storage.attach(&world.head()).is_err() {
+    if storage.bring_up(&world.head()).and_then(|_| storage.attach(&world.head())).is_err() {
         return;
     }
     (0..TICKS).for_each(|_| world.tick(&mut unheard));

@@ -1,0 +1,17 @@
+ALTER TABLE entity ADD COLUMN container INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE player (
+  id INTEGER PRIMARY KEY,
+  password TEXT,
+  posture TEXT NOT NULL,
+  brief INTEGER NOT NULL,
+  no_prompt INTEGER NOT NULL,
+  no_keepalive INTEGER NOT NULL,
+  colour TEXT NOT NULL,
+  screen_reader TEXT NOT NULL,
+  width INTEGER NOT NULL
+) STRICT;
+CREATE TABLE ban (
+  id INTEGER PRIMARY KEY,
+  who TEXT NOT NULL,
+  until INTEGER
+) STRICT;

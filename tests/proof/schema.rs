@@ -1,0 +1,184 @@
+//! Databases of earlier engines, and what this one adds to them: players and bans.
+
+use std::fs;
+use std::path::Path;
+
+use aqevia_engine::storage::schema::{Found, SCHEMA_VERSION};
+use aqevia_engine::storage::{self, Storage};
+use aqevia_engine::world::{Ban, Player, Posture, Wish, World, unheard};
+use rusqlite::Connection;
+
+use crate::folder::{Folder, WALL};
+use crate::worlds;
+
+/// A database that version 0.1.0 has made.
+const FIRST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/databases/0.1.0.sqlite");
+
+/// A world in which people are and others are kept out.
+fn peopled() -> World {
+    let mut world = worlds::world(&worlds::restless(3, 4), 1);
+    let ada = world.add_player("Ada", Some("sealed".to_owned())).unwrap();
+    let guest = world.add_player("Guest", None).unwrap();
+    world.describe(ada, "Tall, and läutet.");
+    world.change_player(ada, |player| {
+        *player = Player {
+            posture: Posture::Resting,
+            brief: true,
+            no_prompt: true,
+            no_keepalive: true,
+            colour: Wish::On,
+            screen_reader: Wish::Off,
+            width: 20,
+            ..player.clone()
+        }
+    });
+    world.change_player(guest, |player| player.width = 1_000);
+    world.wake(ada, &mut unheard);
+    assert!(world.ban("Grobian", None) && world.ban("192.0.2.0/24", Some(u64::MAX)) && world.ban("::/0", Some(0)));
+    world
+}
+
+/// A world that is founded, and gone on with.
+fn stored(world: &mut World) -> (Folder, Storage) {
+    // All of it is stored, and so nothing is pending.
+    world.cut(|_| ());
+    world.acknowledged();
+    let folder = Folder::new();
+    let (mut storage, _) = Storage::open(&folder.database(), WALL).unwrap();
+    storage.found(world, "test", WALL).unwrap();
+    storage.attach(&world.head()).unwrap();
+    (folder, storage)
+}
+
+fn assert_same(one: &World, other: &World) {
+    assert_eq!((&one.players, &one.bans), (&other.players, &other.bans));
+    assert_eq!((one.now(), one.digest()), (other.now(), other.digest()));
+}
+
+fn open(database: &Path) -> Connection {
+    Connection::open(database).unwrap()
+}
+
+fn count(folder: &Folder, table: &str) -> i64 {
+    open(&folder.database()).query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn players_and_bans_come_back_as_they_were_founded_and_flushed() {
+    let mut world = peopled();
+    let (folder, mut storage) = stored(&mut world);
+    assert_same(&worlds::load(&mut storage).unwrap(), &world);
+    let [ada, guest] = ["ada", "GUEST"].map(|name| world.player_named(name).unwrap());
+    assert_eq!(world.players[&guest], Player { width: 1_000, ..Player::default() });
+    assert_eq!(world.bans.values().nth(1), Some(&Ban { of: "192.0.2.0/24".into(), until: Some(Ban::UNTIL_MAX) }));
+    // Each is written over, and one is added.
+    world.change_player(ada, |player| (player.brief, player.password) = (false, Some("another".into())));
+    world.add_player("Bertha", Some("sealed".to_owned())).unwrap();
+    assert!(world.ban("Grobian", Some(7)));
+    worlds::flush(&mut storage, &mut world).unwrap();
+    assert_same(&worlds::load(&mut storage).unwrap(), &world);
+    assert_eq!((count(&folder, "player"), count(&folder, "ban")), (3, 3));
+    // What is no more leaves nothing behind.
+    world.rest(guest, &mut unheard);
+    assert!(world.lift_ban("GROBIAN") && world.lift_ban("::/0"));
+    worlds::flush(&mut storage, &mut world).unwrap();
+    assert_same(&worlds::load(&mut storage).unwrap(), &world);
+    assert_eq!((count(&folder, "player"), count(&folder, "ban")), (2, 1));
+    storage.close(&world.head()).unwrap();
+}
+
+#[test]
+fn a_wrong_value_in_any_column_of_a_player_or_a_ban_is_refused_by_its_name() {
+    let mut world = peopled();
+    let (folder, storage) = stored(&mut world);
+    drop(storage);
+    let sound = fs::read(folder.database()).unwrap();
+    let cut = |text: &str| text.replace("{ada}", &world.player_named("ada").unwrap().to_string());
+    for (edit, expected) in [
+        (
+            "UPDATE player SET id = 0 WHERE id = {ada}",
+            "player, row 1: id is 0, and 1 to 4611686018427387902 is accepted",
+        ),
+        ("UPDATE player SET id = 1 WHERE id = {ada}", "player 1: is no entity of that kind"),
+        ("DELETE FROM player WHERE id = {ada}", "player {ada}: is a player of whom nothing else is known"),
+        (
+            "UPDATE player SET posture = 'flying'",
+            "player, row 1: Conversion error from type Text at index: 2, \"flying\" is none",
+        ),
+        ("UPDATE player SET brief = 2", "player, row 1: brief is 2, and 0 to 1 is accepted"),
+        ("UPDATE player SET no_prompt = -1", "player, row 1: no_prompt is -1, and 0 to 1 is accepted"),
+        ("UPDATE player SET no_keepalive = 7", "player, row 1: no_keepalive is 7, and 0 to 1 is accepted"),
+        ("UPDATE player SET colour = ''", "player, row 1: Conversion error from type Text at index: 6, \"\" is none"),
+        (
+            "UPDATE player SET screen_reader = 'On'",
+            "player, row 1: Conversion error from type Text at index: 7, \"On\" is none",
+        ),
+        ("UPDATE player SET width = 19", "player, row 1: width is 19, and 20 to 1000 is accepted"),
+        ("UPDATE player SET width = 1001", "player, row 1: width is 1001, and 20 to 1000 is accepted"),
+        ("UPDATE player SET password = 'other'", "the records are not those of the last flush"),
+        ("UPDATE ban SET id = -1 WHERE who = '::/0'", "ban, row 1: id is -1, and 1 to 4611686018427387902 is accepted"),
+        ("UPDATE ban SET id = 1 WHERE who = '::/0'", "ban 1: has the number of an entity"),
+        ("UPDATE ban SET who = 'Somebody'", "the records are not those of the last flush"),
+        ("UPDATE ban SET until = -1", "ban, row 1: until is -1, and 0 to 9223372036854775807 is accepted"),
+        ("UPDATE entity SET container = 2 WHERE id = 1", "entity, row 1: container is 2, and 0 to 1 is accepted"),
+        ("UPDATE entity SET container = 1 WHERE id = 1", "is a container and no thing"),
+    ] {
+        fs::write(folder.database(), &sound).unwrap();
+        open(&folder.database()).execute_batch(&cut(edit)).unwrap();
+        let error = storage::examine(&folder.database()).err().unwrap_or_else(|| panic!("{edit}")).to_string();
+        assert!(error.contains(&cut(expected)), "{edit}: {error}");
+    }
+    // Types are SQLite's to refuse.
+    fs::write(folder.database(), &sound).unwrap();
+    for column in ["posture", "brief", "no_prompt", "no_keepalive", "colour", "screen_reader", "width"] {
+        for value in ["NULL", "x'00'"] {
+            assert!(open(&folder.database()).execute_batch(&format!("UPDATE player SET {column} = {value}")).is_err());
+        }
+    }
+}
+
+fn tables(database: &Path) -> Vec<(String, String)> {
+    let connection = open(database);
+    let mut statement = connection.prepare("SELECT name, sql FROM sqlite_schema ORDER BY rowid").unwrap();
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, Option<String>>(1)?.unwrap_or_default())));
+    rows.unwrap().map(Result::unwrap).collect()
+}
+
+#[test]
+fn a_database_of_version_0_1_is_read_as_it_is_and_brought_up_to_the_letter_of_a_new_one() {
+    let folder = Folder::new();
+    fs::copy(FIRST, folder.database()).unwrap();
+    let read = storage::examine(&folder.database()).unwrap().0;
+    assert_eq!(fs::read(folder.database()).unwrap(), fs::read(FIRST).unwrap());
+    let (mut storage, found) = Storage::open(&folder.database(), WALL).unwrap();
+    assert_eq!(found, Found::Earlier(1));
+    let mut world = worlds::load(&mut storage).unwrap();
+    assert_same(&world, &read);
+    assert_eq!((world.players.len(), world.bans.len()), (0, 0));
+    let raised = storage.bring_up(&world.head()).unwrap().unwrap();
+    let copy = folder.join(&format!("storage.sqlite.schema-1-{}", world.now().0));
+    assert_eq!((raised.from, &raised.copy), (1, &copy));
+    assert_same(&worlds::load(&mut storage).unwrap(), &world);
+    storage.attach(&world.head()).unwrap();
+    // The copy is what was there.
+    let (mut earlier, found) = Storage::open(&copy, WALL).unwrap();
+    assert_eq!((found, worlds::load(&mut earlier).unwrap().digest()), (Found::Earlier(1), world.digest()));
+    assert_eq!(tables(&copy), tables(Path::new(FIRST)));
+    // What was brought up is as if it had been founded so.
+    let (founded, _storage) = stored(&mut peopled());
+    assert_eq!(tables(&folder.database()), tables(&founded.database()));
+    assert_eq!(
+        tables(&folder.database())[0].1.split_once("  asleep").unwrap().1,
+        " INTEGER NOT NULL\n, container INTEGER NOT NULL DEFAULT 0) STRICT"
+    );
+    // And lives.
+    world.add_player("Ada", Some("sealed".to_owned())).unwrap();
+    worlds::flush(&mut storage, &mut world).unwrap();
+    storage.close(&world.head()).unwrap();
+    drop(storage);
+    let (mut storage, found) = Storage::open(&folder.database(), WALL).unwrap();
+    assert_eq!(found, Found::Ours);
+    assert_eq!(worlds::load(&mut storage).unwrap().digest(), world.digest());
+    assert!(storage.bring_up(&world.head()).unwrap().is_none());
+    assert_eq!(SCHEMA_VERSION, 2);
+}
