@@ -270,6 +270,7 @@ impl Engine {
         self.log.info("running", &[("world", &world.id), ("tick", &tick), ("start_ms", &start_ms)]);
         // Nobody is there when an engine starts.
         world.rest_all();
+        world.note_containers();
         if let Some(listener) = self.telnet.0.take() {
             let doors = Port::open(listener, TELNET_CONNECTIONS_MAX, &mut self.net, &mut self.poller);
             self.telnet.1 = Some(doors.map_err(refused("wait for players"))?);

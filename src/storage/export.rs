@@ -18,7 +18,7 @@ pub fn export(world: &World) -> String {
 
 /// The same for files of at most so many bytes.
 pub fn export_within(world: &World, bytes_max: u64) -> String {
-    let export = Export { world, tags: tags(world) };
+    let export = Export { world, tags: tags(world), holders: world.holders() };
     let write = |style| {
         Json::styled(style, |json| {
             json.key("id").string(world.id.as_str());
@@ -56,6 +56,8 @@ fn tags(world: &World) -> BTreeMap<EntityId, String> {
 struct Export<'a> {
     world: &'a World,
     tags: BTreeMap<EntityId, String>,
+    /// What holds something is a container without being called one.
+    holders: BTreeSet<EntityId>,
 }
 
 impl Export<'_> {
@@ -73,10 +75,10 @@ impl Export<'_> {
         for (key, text) in [("name", &entity.name), ("description", &entity.description), ("gait", &entity.gait)] {
             json.optional(key, text.as_deref());
         }
-        // A player's belongings lie where the player stands: players are no part of a world file.
+        // A player's belongings lie where the player stands or rests: players are no part of a world file.
         let holder = entity.location.and_then(|id| self.world.entity(id));
         let place = match holder {
-            Some(player) if player.kind == Kind::Player => player.location,
+            Some(player) if player.kind == Kind::Player => player.location.or(player.home),
             _ => entity.location,
         };
         let elsewhere = entity.home.filter(|home| Some(*home) != room_above(place, |id| self.world.entity(id)));
@@ -87,7 +89,10 @@ impl Export<'_> {
         let is_own = entity.prototype.is_none();
         let active = Some(entity.active).filter(|active| is_own && *active != Active::Always);
         json.optional("active", active.map(Active::label));
-        for (key, flag) in [("indoors", entity.indoors), ("fixed", entity.fixed && is_own)] {
+        let is_container = entity.container && !self.holders.contains(&entity.id);
+        for (key, flag) in
+            [("indoors", entity.indoors), ("fixed", entity.fixed && is_own), ("container", is_container && is_own)]
+        {
             if flag {
                 json.key(key).plain(true);
             }

@@ -204,6 +204,18 @@ pub fn identify(connection: &Connection, path: &Path) -> Result<Found, StorageEr
     }
 }
 
+/// A name under which others keep something in a database of this version, and a later one has a table.
+pub fn taken(connection: &Connection, version: i32) -> rusqlite::Result<Option<String>> {
+    let (now, then) = (tables(SCHEMA_VERSION)?, tables(version)?);
+    let mut statement = connection.prepare("SELECT 1 FROM sqlite_schema WHERE name = ?1 COLLATE NOCASE")?;
+    for (table, _) in now {
+        if then.iter().all(|(other, _)| *other != table) && statement.exists([&table])? {
+            return Ok(Some(table));
+        }
+    }
+    Ok(None)
+}
+
 /// SQLite's number of the schema: another one as soon as somebody has changed it.
 pub fn version(connection: &Connection, path: &Path) -> Result<i64, StorageError> {
     let version = connection.query_row("PRAGMA schema_version", [], |row| row.get(0));

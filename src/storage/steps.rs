@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use rusqlite::{ErrorCode, TransactionBehavior};
+use rusqlite::TransactionBehavior;
 
 use super::files::beside;
 use super::schema::{Found, SCHEMA_VERSION, STEPS};
@@ -47,15 +47,12 @@ impl Storage {
         if !is_as_copied {
             return Err(StorageError::disturbed(path, "somebody else has written to it"));
         }
+        if let Some(name) = schema::taken(&transaction, from).map_err(&failed)? {
+            let what = format!("others keep something under the name {name:?}, which a table of the engine has now");
+            return Err(StorageError::unfit(path, what, "Nothing was changed. Rename what is theirs, or drop it."));
+        }
         let steps = STEPS.iter().skip(from as usize);
-        let made = steps.into_iter().try_for_each(|step| transaction.execute_batch(step));
-        made.map_err(|error| match error.sqlite_error_code() {
-            Some(ErrorCode::Unknown) => {
-                let remedy = "Nothing was changed. If others keep something of that name in it, rename it.";
-                StorageError::unfit(path, format!("its tables cannot be brought up: {error}"), remedy)
-            }
-            _ => failed(error),
-        })?;
+        steps.into_iter().try_for_each(|step| transaction.execute_batch(step)).map_err(&failed)?;
         transaction.pragma_update(None, "user_version", SCHEMA_VERSION).map_err(&failed)?;
         transaction.commit().map_err(&failed)?;
         self.found = Found::Ours;

@@ -61,6 +61,16 @@ pub struct Parts {
     pub bans: BTreeMap<EntityId, Ban>,
 }
 
+impl Parts {
+    /// The things that hold something, or of which a copy does.
+    pub fn holders(&self) -> BTreeSet<EntityId> {
+        let things = self.entities.iter().filter(|entity| entity.kind == Kind::Thing);
+        let places = things.filter_map(|thing| self.entities.get(thing.location?));
+        let holders = places.filter(|place| place.kind == Kind::Thing);
+        holders.map(|holder| holder.prototype.unwrap_or(holder.id)).collect()
+    }
+}
+
 /// Something to be heard or seen. Words are made of it for whoever notices it: see `session/words.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Effect<'a> {
@@ -442,6 +452,18 @@ impl World {
             self.changed.records.insert(id, self.digest_of(id));
             self.twice += usize::from(self.in_flight.as_ref().is_some_and(|cut| cut.records.contains_key(&id)));
         }
+    }
+
+    /// Makes containers of things that hold something, or of which a copy does. The first engines did not tell them apart.
+    pub fn note_containers(&mut self) {
+        let mut holders = self.holders();
+        holders.retain(|id| self.entity(*id).is_some_and(|holder| !holder.container));
+        if holders.is_empty() {
+            return;
+        }
+        let are_meant = |entity: &&Entity| holders.contains(&entity.prototype.unwrap_or(entity.id));
+        let ids: Vec<EntityId> = self.entities().filter(are_meant).map(|entity| entity.id).collect();
+        ids.into_iter().for_each(|id| self.change(id).into_iter().for_each(|entity| entity.container = true));
     }
 
     fn relocate(&mut self, id: EntityId, to: Option<EntityId>) {

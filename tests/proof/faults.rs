@@ -14,7 +14,7 @@ use rusqlite::ffi;
 
 use crate::folder::{Folder, WALL};
 use crate::vfs::{self, Operation, Verdict, Watched};
-use crate::worlds;
+use crate::{schema, worlds};
 
 /// What fails, and how.
 #[derive(Clone, Copy, Debug)]
@@ -198,6 +198,45 @@ fn whatever_fails_nothing_pending_is_forgotten_and_nothing_flushed_is_lost() {
             assert!(last > 1, "{fault:?} never happened");
         }
     }
+}
+
+#[test]
+fn whatever_fails_while_a_database_is_brought_up_it_is_left_as_it_was_or_brought_up() {
+    let mut ways_out = [0; 3];
+    for (kind, code, tears) in [
+        ("write", ffi::SQLITE_FULL, false),
+        ("write", ffi::SQLITE_IOERR_WRITE, true),
+        ("sync", ffi::SQLITE_IOERR_FSYNC, false),
+        ("truncate", ffi::SQLITE_IOERR_TRUNCATE, false),
+        ("open", ffi::SQLITE_CANTOPEN, false),
+        ("delete", ffi::SQLITE_IOERR_DELETE, false),
+    ] {
+        let fails = |n| {
+            let (folder, trap) = (schema::first(), Trap::set(Fault { kind, code, tears, lasts: false }, n));
+            let started = schema::start(&folder).map(drop);
+            let was_refused = started.is_err();
+            if let Err(error) = started {
+                assert!(trap.has_fired(), "{error}");
+                let for_room = "There is no room on the disk, or in this user's share of it: make some.";
+                let no_copy = error.to_string().contains("there is no room for the copy");
+                ways_out[usize::from(no_copy)] += 1;
+                assert!(code != ffi::SQLITE_FULL || no_copy || error.advice() == for_room, "{error}");
+                let names = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+                // A journal that cannot be deleted stays.
+                let mut partial = names.filter(|name| name.to_str().unwrap().contains(".partial-"));
+                assert!(kind == "delete" || partial.next().is_none());
+            }
+            let is_up = trap.without(|| schema::is_brought_up(&folder));
+            assert!(is_up || was_refused);
+            ways_out[2] += u32::from(is_up && was_refused);
+            trap.has_fired()
+        };
+        let last = (1..).map(fails).position(|has_fired| !has_fired).unwrap();
+        println!("{kind} {code}: {last} places");
+        assert!(last > 1 || matches!(kind, "truncate" | "delete"), "{kind} {last}");
+    }
+    println!("{ways_out:?}");
+    assert!(ways_out[0] > 0 && ways_out[1] > 0);
 }
 
 #[test]

@@ -2,7 +2,8 @@
 //! torn or reordered: the World comes back whole, no older than the last flush that was acknowledged.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -14,7 +15,7 @@ use rusqlite::ffi::SQLITE_IOERR_FSYNC;
 use crate::disk::{self, Disk, Loss};
 use crate::folder::{Folder, WALL};
 use crate::vfs::{self, Operation, Verdict};
-use crate::worlds;
+use crate::{schema, worlds};
 
 /// A moment at which the power may go.
 struct Moment {
@@ -202,4 +203,44 @@ fn what_a_failed_sync_has_lost_is_written_again_before_a_flush_is_acknowledged()
 #[test]
 fn what_a_failed_sync_has_lost_is_written_again_by_the_next_process_too() {
     check_failed_syncs(Then::Death);
+}
+
+#[test]
+fn power_that_goes_while_a_database_is_brought_up_leaves_it_as_it_was_or_brought_up() {
+    let (folder, record) = (schema::first(), Shared::default());
+    let (name, copy) = (PathBuf::from("storage.sqlite"), schema::copy_in(&folder));
+    let files = BTreeMap::from([(name, fs::read(folder.database()).unwrap())]);
+    record.borrow_mut().disk = Disk::holding(&files);
+    let (shared, published) = (record.clone(), copy.clone());
+    let mut is_published = false;
+    let watched = vfs::watch(move |path, operation| {
+        let mut record = shared.borrow_mut();
+        if !is_published && published.exists() {
+            is_published = true;
+            record.disk.note_published(&published);
+        }
+        record.take(path, operation)
+    });
+    drop(schema::start(&folder).unwrap());
+    drop(watched);
+    record.borrow_mut().moment();
+    let (mut seen, mut found) = (BTreeSet::new(), BTreeSet::new());
+    for (number, moment) in record.borrow().moments.iter().enumerate() {
+        let shuffled = (0..4).map(|seed| Loss::Shuffled(4 * number as u64 + seed));
+        for loss in [Loss::Nothing, Loss::Everything, Loss::Torn].into_iter().chain(shuffled) {
+            let files = moment.disk.after(loss);
+            if !seen.contains(&files) {
+                let folder = Folder::new();
+                disk::restore(&files, folder.path());
+                found.insert((
+                    schema::is_brought_up(&folder),
+                    files.contains_key(copy.file_name().map(Path::new).unwrap()),
+                ));
+                seen.insert(files);
+            }
+        }
+    }
+    println!("{} moments, {} states", record.borrow().moments.len(), seen.len());
+    // Each with its copy or without, but for one that is brought up without.
+    assert_eq!(Vec::from_iter(found), [(false, false), (false, true), (true, true)]);
 }

@@ -1,10 +1,10 @@
 //! Databases of earlier engines, and what this one adds to them: players and bans.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use aqevia_engine::storage::schema::{Found, SCHEMA_VERSION};
-use aqevia_engine::storage::{self, Storage};
+use aqevia_engine::storage::{self, Storage, StorageError};
 use aqevia_engine::world::{Ban, Player, Posture, Wish, World, unheard};
 use rusqlite::Connection;
 
@@ -137,6 +137,56 @@ fn a_wrong_value_in_any_column_of_a_player_or_a_ban_is_refused_by_its_name() {
     }
 }
 
+/// A folder with a database of version 0.1.0.
+pub fn first() -> Folder {
+    let folder = Folder::new();
+    fs::copy(FIRST, folder.database()).unwrap();
+    folder
+}
+
+/// Where its copy is put when it is brought up.
+pub fn copy_in(folder: &Folder) -> PathBuf {
+    let tick = storage::head_at(Path::new(FIRST)).unwrap().tick.0;
+    folder.join(&format!("storage.sqlite.schema-1-{tick}"))
+}
+
+/// Does what a start does.
+pub fn start(folder: &Folder) -> Result<(World, Storage), StorageError> {
+    let (mut storage, _) = Storage::open(&folder.database(), WALL)?;
+    let world = worlds::load(&mut storage)?;
+    storage.bring_up(&world.head())?;
+    storage.attach(&world.head())?;
+    Ok((world, storage))
+}
+
+/// Makes sure that trouble on the way has left the one or the other, whole, and that the next start goes on. Returns
+/// whether the database was brought up.
+pub fn is_brought_up(folder: &Folder) -> bool {
+    let digest = storage::examine(Path::new(FIRST)).unwrap().world.digest();
+    let found_in = |database: &Path| {
+        let (mut storage, found) = Storage::open(database, WALL).unwrap();
+        assert_eq!(worlds::load(&mut storage).unwrap().digest(), digest);
+        found
+    };
+    let copy = copy_in(folder);
+    let found = found_in(&folder.database());
+    assert!(found == Found::Earlier(1) || found == Found::Ours && copy.exists(), "{found:?}");
+    for again in [false, true] {
+        if again || copy.exists() {
+            assert_eq!(found_in(&copy), Found::Earlier(1));
+        }
+        let (mut world, mut storage) = start(folder).unwrap();
+        assert_eq!(world.digest(), digest);
+        if again {
+            world.tick(&mut unheard);
+            worlds::flush(&mut storage, &mut world).unwrap();
+            storage.close(&world.head()).unwrap();
+            assert_eq!(worlds::load(&mut storage).unwrap().digest(), world.digest());
+        }
+    }
+    found == Found::Ours
+}
+
 fn tables(database: &Path) -> Vec<(String, String)> {
     let connection = open(database);
     let mut statement = connection.prepare("SELECT name, sql FROM sqlite_schema ORDER BY rowid").unwrap();
@@ -146,8 +196,7 @@ fn tables(database: &Path) -> Vec<(String, String)> {
 
 #[test]
 fn a_database_of_version_0_1_is_read_as_it_is_and_brought_up_to_the_letter_of_a_new_one() {
-    let folder = Folder::new();
-    fs::copy(FIRST, folder.database()).unwrap();
+    let folder = first();
     let read = storage::examine(&folder.database()).unwrap().0;
     assert_eq!(fs::read(folder.database()).unwrap(), fs::read(FIRST).unwrap());
     let (mut storage, found) = Storage::open(&folder.database(), WALL).unwrap();
@@ -156,7 +205,7 @@ fn a_database_of_version_0_1_is_read_as_it_is_and_brought_up_to_the_letter_of_a_
     assert_same(&world, &read);
     assert_eq!((world.players.len(), world.bans.len()), (0, 0));
     let raised = storage.bring_up(&world.head()).unwrap().unwrap();
-    let copy = folder.join(&format!("storage.sqlite.schema-1-{}", world.now().0));
+    let copy = copy_in(&folder);
     assert_eq!((raised.from, &raised.copy), (1, &copy));
     assert_same(&worlds::load(&mut storage).unwrap(), &world);
     storage.attach(&world.head()).unwrap();
@@ -181,4 +230,66 @@ fn a_database_of_version_0_1_is_read_as_it_is_and_brought_up_to_the_letter_of_a_
     assert_eq!(worlds::load(&mut storage).unwrap().digest(), world.digest());
     assert!(storage.bring_up(&world.head()).unwrap().is_none());
     assert_eq!(SCHEMA_VERSION, 2);
+}
+
+#[test]
+fn what_stands_where_the_copy_is_to_be_put_is_left_alone_and_named_unless_it_is_the_copy() {
+    for (content, is_it) in [(fs::read(FIRST).unwrap(), true), (Vec::new(), false), (b"mine".to_vec(), false)] {
+        let folder = first();
+        fs::write(copy_in(&folder), &content).unwrap();
+        let started = start(&folder);
+        assert_eq!(fs::read(copy_in(&folder)).unwrap(), content);
+        match started {
+            Ok(_) => assert!(is_it),
+            Err(error) => {
+                assert!(!is_it && error.to_string().contains(".schema-1-"), "{error}");
+                assert!(error.advice().contains("Move it away"), "{}", error.advice());
+                assert_eq!(fs::read(folder.database()).unwrap(), fs::read(FIRST).unwrap());
+            }
+        }
+    }
+    // Another state of the same world, such as that of today.
+    let folder = first();
+    let (world, mut storage) = start(&folder).unwrap();
+    storage.checkpoint("TRUNCATE").unwrap();
+    drop(storage);
+    let brought_up = fs::read(folder.database()).unwrap();
+    let other = first();
+    fs::write(copy_in(&other), brought_up).unwrap();
+    assert!(start(&other).is_err());
+    assert_eq!(world.digest(), storage::examine(&other.database()).unwrap().world.digest());
+}
+
+#[test]
+fn what_others_keep_under_a_name_that_is_needed_now_is_left_alone_and_named() {
+    for (kept, named) in [("TABLE Player (a)", "player"), ("VIEW ban AS SELECT 1", "ban")] {
+        let folder = first();
+        open(&folder.database()).execute_batch(&format!("CREATE {kept}")).unwrap();
+        let error = start(&folder).err().unwrap();
+        assert!(error.to_string().contains(named) && error.advice().contains("Rename what is theirs"), "{error}");
+        let (_, found) = Storage::open(&folder.database(), WALL).unwrap();
+        assert_eq!(found, Found::Earlier(1));
+    }
+    // What does not stand in the way stays.
+    let folder = first();
+    open(&folder.database()).execute_batch("CREATE TABLE notes (a); CREATE VIEW broken AS SELECT b FROM gone").unwrap();
+    assert!(!is_brought_up(&folder));
+    assert_eq!((count(&folder, "notes"), count(&folder, "player")), (0, 0));
+}
+
+#[test]
+fn a_database_of_an_earlier_engine_that_is_put_under_a_running_one_is_not_written() {
+    let folder = first();
+    let (mut world, mut storage) = start(&folder).unwrap();
+    fs::write(folder.database(), fs::read(FIRST).unwrap()).unwrap();
+    fs::remove_file(folder.join("storage.sqlite-wal")).unwrap();
+    world.tick(&mut unheard);
+    let flushed = worlds::flush(&mut storage, &mut world);
+    assert!(flushed.is_err() || storage::examine(&folder.database()).unwrap().world.digest() == world.digest());
+    // A writer that goes on where another has ended.
+    let folder = first();
+    let (mut storage, _) = Storage::open(&folder.database(), WALL).unwrap();
+    let head = storage::head_at(Path::new(FIRST)).unwrap();
+    let error = storage.resume(&head.id, "test", vec![(&head).into()]).unwrap_err();
+    assert!(error.to_string().contains("its tables are those of another engine"), "{error}");
 }

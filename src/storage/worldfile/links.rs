@@ -8,16 +8,17 @@ use crate::world::{Entity, EntityId, Kind, Parts, Problems, Time, Verb, World, s
 
 /// Fills in what follows from the rest: what copies have from their prototypes, homes, and who sleeps at first.
 pub fn settle(parts: &mut Parts) {
-    let ids: Vec<EntityId> = parts.entities.iter().map(|entity| entity.id).collect();
+    let (ids, holders): (Vec<EntityId>, _) = (parts.entities.iter().map(|entity| entity.id).collect(), parts.holders());
     let time = Time::at(parts.tick);
     for id in ids {
         let find = |id: EntityId| parts.entities.get(id);
         let Some(entity) = find(id) else { continue };
         let model = entity.prototype.and_then(find).unwrap_or(entity);
         let (active, fixed) = (model.active, model.fixed);
+        let container = model.container || holders.contains(&model.id);
         let home = entity.home.or_else(|| room_above(entity.location.filter(|_| entity.kind != Kind::Exit), find));
         if let Some(entity) = parts.entities.get_mut(id) {
-            (entity.active, entity.fixed, entity.home) = (active, fixed, home);
+            (entity.active, entity.fixed, entity.container, entity.home) = (active, fixed, container, home);
             entity.asleep = !entity.is_prototype() && sleeps_at(active, time);
         }
     }

@@ -56,7 +56,7 @@ fn parts(text: String, seed: u64) -> Result<Parts, Vec<String>> {
 mod tests {
     use super::*;
     use crate::storage::export::export;
-    use crate::world::unheard;
+    use crate::world::{Action, Command, Entity, Gathering, Head, Record, unheard};
 
     #[test]
     fn the_built_in_world_is_sound_and_a_place_worth_visiting() {
@@ -75,5 +75,68 @@ mod tests {
         let again = read(&text, 1).unwrap_or_else(|problems| panic!("{}", problems.join("\n")));
         assert_eq!(export(&again), text);
         assert_eq!(again.counts(), world.counts());
+    }
+
+    /// What the file says of nothing is a container follows from what holds something.
+    #[test]
+    fn what_is_a_container_is_read_follows_from_what_it_holds_and_is_exported() {
+        let text = r#"{ id: "a", name: "A", rooms: { hall: { name: "Hall", description: "x" } }, things: {
+            urn: { name: "an urn", description: "x", in: "hall", container: true },
+            box: { name: "a box", description: "x", in: "hall" },
+            bag: { name: "a bag", description: "x" },
+            full: { prototype: "bag", in: "box" }, empty: { prototype: "bag", in: "hall" },
+            coin: { name: "a coin", description: "x", in: "full", container: false },
+        } }"#;
+        let containers = |world: &World| {
+            let all = world.entities().filter(|entity| entity.container);
+            all.filter_map(|entity| entity.tag.as_deref()).map(str::to_owned).collect::<Vec<String>>()
+        };
+        let expected = ["urn", "box", "bag", "full", "empty"];
+        let mut world = read(text, 1).unwrap();
+        assert_eq!(containers(&world), expected);
+        assert_eq!(export(&world).matches("container").count(), 1);
+        // What is taken out leaves containers behind, and what a player has is not lost, whether they rest or not.
+        let id = |world: &World, tag| world.entities().find(|it| it.tag.as_deref() == Some(tag)).unwrap().id;
+        let (coin, full, hall) = (id(&world, "coin"), id(&world, "full"), id(&world, "hall"));
+        let ada = world.add_player("Ada", Some("sealed".to_owned())).unwrap();
+        world.wake(ada, &mut unheard);
+        for thing in [coin, full] {
+            world.apply(Command { actor: ada, action: Action::Take(thing) }, &mut unheard).unwrap();
+        }
+        for rests in [false, true] {
+            let again = read(export(&world), 1).unwrap_or_else(|problems| panic!("{problems:?}"));
+            assert_eq!(containers(&again), expected);
+            let place = |tag| again.entity(id(&again, tag)).and_then(|thing| thing.location);
+            assert_eq!((place("coin"), place("full")), (Some(hall), Some(hall)), "rests: {rests}");
+            assert_eq!(again.counts()[Kind::Player as usize], 0);
+            world.rest(ada, &mut unheard);
+        }
+        let wrong = text.replace("prototype: \"bag\", in", "container: true, prototype: \"bag\", in");
+        let wrong = wrong.replace("name: \"Hall\",", "name: \"Hall\", container: true,");
+        let problems = read(wrong, 1).unwrap_err();
+        assert!(problems[0].starts_with("rooms.hall.container: is not known"), "{problems:?}");
+        assert_eq!(problems[1], "things.full.container: a copy has this from its prototype");
+    }
+
+    #[test]
+    fn what_holds_something_in_a_world_of_an_engine_that_knew_no_containers_is_one() {
+        let text = r#"{ id: "a", name: "A", rooms: { hall: { name: "Hall", description: "x" } }, things: {
+            box: { name: "a box", description: "x", in: "hall" }, coin: { name: "a coin", description: "x", in: "box" },
+            bag: { name: "a bag", description: "x" }, full: { prototype: "bag", in: "hall" },
+            empty: { prototype: "bag", in: "hall" }, key: { name: "a key", description: "x", in: "full" },
+        } }"#;
+        let founded = read(text, 1).unwrap();
+        let mut gathering = Gathering::default();
+        gathering.take(Record::Head(&Head { digest: None, ..founded.head() }));
+        founded.records(|record| match record {
+            Record::Entity(entity) => gathering.take(Record::Entity(Entity { container: false, ..entity })),
+            other => gathering.take(other),
+        });
+        let mut world = gathering.finish().unwrap();
+        assert_eq!(world.pending(), 0);
+        world.note_containers();
+        assert_eq!((world.digest(), world.pending()), (founded.digest(), 4));
+        world.note_containers();
+        assert_eq!(world.pending(), 4);
     }
 }

@@ -68,7 +68,7 @@ const ROOT: &[&str] = &["id", "name", "rooms", "things", "creatures", "spawns"];
 fn known(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Room => &["name", "description", "indoors", "exits"],
-        Kind::Thing => &["name", "description", "in", "home", "prototype", "fixed"],
+        Kind::Thing => &["name", "description", "in", "home", "prototype", "fixed", "container"],
         _ => &["name", "description", "in", "home", "prototype", "active", "gait", "habits"],
     }
 }
@@ -82,7 +82,7 @@ fn kind_under(key: &str) -> Option<Kind> {
 /// exported world as for the file that it was founded from.
 fn needed_bytes(key: &str, value: &Value) -> u64 {
     let key_bytes = match key {
-        "active" | "exits" | "fixed" | "habits" | "home" | "indoors" | "locked" | "within" => return 0,
+        "active" | "container" | "exits" | "fixed" | "habits" | "home" | "indoors" | "locked" | "within" => return 0,
         "to" => 0,
         // Quotes or brackets, and a comma; of what has a name a colon too.
         key if key.starts_with('[') => 3,
@@ -203,7 +203,9 @@ impl<'s> Reader<'s> {
         let required = if tagged.copy { 0 } else { 2 };
         let (holder, model) = if kind == Kind::Thing { (HOLDER, THING_PROTOTYPE) } else { (ROOM, CREATURE_PROTOTYPE) };
         self.fields(value, known(kind), required, |reader, key, value| match key {
-            "active" | "fixed" | "habits" if tagged.copy => reader.problem("a copy has this from its prototype"),
+            "active" | "container" | "fixed" | "habits" if tagged.copy => {
+                reader.problem("a copy has this from its prototype")
+            }
             "name" => entity.name = Some(reader.text(value, NAME_BYTES_MAX)),
             "description" => entity.description = Some(reader.text(value, DESCRIPTION_BYTES_MAX)),
             "gait" => entity.gait = Some(reader.text(value, NAME_BYTES_MAX)),
@@ -213,6 +215,7 @@ impl<'s> Reader<'s> {
             "active" => entity.active = reader.active(&value),
             "indoors" => entity.indoors = reader.flag(&value),
             "fixed" => entity.fixed = reader.flag(&value),
+            "container" => entity.container = reader.flag(&value),
             "exits" => reader.exits(id, &value),
             _ => reader.habits(id, &value),
         });
