@@ -122,7 +122,7 @@ fn a_number_beyond_its_range_is_refused_with_words() {
 fn a_database_with_more_rules_than_any_may_have_today_opens_with_a_warning() {
     let folder = edited(
         "WITH RECURSIVE n(i) AS (SELECT 1000 UNION ALL SELECT i + 1 FROM n WHERE i < 101000)
-         INSERT INTO entity SELECT i, 'room', NULL, 'Room', 'x', NULL, NULL, NULL, NULL, NULL, NULL, 'always', 0, 0, 0, 0, 0 FROM n;
+         INSERT INTO entity SELECT i, 'room', NULL, 'Room', 'x', NULL, NULL, NULL, NULL, NULL, NULL, 'always', 0, 0, 0, 0, 0, 0 FROM n;
          INSERT INTO spawn SELECT id, (SELECT prototype FROM spawn WHERE position = 0), id, 1, 100000, NULL FROM entity WHERE id >= 1000;
          UPDATE world SET next_id = 200000",
     );
