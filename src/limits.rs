@@ -270,6 +270,8 @@ const _: () = {
     // A health check must outlast one full skip of late ticks.
     assert!(HEALTHCHECK_MS_MAX > TICK_LATENESS_MS_MAX);
     assert!(TERMINAL_COLUMNS_MIN < TERMINAL_COLUMNS_UNKNOWN);
+    // What players say of themselves fits where it is kept.
+    assert!(INPUT_LINE_BYTES_MAX <= DESCRIPTION_BYTES_MAX);
     // Whoever may say what a creature may say has room for the command before it.
     assert!(2 * LINE_BYTES_MAX < INPUT_LINE_BYTES_MAX);
     // A world that is founded has room to grow.

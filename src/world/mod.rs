@@ -174,6 +174,8 @@ pub struct World {
     counts: [u64; Kind::ALL.len()],
     /// Players by their names as they are compared. Derived.
     names: BTreeMap<String, EntityId>,
+    /// What no player can be called, because a creature is or was since the start. Derived.
+    taken: BTreeSet<String>,
     /// What each creature and each spawn rule is due to do next. Derived: `life.rs` computes it from ids and the present
     /// tick alone.
     queue: BTreeSet<(Tick, Event)>,
@@ -224,6 +226,7 @@ impl World {
             copies: BTreeMap::new(),
             counts: [0; Kind::ALL.len()],
             names: BTreeMap::new(),
+            taken: BTreeSet::new(),
             queue: BTreeSet::new(),
             most: [ENTITIES_MAX, SPAWN_ENTITIES_MAX, SPAWNS_MAX, PLAYERS_MAX, BANS_MAX],
             reached: [0; Bound::ALL.len()],
@@ -554,6 +557,7 @@ impl World {
         if let Some(name) = entity.name.as_deref().filter(|_| entity.kind == Kind::Player) {
             self.names.insert(folded(name), entity.id);
         }
+        self.taken.extend(people::taken_by(entity));
         if let Some(copy) = entity.prototype.zip(entity.home) {
             *self.copies.entry(copy).or_default() += 1;
         }

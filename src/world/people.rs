@@ -5,6 +5,7 @@
 
 use super::digest::Hasher;
 use super::{Audience, Bound, Deed, Ear, Effect, Entity, EntityId, Kind, World, unheard};
+use crate::limits::PLAYER_NAME_LETTERS;
 use crate::text::keys;
 
 keys! {
@@ -127,6 +128,15 @@ pub fn folded(name: &str) -> String {
         .collect()
 }
 
+/// The name that no player can have because of this one: a creature's of one word, or of one after another, such as an
+/// article.
+pub(super) fn taken_by(entity: &Entity) -> Option<String> {
+    let called = entity.name.as_deref().filter(|_| entity.kind == Kind::Creature)?;
+    let mut words = called.split(' ').rev();
+    let last = words.next().filter(|last| PLAYER_NAME_LETTERS.contains(&last.len()))?;
+    (words.count() < 2).then(|| folded(last))
+}
+
 impl World {
     /// The player of a name, however it is written.
     pub fn player_named(&self, name: &str) -> Option<EntityId> {
@@ -140,11 +150,14 @@ impl World {
 
     /// Whether a creature is called so, with an article or without.
     pub fn has_creature_named(&self, name: &str) -> bool {
-        let creatures = self.entities().filter(|entity| entity.kind == Kind::Creature);
-        creatures.filter_map(|creature| creature.name.as_deref()).any(|called| {
-            let mut words = called.split(' ').rev();
-            words.next().is_some_and(|last| last.eq_ignore_ascii_case(name)) && words.count() < 2
-        })
+        self.taken.contains(&folded(name))
+    }
+
+    /// The players whose names begin so, by name.
+    pub fn players_like(&self, start: &str) -> impl Iterator<Item = EntityId> {
+        let start = folded(start);
+        let names = self.names.range(start.clone()..);
+        names.take_while(move |(name, _)| name.starts_with(&start)).map(|(_, id)| *id)
     }
 
     /// Makes a player, or a guest if there is no password, who rests in the first room until they enter. `None`: there is
