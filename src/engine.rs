@@ -381,8 +381,8 @@ impl Engine {
 
     /// Gives people what there is for them to read, and ends the turn of the network.
     fn answer(&mut self, now: Monotonic) {
-        if let Some((Life { world, .. }, doors)) = self.life.as_ref().zip(self.telnet.1.as_mut()) {
-            doors.send(&mut self.net, &mut self.people, world, now);
+        if let Some(doors) = &mut self.telnet.1 {
+            doors.send(&mut self.net, &mut self.people, now);
         }
         self.net.send(clock::monotonic(), &mut self.poller);
     }

@@ -3,8 +3,7 @@
 
 use super::page::Style;
 use super::{Moment, Number, People, deeds, look};
-use crate::limits::LISTED_MAX;
-use crate::text::nearest;
+use crate::text::{capitalised, keys, nearest};
 use crate::world::{Action, Command as Order, EntityId, Kind, Refusal};
 
 pub use super::look::look;
@@ -37,19 +36,20 @@ pub struct Command {
     run: fn(&mut Turn, &str),
 }
 
-/// What commands are about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Topic {
-    /// Moving.
-    Moving,
-    /// Seeing.
-    Seeing,
-    /// Things.
-    Things,
-    /// Speaking.
-    Speaking,
-    /// Oneself.
-    Oneself,
+keys! {
+    /// What commands are about.
+    Topic {
+        /// Where one is, and how.
+        Moving = "Moving",
+        /// What one learns.
+        Seeing = "Seeing",
+        /// What one has.
+        Things = "Things",
+        /// What one says.
+        Speaking = "Speaking",
+        /// How one is and is shown things.
+        Oneself = "Oneself",
+    }
 }
 
 /// What is asked if more than one thing fits: the command, and its arguments by what is chosen.
@@ -78,7 +78,7 @@ macro_rules! commands {
     };
 }
 
-/// All of them, those that are meant by the shortest words first.
+/// All of them. The first are the directions, which go before all else.
 pub const COMMANDS: &[Command] = commands! {
     Moving: ["north", "n", "east", "e", "south", "s", "west", "w", "up", "u", "down", "d", "northeast", "ne", "northwest",
         "nw", "southeast", "se", "southwest", "sw", "in", "out"], "north",
@@ -88,22 +88,22 @@ pub const COMMANDS: &[Command] = commands! {
     Moving: ["sit"], "sit", "Sits down.", deeds::sit;
     Moving: ["rest"], "rest", "Lies down to rest.", deeds::lie;
     Moving: ["stand"], "stand", "Stands up. Whoever goes somewhere stands up first.", deeds::stand;
-    Seeing: ["look", "l"], "look [at THING | in THING]", "Shows the place, or a thing, or what is in it.", look::look_at;
+    Seeing: ["look", "l"], "look [at THING | in THING]", "Shows the place, or a thing, or what is in it. `2.apple` is the second apple.", look::look_at;
     Seeing: ["examine", "x"], "examine THING", "Shows a thing and what is in it.", look::examine;
     Seeing: ["exits"], "exits", "Lists the ways out and where they lead.", look::exits;
     Seeing: ["inventory", "i"], "inventory", "Lists what you carry.", look::inventory;
     Seeing: ["time"], "time", "Tells the time in the world.", look::time;
     Seeing: ["weather"], "weather", "Tells what the sky does.", look::weather;
     Seeing: ["who"], "who", "Lists who is in the world.", look::who;
-    Things: ["get", "take"], "get THING [from THING] | get all", "Picks up a thing, or takes it out of another.", deeds::get;
+    Things: ["get", "take"], "get THING [from THING] | get all", "Picks up a thing, or takes it out of another. `all.apple` is all apples.", deeds::get;
     Things: ["drop"], "drop THING | drop all", "Puts down what you carry.", deeds::drop;
     Things: ["put"], "put THING in THING", "Puts what you carry into something.", deeds::put;
     Things: ["give"], "give THING to NAME", "Gives what you carry to somebody here.", deeds::give;
-    Speaking: ["say"], "say WORDS, or 'WORDS", "Says something to all who are here.", deeds::say;
+    Speaking: ["say"], "say WORDS | 'WORDS", "Says something to all who are here.", deeds::say;
     Speaking: ["whisper"], "whisper NAME WORDS", "Says something to one who is here.", deeds::whisper;
     Speaking: ["tell"], "tell NAME WORDS", "Says something to one, wherever they are.", deeds::tell;
     Speaking: ["reply"], "reply WORDS", "Answers whoever told you something last.", deeds::reply;
-    Speaking: ["emote"], "emote WORDS, or :WORDS", "Shows what you do: your name, then the words.", deeds::emote;
+    Speaking: ["emote"], "emote WORDS | :WORDS", "Shows what you do: your name, then the words.", deeds::emote;
     Speaking: ["shout"], "shout WORDS", "Says something to everybody in the world.", deeds::shout;
     Oneself: ["description"], "description [WORDS]", "Sets what others see who look at you.", deeds::description;
     Oneself: ["brief"], "brief on | off", "Leaves descriptions of places out when you come to them.", deeds::option;
@@ -116,12 +116,15 @@ pub const COMMANDS: &[Command] = commands! {
     Oneself: ["register"], "register NAME", "Makes a guest a player, with all that they have.", deeds::register;
     Oneself: ["help"], "help [COMMAND | WORD]", "Explains a command, or lists those that have to do with a word.", help;
     Oneself: ["commands"], "commands", "Lists all commands.", list;
-    Oneself: ["quit"], "quit", "Leaves the world. What you carry stays with you.", deeds::quit;
+    Oneself: ["quit"], "quit", "Leaves the world. What a player carries stays with them; what a guest carries stays where they are.", deeds::quit;
 };
 
-/// Whether a word is a command.
-pub fn is_command(word: &str) -> bool {
-    COMMANDS.iter().any(|command| command.words.contains(&word))
+/// Bytes of the longest word that may be a slip of one.
+const COMMAND_BYTES_MAX: usize = 16;
+
+/// The command of which this is a word.
+pub fn find(word: &str) -> Option<&'static Command> {
+    COMMANDS.iter().find(|command| command.words.contains(&word))
 }
 
 /// Does what a line says.
@@ -130,9 +133,8 @@ pub fn run(turn: &mut Turn, line: &str) {
     let number = line.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
     if let Some((question, number)) = question.zip(number) {
         let Some(args) = question.answers.get(number) else { return turn.say("There was no such number to choose.") };
-        let command = COMMANDS.iter().find(|command| command.words.contains(&question.command));
         turn.command = question.command;
-        return command.into_iter().for_each(|command| (command.run)(turn, args));
+        return find(question.command).into_iter().for_each(|command| (command.run)(turn, args));
     }
     let (word, args) = match line.char_indices().next() {
         None => return,
@@ -142,7 +144,7 @@ pub fn run(turn: &mut Turn, line: &str) {
     };
     let (word, args) = (word.to_lowercase(), args.trim());
     let begins = |with: &str| with.starts_with(&word);
-    let exact = COMMANDS.iter().find(|command| command.words.contains(&word.as_str()));
+    let exact = find(&word);
     let mut close: Vec<(&Command, &'static str)> = Vec::new();
     for command in COMMANDS {
         close.extend(command.words.iter().find(|with| begins(with)).map(|with| (command, *with)));
@@ -153,16 +155,15 @@ pub fn run(turn: &mut Turn, line: &str) {
             (command.run)(turn, args);
         }
         _ if turn.exit_called(line).is_some() => deeds::go(turn, line),
-        // Directions go before all else.
-        (None, [(command, word), ..])
-            if close.len() == 1 || command.topic == Topic::Moving && command.words.len() > 9 =>
-        {
+        (None, [(command, word), ..]) if close.len() == 1 || std::ptr::eq(*command, &COMMANDS[0]) => {
             turn.command = word;
             (command.run)(turn, args);
         }
         (None, []) => {
             let known = COMMANDS.iter().flat_map(|command| command.words.iter().copied());
-            let hint = nearest(&word, known).map_or(String::new(), |meant| format!(" Do you mean `{meant}`?"));
+            let is_short = word.len() <= COMMAND_BYTES_MAX;
+            let hint = nearest(&word, known.filter(|_| is_short))
+                .map_or(String::new(), |meant| format!(" Do you mean `{meant}`?"));
             turn.say(&format!("There is no command `{word}`.{hint} `commands` lists them all."));
         }
         (None, several) => {
@@ -180,7 +181,34 @@ impl Turn<'_, '_> {
 
     /// The same in a style.
     pub fn write(&mut self, style: Style, words: &str) {
-        self.people.write(self.number, self.moment.world.players.get(&self.me), style, words);
+        self.people.write(self.number, style, words);
+    }
+
+    /// Says several things of one kind: in a row, or to a screen reader one in a line.
+    pub fn list(&mut self, style: Style, label: &str, items: &[String]) {
+        if self.is_read_aloud() {
+            return items.iter().for_each(|item| self.write(style, &format!("{label}: {item}")));
+        }
+        self.write(style, &format!("{label}: {}.", items.join(", ")));
+    }
+
+    /// Answers what makes no sense, and tells how the command is used.
+    pub fn misuse(&mut self, words: &str) {
+        let usage = find(self.command).map_or("", |command| command.usage);
+        let usage = self.spoken(usage);
+        self.say(&format!("{words} Usage: {usage}"));
+    }
+
+    fn is_read_aloud(&self) -> bool {
+        self.people.sessions.get(&self.number).is_some_and(|session| session.view().is_read_aloud)
+    }
+
+    /// How a command is used; for a screen reader without capital letters and signs.
+    fn spoken(&self, usage: &str) -> String {
+        match self.is_read_aloud() {
+            true => usage.to_lowercase().replace(['[', ']'], "").replace(" | ", ", or "),
+            false => usage.to_owned(),
+        }
     }
 
     /// Carries out what the world knows how to do; why not, if it is refused, is told.
@@ -196,17 +224,23 @@ impl Turn<'_, '_> {
             Err(Refusal::Fixed) => "It cannot be moved.",
             Err(Refusal::Inedible) => "It cannot be eaten.",
             Err(Refusal::NoContainer) => "It cannot be put there.",
-            Err(Refusal::Unwanted) => "They do not take it.",
+            Err(Refusal::Unwanted) => "does not take it.",
         };
-        self.say(why);
+        match action {
+            Action::Give(_, to) if done == Err(Refusal::Unwanted) => {
+                let name = capitalised(self.moment.world.name_of(to));
+                self.say(&format!("{name} {why}"));
+            }
+            _ => self.say(why),
+        }
         false
     }
 
     /// Asks which of several things is meant. The next line may be its number.
     pub fn ask(&mut self, names: &[String], answers: Vec<String>) {
         let mut words = "Which do you mean? Type its number.".to_owned();
-        for (number, name) in names.iter().enumerate().take(LISTED_MAX) {
-            words.push_str(&format!("\n{}. {name}", number + 1));
+        for (number, name) in names.iter().enumerate() {
+            words.push_str(&format!("\n{}: {name}", number + 1));
         }
         self.say(&words);
         if let Some(session) = self.people.sessions.get_mut(&self.number) {
@@ -230,27 +264,35 @@ fn help(turn: &mut Turn, args: &str) {
     if word.is_empty() {
         return turn.say(
             "Go by the names of exits: north, or n. `look` shows where you are, `get` and `drop` move things, `say hello` \
-             or 'hello speaks. Words can be cut short. `commands` lists all that there is, `help COMMAND` explains one, and \
-             `quit` leaves; whatever you have done stays.",
+             or 'hello speaks. Words can be cut short. `commands` lists all that there is, `help get` explains a command, \
+             `help apple` finds those that have to do with a word, and `quit` leaves; whatever you have done stays.",
         );
     }
-    let named = COMMANDS.iter().filter(|command| command.words.contains(&word.as_str()));
-    let about = COMMANDS.iter().filter(|command| {
-        command.words.iter().any(|with| with.starts_with(&word)) || command.about.to_lowercase().contains(&word)
-    });
-    let mut found: Vec<&Command> = named.collect();
-    if found.is_empty() {
-        found = about.collect();
-    }
+    let found: Vec<&Command> = match find(&word) {
+        Some(command) => vec![command],
+        None => COMMANDS.iter().filter(|command| command.has_to_do_with(&word)).collect(),
+    };
     if found.is_empty() {
         return turn.say("No command has to do with that. `commands` lists them all.");
     }
-    found.iter().for_each(|command| turn.say(&format!("{}: {}", command.usage, command.about)));
+    for command in found {
+        let usage = turn.spoken(command.usage);
+        turn.say(&format!("{usage}: {}", command.about));
+    }
+}
+
+impl Command {
+    fn has_to_do_with(&self, word: &str) -> bool {
+        let texts = [self.usage, self.about, self.topic.label()];
+        self.words.iter().any(|with| with.starts_with(word))
+            || texts.iter().any(|text| text.to_lowercase().contains(word))
+    }
 }
 
 fn list(turn: &mut Turn, _: &str) {
-    for topic in [Topic::Moving, Topic::Seeing, Topic::Things, Topic::Speaking, Topic::Oneself] {
-        let words: Vec<&str> = COMMANDS.iter().filter(|it| it.topic == topic).map(|it| it.words[0]).collect();
-        turn.say(&format!("{topic:?}: {}.", words.join(", ")));
+    for topic in Topic::ALL {
+        let of_topic = COMMANDS.iter().filter(|command| command.topic == *topic);
+        let words: Vec<String> = of_topic.map(|command| command.words[0].to_owned()).collect();
+        turn.list(Style::Plain, topic.label(), &words);
     }
 }

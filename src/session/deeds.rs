@@ -2,16 +2,24 @@
 
 use super::commands::{DIRECTIONS, Turn, look};
 use super::matching::Place::{Carried, Company, Exits, Here, In};
+use super::matching::chosen;
 use super::page::Style;
 use super::{login, secret};
-use crate::limits::{DESCRIPTION_BYTES_MAX, PLAYER_WIDTH};
-use crate::world::{Action, Audience, Deed, Effect, Kind, Player, Posture, Wish};
+use crate::limits::{CANDIDATES_MAX, PLAYER_WIDTH};
+use crate::text::capitalised;
+use crate::world::{Action, Audience, Deed, Effect, Entity, EntityId, Kind, Player, Posture, Wish};
 
 /// Splits arguments at the first of some words that stands between others.
 fn parted<'a>(args: &'a str, at: &[&str]) -> Option<(&'a str, &'a str)> {
-    let places = at.iter().filter_map(|word| args.find(&format!(" {word} ")).map(|place| (place, word.len() + 2)));
+    let small = args.to_ascii_lowercase();
+    let places = at.iter().filter_map(|word| small.find(&format!(" {word} ")).map(|place| (place, word.len() + 2)));
     let (place, length) = places.min()?;
     Some((args[..place].trim(), args[place + length..].trim()))
+}
+
+/// The same, or before the last word if there is none of these.
+fn parted_somehow<'a>(args: &'a str, at: &[&str]) -> Option<(&'a str, &'a str)> {
+    parted(args, at).or_else(|| args.rsplit_once(' '))
 }
 
 pub fn go(turn: &mut Turn, args: &str) {
@@ -22,7 +30,7 @@ pub fn go(turn: &mut Turn, args: &str) {
         None if DIRECTIONS.iter().any(|(_, long)| *long == way) || ["in", "out"].contains(&way) => {
             return turn.say(&format!("There is no way {way} from here."));
         }
-        None if way.is_empty() => return turn.say("Where to? `exits` lists the ways."),
+        None if way.is_empty() => return turn.misuse("Where to? `exits` lists the ways."),
         None => match turn.one(way, &[Exits], |exit| !exit.locked, &str::to_owned) {
             Some(exit) => exit,
             None => return,
@@ -53,12 +61,15 @@ fn assume(turn: &mut Turn, posture: Posture) {
 }
 
 pub fn get(turn: &mut Turn, args: &str) {
+    if args.is_empty() {
+        return turn.misuse("Get what?");
+    }
     let things = match parted(args, &["from", "out of"]) {
         Some((things, from)) => {
             let Some(from) = turn.one(from, &[Here, Carried], |_| true, &|it| format!("{things} from {it}")) else {
                 return;
             };
-            let again = super::matching::chosen(from);
+            let again = chosen(from);
             turn.several(things, &[In(from)], &|it| format!("{it} from {again}"))
         }
         None => turn.several(args, &[Here], &str::to_owned),
@@ -67,51 +78,64 @@ pub fn get(turn: &mut Turn, args: &str) {
 }
 
 pub fn drop(turn: &mut Turn, args: &str) {
+    if args.is_empty() {
+        return turn.misuse("Drop what?");
+    }
     let things = turn.several(args, &[Carried], &str::to_owned);
     things.into_iter().for_each(|thing| _ = turn.apply(Action::Drop(thing)));
 }
 
 pub fn put(turn: &mut Turn, args: &str) {
-    let Some((things, into)) = parted(args, &["in", "into", "on"]) else {
-        return turn.say("Put what where? `put THING in THING`.");
+    let Some((things, into)) = parted_somehow(args, &["in", "into", "on"]) else {
+        return turn.misuse("Put what where?");
     };
     let Some(into) = turn.one(into, &[Here, Carried], |it| it.container, &|it| format!("{things} in {it}")) else {
         return;
     };
-    let again = super::matching::chosen(into);
+    let again = chosen(into);
     let things = turn.several(things, &[Carried], &|it| format!("{it} in {again}"));
     things.into_iter().for_each(|thing| _ = turn.apply(Action::Put(thing, into)));
 }
 
 pub fn give(turn: &mut Turn, args: &str) {
-    let Some((things, to)) = parted(args, &["to"]) else {
-        return turn.say("Give what to whom? `give THING to NAME`.");
+    let Some((things, to)) = parted_somehow(args, &["to"]) else {
+        return turn.misuse("Give what to whom?");
     };
     let Some(to) = turn.one(to, &[Company], |it| it.kind == Kind::Player, &|it| format!("{things} to {it}")) else {
         return;
     };
-    let again = super::matching::chosen(to);
+    if to == turn.me {
+        return turn.say("What you carry is yours already.");
+    }
+    let again = chosen(to);
     let things = turn.several(things, &[Carried], &|it| format!("{it} to {again}"));
-    things.into_iter().for_each(|thing| _ = turn.apply(Action::Give(thing, to)));
+    for thing in things {
+        // Once is enough.
+        if !turn.apply(Action::Give(thing, to)) {
+            break;
+        }
+    }
 }
 
 pub fn say(turn: &mut Turn, args: &str) {
     if args.is_empty() {
-        return turn.say("Say what?");
+        return turn.misuse("Say what?");
     }
     turn.apply(Action::Say(args));
 }
 
 pub fn emote(turn: &mut Turn, args: &str) {
     if args.is_empty() {
-        return turn.say("Do what? `emote waves` shows your name, then `waves`.");
+        return turn.misuse("Do what?");
     }
-    turn.apply(Action::Act(args));
+    // Whoever waves, "Anna waves.", as creatures do it.
+    let end = if args.ends_with(char::is_alphanumeric) { "." } else { "" };
+    turn.apply(Action::Act(&format!("{args}{end}")));
 }
 
 pub fn shout(turn: &mut Turn, args: &str) {
     if args.is_empty() {
-        return turn.say("Shout what?");
+        return turn.misuse("Shout what?");
     }
     let effect = Effect { audience: Audience::World, actor: Some(turn.me), deed: Deed::Shouts(args) };
     turn.people.hear(turn.moment.world, &effect);
@@ -120,9 +144,9 @@ pub fn shout(turn: &mut Turn, args: &str) {
 pub fn whisper(turn: &mut Turn, args: &str) {
     let args = args.strip_prefix("to ").unwrap_or(args);
     let Some((name, words)) = args.split_once(' ') else {
-        return turn.say("Whisper what to whom? `whisper NAME WORDS`.");
+        return turn.misuse("Whisper what to whom?");
     };
-    let is_player = |it: &crate::world::Entity| it.kind == Kind::Player;
+    let is_player = |it: &Entity| it.kind == Kind::Player;
     if let Some(to) = turn.one(name, &[Company], is_player, &|it| format!("{it} {words}")) {
         if to == turn.me {
             return turn.say("You mutter to yourself.");
@@ -132,19 +156,22 @@ pub fn whisper(turn: &mut Turn, args: &str) {
 }
 
 pub fn tell(turn: &mut Turn, args: &str) {
-    let Some((name, words)) = args.split_once(' ') else { return turn.say("Tell whom what? `tell NAME WORDS`.") };
+    let Some((name, words)) = args.split_once(' ') else { return turn.misuse("Tell whom what?") };
     let name = name.trim_end_matches(',');
-    let small = name.to_lowercase();
-    let called = turn.moment.world.player_named(name);
-    let here: Vec<_> = turn.people.online().map(|(id, _)| id).collect();
-    let begins = |id: &_| turn.moment.world.name_of(*id).to_lowercase().starts_with(&small);
-    let close: Vec<_> = here.iter().copied().filter(begins).collect();
-    let to = called.filter(|called| here.contains(called)).or((close.len() == 1).then(|| close[0]));
-    match to {
-        Some(to) if to == turn.me => turn.say("You talk to yourself."),
-        Some(to) => turn.pass_on(to, Deed::Tells(words.trim(), to)),
-        None if close.is_empty() => turn.say(&format!("Nobody called {name} is in the world just now.")),
-        None => turn.say(&format!("More than one name begins with {name}. `who` lists them.")),
+    let world = &*turn.moment.world;
+    let called = world.player_named(name);
+    let is_in = |id: &EntityId| turn.people.bodies.contains_key(id);
+    let close: Vec<EntityId> = world.players_like(name).take(CANDIDATES_MAX).filter(is_in).take(2).collect();
+    let to = called.filter(is_in).or(close.first().copied().filter(|_| close.len() == 1 && called.is_none()));
+    match (to, called) {
+        (Some(to), _) if to == turn.me => turn.say("You talk to yourself."),
+        (Some(to), _) => turn.pass_on(to, Deed::Tells(words.trim(), to)),
+        (None, Some(called)) => {
+            let name = world.name_of(called).to_owned();
+            turn.say(&format!("{name} is not in the world just now, and would not read it."));
+        }
+        (None, None) if close.is_empty() => turn.say(&format!("Nobody called {name} is in the world just now.")),
+        (None, None) => turn.say(&format!("More than one name begins with {name}. `who` lists them.")),
     }
 }
 
@@ -152,16 +179,13 @@ pub fn reply(turn: &mut Turn, args: &str) {
     let to = turn.people.bodies.get(&turn.me).and_then(|body| body.told_by);
     match to {
         None => turn.say("Nobody has told you anything yet."),
-        Some(_) if args.is_empty() => turn.say("Reply what?"),
+        Some(_) if args.is_empty() => turn.misuse("Reply what?"),
         Some(to) if turn.people.bodies.contains_key(&to) => turn.pass_on(to, Deed::Tells(args, to)),
         Some(_) => turn.say("They are not in the world any more."),
     }
 }
 
 pub fn description(turn: &mut Turn, args: &str) {
-    if args.len() > DESCRIPTION_BYTES_MAX {
-        return turn.say("That is too long.");
-    }
     turn.moment.world.describe(turn.me, args);
     turn.say(if args.is_empty() {
         "You are nothing special to look at."
@@ -191,11 +215,12 @@ pub fn option(turn: &mut Turn, args: &str) {
         ("colour" | "color", Some(wish), ..) => player.colour = wish,
         ("width", Some(Wish::Auto), ..) => player.width = 0,
         ("width", .., Some(columns)) => player.width = columns,
-        _ => (),
+        _ if args.is_empty() => (),
+        _ => return turn.misuse("That is nothing it can be."),
     }
-    let is_changed = player != before;
-    if is_changed {
+    if player != before {
         turn.moment.world.change_player(turn.me, |known| known.clone_from(&player));
+        turn.people.sessions.get_mut(&turn.number).into_iter().for_each(|session| session.wishes.clone_from(&player));
     }
     let is = |flag: bool| if flag { "on" } else { "off" }.to_owned();
     let now = match name {
@@ -207,8 +232,7 @@ pub fn option(turn: &mut Turn, args: &str) {
         "width" => "auto".to_owned(),
         _ => player.colour.label().to_owned(),
     };
-    let more = if is_changed { "" } else { " `help` with this word tells what it can be." };
-    turn.say(&format!("{name}: {now}.{more}"));
+    turn.say(&format!("{}: {now}", capitalised(name)));
 }
 
 pub fn password(turn: &mut Turn, _: &str) {
@@ -226,8 +250,11 @@ pub fn register(turn: &mut Turn, args: &str) {
     if !turn.player().is_guest() {
         return turn.say("You are a player already.");
     }
-    if let Some(why) = login::unfit(args, turn.moment.world) {
+    if let Some(why) = login::unfit(args, turn.moment) {
         return turn.say(why);
+    }
+    if !turn.people.may_be_new(turn.number, turn.moment.now) {
+        return;
     }
     let (name, password) = (login::proper(args), secret::issue((turn.moment.random)()));
     if !turn.moment.world.register(turn.me, &name, secret::sealed(&password)) {
@@ -238,7 +265,14 @@ pub fn register(turn: &mut Turn, args: &str) {
 }
 
 pub fn quit(turn: &mut Turn, _: &str) {
-    turn.people.end(turn.number, "Goodbye. What you carry stays with you.");
+    let is_guest = turn.player().is_guest();
+    turn.people.end(
+        turn.number,
+        match is_guest {
+            true => "Goodbye. What you carried lies where you stood.",
+            false => "Goodbye. What you carry stays with you.",
+        },
+    );
     turn.people.rest(turn.me, turn.moment.world);
 }
 
@@ -249,7 +283,7 @@ impl Turn<'_, '_> {
     }
 
     /// Says something to one alone, and shows oneself what was said.
-    fn pass_on(&mut self, to: crate::world::EntityId, deed: Deed) {
+    fn pass_on(&mut self, to: EntityId, deed: Deed) {
         for audience in [to, self.me].map(Audience::One) {
             self.people.hear(self.moment.world, &Effect { audience, actor: Some(self.me), deed });
         }

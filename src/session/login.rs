@@ -1,18 +1,20 @@
 //! Who comes in: a name, a password that the engine has issued, or `guest`. An unknown name is asked about, so that a slip
 //! makes no second self.
 
-use std::net::IpAddr;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use super::page::Style;
-use super::{Body, Limit, Moment, Number, People, Prompt, commands, secret};
+use super::{Body, KEEPALIVE, Limit, Moment, Number, People, Prompt, commands, secret};
+use crate::clock::Monotonic;
 use crate::limits::{
-    LOGIN_FAILURES_MAX, LOGIN_PACE_MS, LOGINS_FREE, LOGINS_MAX, NEW_PLAYER_PACE_MS, NEW_PLAYERS_FREE,
-    PLAYER_NAME_LETTERS, SESSIONS_PER_ADDRESS_MAX,
+    LOGIN_FAILURES_MAX, LOGIN_PACE_MS, LOGINS_FREE, LOGINS_MAX, MISSED_LINES_MAX, NEW_PLAYER_PACE_MS, NEW_PLAYERS_FREE,
+    PLAYER_NAME_LETTERS, SESSIONS_PER_ADDRESS_MAX, THROTTLE_WAIT_MS_MAX,
 };
 use crate::log::Level;
 use crate::text::capitalised;
-use crate::world::{EntityId, Wish, World};
+use crate::world::{EntityId, Player, Wish, folded};
 
 /// How far somebody has come in.
 pub enum Stage {
@@ -22,6 +24,8 @@ pub enum Stage {
     New(String),
     /// What is the password of this player?
     Password(EntityId),
+    /// Somebody without a name, who waits to be let in.
+    Guest,
     /// In the world.
     Playing(EntityId),
 }
@@ -33,14 +37,23 @@ impl Stage {
             Stage::Name => "Name: ",
             Stage::New(_) => "Yes or no: ",
             Stage::Password(_) => "Password: ",
-            Stage::Playing(_) => "> ",
+            Stage::Guest | Stage::Playing(_) => "> ",
         }
     }
 }
 
+const CLOSED: &str = "The world is closed just now. Come again later.";
+
 /// Names that would mislead, beside the words of commands.
 const RESERVED: &[&str] = &[
     "guest",
+    "the",
+    "from",
+    "into",
+    "with",
+    "myself",
+    "anybody",
+    "anyone",
     "yes",
     "no",
     "you",
@@ -65,102 +78,162 @@ const RESERVED: &[&str] = &[
 ];
 
 impl People {
-    /// The first words to a new connection, or why it is not let in.
+    /// The first words to a new connection, or why it is not let in. The address goes before the crowd: who comes often
+    /// from one place keeps nobody out who comes from another.
     pub(super) fn welcome(&mut self, number: Number, moment: &mut Moment) {
         let address = self.sessions.get(&number).and_then(|session| session.address);
-        let is_outside = |session: &&super::Session| !matches!(session.stage, Stage::Playing(_));
-        let of_address =
-            self.sessions.values().filter(|session| address.is_some() && session.address == address).count();
+        let of_address = address.and_then(|address| self.addresses.get(&network(address))).copied().unwrap_or(0);
         let refused = if self.is_closed {
-            Some((Limit::Closed, "The world is closed just now. Come again later."))
-        } else if address.is_some_and(|address| is_banned(moment, &address.to_string(), Some(address))) {
+            Some((Limit::Closed, CLOSED))
+        } else if address.is_some_and(|address| is_banned(moment, None, Some(address))) {
             Some((Limit::Banned, "Nobody is let in from your address."))
-        } else if of_address > SESSIONS_PER_ADDRESS_MAX {
+        } else if of_address >= SESSIONS_PER_ADDRESS_MAX {
             Some((Limit::Address, "There are too many connections from your address."))
-        } else if self.sessions.values().filter(is_outside).count() > LOGINS_MAX {
+        } else if self.outside.len() >= LOGINS_MAX && !self.make_way(address, moment.now) {
             Some((Limit::Logins, "Too many people are coming in just now. Come again in a minute."))
         } else {
             None
         };
         if let Some((limit, words)) = refused {
-            self.reach(limit);
+            self.reach_from(limit, address, moment.now);
             return self.end(number, words);
         }
-        let name = moment.world.name.clone();
+        self.outside.insert(number);
+        address.into_iter().for_each(|address| *self.addresses.entry(network(address)).or_default() += 1);
         let words = format!(
             "Your name, please. A new one makes a new player, and `guest` lets you in at once. For a screen reader, type \
-             `screenreader` first. There are {} here.",
+             `screenreader` first.\nIn the world: {}",
             self.bodies.len()
         );
-        self.write(number, None, Style::Title, &name);
-        self.write(number, None, Style::Plain, &words);
-        self.sessions.get_mut(&number).into_iter().for_each(|session| session.prompt = Prompt::Due);
+        let Some(session) = self.sessions.get_mut(&number) else { return };
+        (session.is_counted, session.prompt) = (true, Prompt::Due);
+        session.append(Style::Title, &moment.world.name);
+        session.append(Style::Plain, &words);
+        self.stirred.insert(number);
+    }
+
+    /// Ends the oldest login from the address that has most of them, if another one has fewer.
+    fn make_way(&mut self, address: Option<IpAddr>, now: Monotonic) -> bool {
+        let mut logins: BTreeMap<String, Vec<Number>> = BTreeMap::new();
+        for number in &self.outside {
+            let address = self.sessions.get(number).and_then(|session| session.address);
+            logins.entry(address.map(network).unwrap_or_default()).or_default().push(*number);
+        }
+        let own = logins.get(&address.map(network).unwrap_or_default()).map_or(0, Vec::len);
+        let Some(most) = logins.into_values().max_by_key(Vec::len).filter(|most| most.len() > own + 1) else {
+            return false;
+        };
+        let from = self.sessions.get(&most[0]).and_then(|session| session.address);
+        self.reach_from(Limit::Logins, from, now);
+        self.end(most[0], "Many are coming in from your address just now. Come again in a minute.");
+        self.outside.remove(&most[0]);
+        true
     }
 
     /// Takes a line of somebody who is not in yet.
     pub(super) fn log_in(&mut self, number: Number, line: &str, moment: &mut Moment) {
+        if self.is_closed {
+            return self.turn_away(number);
+        }
         let Some(session) = self.sessions.get_mut(&number) else { return };
         match std::mem::replace(&mut session.stage, Stage::Name) {
             Stage::Name => self.take_name(number, line, moment),
             Stage::New(name) => match line.to_ascii_lowercase().as_str() {
                 "yes" | "y" => self.take_new(number, &name, moment),
-                "no" | "n" => self.write(number, None, Style::Plain, "Your name, then."),
+                "no" | "n" => self.write(number, Style::Plain, "Your name, then."),
                 _ => {
                     session.stage = Stage::New(name);
-                    self.write(number, None, Style::Plain, "Please answer yes or no.");
+                    self.write(number, Style::Plain, "Please answer yes or no.");
                 }
             },
+            Stage::Password(_) if line.is_empty() => self.write(number, Style::Plain, "Your name, then."),
             Stage::Password(id) => self.take_password(number, id, line, moment),
-            Stage::Playing(_) => (),
+            stage @ (Stage::Guest | Stage::Playing(_)) => session.stage = stage,
         }
+    }
+
+    /// The world was closed while somebody was coming in.
+    fn turn_away(&mut self, number: Number) {
+        self.reach(Limit::Closed);
+        self.end(number, CLOSED);
     }
 
     fn take_name(&mut self, number: Number, line: &str, moment: &mut Moment) {
         let Some(session) = self.sessions.get_mut(&number) else { return };
         match line.to_ascii_lowercase().as_str() {
-            "" => return,
+            "" => return self.write(number, Style::Plain, "Your name, please."),
             "quit" => return self.end(number, "Goodbye."),
             "screenreader" => {
-                session.reads_aloud = Wish::On;
+                session.wishes.screen_reader = Wish::On;
                 return self.write(
                     number,
-                    None,
                     Style::Plain,
                     "Words are for a screen reader from now on. Your name, please.",
                 );
             }
-            "guest" => return self.take_guest(number, moment),
+            "guest" => {
+                let wait = self.throttle(number, None, moment.now);
+                let Some(session) = self.sessions.get_mut(&number) else { return };
+                (session.stage, session.held) = (Stage::Guest, moment.now.after(wait));
+                if wait.is_zero() {
+                    return self.let_guest_in(number, moment);
+                }
+                session.prompt = Prompt::Gone;
+                self.plan(number, moment.now.after(wait));
+                return self.write(number, Style::Plain, "Many come in from your address just now. A moment, please.");
+            }
             _ => (),
         }
-        let Some(id) = moment.world.player_named(line) else {
-            return match unfit(line, moment.world) {
-                Some(why) => self.write(number, None, Style::Plain, why),
+        // Nobody can be a guest of somebody else's name.
+        let is_guest = |id: &EntityId| moment.world.players.get(id).is_some_and(Player::is_guest);
+        let Some(id) = moment.world.player_named(line).filter(|id| !is_guest(id)) else {
+            return match unfit(line, moment) {
+                Some(why) => self.write(number, Style::Plain, why),
                 None => {
                     let name = proper(line);
                     let words = format!("Nobody here is called {name}. Are you new here?");
-                    self.write(number, None, Style::Plain, &words);
+                    self.write(number, Style::Plain, &words);
                     if let Some(session) = self.sessions.get_mut(&number) {
                         session.stage = Stage::New(name);
                     }
                 }
             };
         };
-        let wait =
-            self.throttle.wait(format!("name {id}"), Duration::from_millis(LOGIN_PACE_MS), LOGINS_FREE, moment.now);
-        let wait = wait.max(self.throttle_address(number, "login", LOGIN_PACE_MS, LOGINS_FREE, moment));
+        let wait = self.throttle(number, Some(id), moment.now);
         let Some(session) = self.sessions.get_mut(&number) else { return };
-        session.stage = Stage::Password(id);
-        session.held = moment.now.after(wait);
-        if !wait.is_zero() {
-            self.reach(Limit::Throttle);
-        }
+        (session.stage, session.held) = (Stage::Password(id), moment.now.after(wait));
     }
 
-    /// How long what is tried from a session's address has to wait.
-    fn throttle_address(&mut self, number: Number, what: &str, pace_ms: u64, free: u32, moment: &Moment) -> Duration {
+    /// How long a login has to wait, by its name and by its address. It waits before anything is computed. Nobody waits for
+    /// ever: behind one address there may be many, and none of them is to be shut out.
+    fn throttle(&mut self, number: Number, id: Option<EntityId>, now: Monotonic) -> Duration {
         let address = self.sessions.get(&number).and_then(|session| session.address);
-        let key = address.map_or("somewhere".to_owned(), neighbourhood);
-        self.throttle.wait(format!("{what} {key}"), Duration::from_millis(pace_ms), free, moment.now)
+        let from = address.map(|address| format!("login {}", network(address)));
+        let (pace, most) = (Duration::from_millis(LOGIN_PACE_MS), Duration::from_millis(THROTTLE_WAIT_MS_MAX));
+        let keys = id.map(|id| format!("name {id}")).into_iter().chain(from);
+        let wait = keys.map(|key| self.throttle.wait(key, pace, LOGINS_FREE, most, now)).max().unwrap_or_default();
+        if !wait.is_zero() {
+            self.reach_from(Limit::Throttle, address, now);
+        }
+        wait.min(most)
+    }
+
+    /// Whether somebody may become a new player; if not, they are told so.
+    pub(super) fn may_be_new(&mut self, number: Number, now: Monotonic) -> bool {
+        let Some(address) = self.sessions.get(&number).and_then(|session| session.address) else { return true };
+        let pace = Duration::from_millis(NEW_PLAYER_PACE_MS);
+        let key = format!("new {}", network(address));
+        let wait = self.throttle.wait(key, pace, NEW_PLAYERS_FREE, Duration::ZERO, now);
+        if !wait.is_zero() {
+            self.reach_from(Limit::Throttle, Some(address), now);
+            let seconds = wait.as_secs() + 1;
+            let words = format!(
+                "There are many new players from your address. The next can be made in {seconds} seconds; `guest` lets you in \
+                 meanwhile."
+            );
+            self.write(number, Style::Plain, &words);
+        }
+        wait.is_zero()
     }
 
     fn take_password(&mut self, number: Number, id: EntityId, line: &str, moment: &mut Moment) {
@@ -170,8 +243,7 @@ impl People {
             return self.let_in(number, id, moment);
         }
         self.counts.failures += 1;
-        let from =
-            self.sessions.get(&number).and_then(|session| session.address).map_or(String::new(), |it| it.to_string());
+        let from = self.address_of(number);
         self.note(Level::Warn, "a login failed", &[("name", &name), ("address", &from)]);
         let Some(session) = self.sessions.get_mut(&number) else { return };
         session.failures += 1;
@@ -180,15 +252,12 @@ impl People {
         }
         let words =
             format!("That is not the password of {name}. It was shown when {name} was made. Your name, please.");
-        self.write(number, None, Style::Plain, &words);
+        self.write(number, Style::Plain, &words);
     }
 
     fn take_new(&mut self, number: Number, name: &str, moment: &mut Moment) {
-        let wait = self.throttle_address(number, "new", NEW_PLAYER_PACE_MS, NEW_PLAYERS_FREE, moment);
-        if !wait.is_zero() {
-            self.reach(Limit::Throttle);
-            let words = "Many new players come from your address. Wait a minute, or come in as `guest`.";
-            return self.write(number, None, Style::Plain, words);
+        if !self.may_be_new(number, moment.now) {
+            return;
         }
         let password = secret::issue((moment.random)());
         match moment.world.add_player(name, Some(secret::sealed(&password))) {
@@ -196,70 +265,93 @@ impl People {
                 self.show_password(number, name, &password);
                 self.let_in(number, id, moment);
             }
-            None => {
-                self.write(number, None, Style::Plain, "There is no room for another player, or somebody was faster.")
-            }
+            None => self.write(number, Style::Plain, "There is no room for another player, or somebody was faster."),
         }
     }
 
     /// Shows a password, this once.
     pub(super) fn show_password(&mut self, number: Number, name: &str, password: &str) {
         let words = format!(
-            "The password of {name} is {password}\nWrite it down: it is shown this once, and nobody can find it out again."
+            "The password of {name}: {password}\nWrite it down: it is shown this once, and nobody can find it out again."
         );
-        self.write(number, None, Style::Notice, &words);
+        self.write(number, Style::Notice, &words);
     }
 
-    fn take_guest(&mut self, number: Number, moment: &mut Moment) {
-        let name = (1..).map(|number| format!("Guest{number}")).find(|name| moment.world.player_named(name).is_none());
-        match name.and_then(|name| moment.world.add_player(&name, None)) {
+    /// Lets somebody in who has waited for it.
+    pub(super) fn let_guest_in(&mut self, number: Number, moment: &mut Moment) {
+        if self.is_closed {
+            return self.turn_away(number);
+        }
+        let name = loop {
+            self.guests += 1;
+            let name = format!("Guest{}", self.guests);
+            if moment.world.player_named(&name).is_none() {
+                break name;
+            }
+        };
+        match moment.world.add_player(&name, None) {
             Some(id) => self.let_in(number, id, moment),
-            None => self.write(number, None, Style::Plain, "There is no room for another guest."),
+            None => {
+                self.sessions.get_mut(&number).into_iter().for_each(|session| session.stage = Stage::Name);
+                self.write(number, Style::Plain, "There is no room for another guest.");
+            }
         }
     }
 
     fn let_in(&mut self, number: Number, id: EntityId, moment: &mut Moment) {
         let name = moment.world.name_of(id).to_owned();
-        if is_banned(moment, &name, None) {
+        if is_banned(moment, Some(&name), None) {
             self.reach(Limit::Banned);
             return self.end(number, "You are not let in.");
         }
         self.counts.logins += 1;
+        self.outside.remove(&number);
+        self.plan(number, moment.now.after(KEEPALIVE));
         let Some(session) = self.sessions.get_mut(&number) else { return };
         session.stage = Stage::Playing(id);
-        let (from, client) =
-            (session.address.map_or(String::new(), |it| it.to_string()), session.terminal.client.clone());
-        if session.reads_aloud == Wish::On {
+        if session.wishes.screen_reader == Wish::On {
             moment.world.change_player(id, |player| player.screen_reader = Wish::On);
         }
+        session.wishes = moment.world.players.get(&id).cloned().unwrap_or_default();
+        let (client, from) = (session.terminal.client.clone(), self.address_of(number));
         self.note(Level::Info, "a player came in", &[("name", &name), ("address", &from), ("client", &client)]);
+        let mut missed = VecDeque::new();
         match self.bodies.get_mut(&id) {
             Some(body) => {
-                let before = body.session.replace(number);
-                let missed = std::mem::take(&mut body.missed);
-                if let Some(before) = before {
+                missed = std::mem::take(&mut body.missed);
+                if let Some(before) = body.session.replace(number) {
                     self.end(before, "You have come in from elsewhere, and this connection ends.");
                 }
-                if !missed.is_empty() {
-                    self.tell(moment.world, id, Style::Notice, "What you missed:");
-                }
-                missed.iter().for_each(|(style, text)| self.tell(moment.world, id, *style, text));
             }
             None => {
-                let body = Body { session: Some(number), left: moment.now, missed: Default::default(), told_by: None };
+                let body = Body { session: Some(number), left: moment.now, missed: VecDeque::new(), told_by: None };
                 self.bodies.insert(id, body);
                 moment.world.wake(id, &mut |world, effect| self.hear(world, effect));
             }
         }
+        match missed.len() {
+            0 => (),
+            MISSED_LINES_MAX => self.tell(id, Style::Notice, &format!("The last {MISSED_LINES_MAX} lines you missed:")),
+            _ => self.tell(id, Style::Notice, "What you missed:"),
+        }
+        missed.iter().for_each(|(style, text)| self.tell(id, *style, text));
         commands::look(&mut commands::Turn { people: self, moment, me: id, number, command: "look" });
+    }
+
+    fn address_of(&self, number: Number) -> String {
+        let address = self.sessions.get(&number).and_then(|session| session.address);
+        address.map_or(String::new(), |address| address.to_canonical().to_string())
     }
 }
 
 /// Whether a name or an address is kept out just now.
-fn is_banned(moment: &Moment, name: &str, address: Option<IpAddr>) -> bool {
-    let now = moment.wall.0.as_secs();
+fn is_banned(moment: &Moment, name: Option<&str>, address: Option<IpAddr>) -> bool {
+    let (now, name) = (moment.wall.0.as_secs(), name.map(folded));
     let mut bans = moment.world.bans.values().filter(|ban| ban.until.is_none_or(|until| until > now));
-    bans.any(|ban| ban.of.eq_ignore_ascii_case(name) || address.is_some_and(|address| covers(&ban.of, address)))
+    bans.any(|ban| {
+        name.as_ref().is_some_and(|name| folded(&ban.of) == *name)
+            || address.is_some_and(|address| covers(&ban.of, address))
+    })
 }
 
 /// Whether an address, or a network as `192.0.2.0/24`, covers an address.
@@ -274,11 +366,11 @@ pub fn covers(network: &str, address: IpAddr) -> bool {
     length == of && (start ^ address).checked_shr(128 - prefix.min(length)).unwrap_or(0) == 0
 }
 
-/// What counts as one address: of IPv6, the 64 bits that one household or host has.
-fn neighbourhood(address: IpAddr) -> String {
+/// What counts as one address, as it can be banned: of IPv6, the 64 bits that one household or host has.
+pub(super) fn network(address: IpAddr) -> String {
     match address.to_canonical() {
         IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => format!("{:x}", address.to_bits() >> 64),
+        IpAddr::V6(address) => format!("{}/64", Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
     }
 }
 
@@ -288,14 +380,16 @@ pub(super) fn proper(name: &str) -> String {
 }
 
 /// Why nobody can be called so; `None`: somebody can.
-pub(super) fn unfit(name: &str, world: &World) -> Option<&'static str> {
+pub(super) fn unfit(name: &str, moment: &Moment) -> Option<&'static str> {
     let small = name.to_ascii_lowercase();
     if !PLAYER_NAME_LETTERS.contains(&name.len()) || !name.bytes().all(|byte| byte.is_ascii_alphabetic()) {
-        Some("A name has 3 to 16 letters, from a to z, and nothing else. Your name, please.")
-    } else if RESERVED.contains(&small.as_str()) || commands::is_command(&small) {
-        Some("That word means something here. Another name, please.")
-    } else if world.has_creature_named(name) {
-        Some("Somebody in the world is called so already. Another name, please.")
+        Some("A name has 3 to 16 letters, from a to z, and nothing else.")
+    } else if RESERVED.contains(&small.as_str()) || commands::find(&small).is_some() {
+        Some("That word means something here. Choose another name.")
+    } else if moment.world.has_creature_named(name) {
+        Some("Somebody in the world is called so already. Choose another name.")
+    } else if is_banned(moment, Some(name), None) {
+        Some("Nobody of that name is let in. Choose another name.")
     } else {
         None
     }

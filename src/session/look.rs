@@ -3,7 +3,7 @@
 use super::commands::Turn;
 use super::matching::Place::{Carried, Company, Exits, Here};
 use super::page::Style;
-use crate::limits::LISTED_MAX;
+use crate::limits::{CANDIDATES_MAX, LISTED_MAX};
 use crate::text::capitalised;
 use crate::world::{Entity, EntityId, Kind, Posture, World};
 
@@ -12,11 +12,13 @@ pub fn look(turn: &mut Turn) {
     let is_brief = turn.player().brief && turn.command != "look" && turn.command != "l";
     let world = &*turn.moment.world;
     let Some(room) = world.entity(turn.me).and_then(|me| me.location) else { return };
-    let mut lines = vec![(Style::Title, world.name_of(room).to_owned())];
-    lines.extend(world.description_of(room).filter(|_| !is_brief).map(|text| (Style::Plain, text.to_owned())));
-    let ways: Vec<String> = world.contents(room, Kind::Exit).map(|exit| way(world, exit)).collect();
-    let ways = if ways.is_empty() { "none".to_owned() } else { ways.join(", ") };
-    lines.push((Style::Exits, format!("Exits: {ways}.")));
+    let mut place = vec![(Style::Title, world.name_of(room).to_owned())];
+    place.extend(world.description_of(room).filter(|_| !is_brief).map(|text| (Style::Plain, text.to_owned())));
+    let mut ways: Vec<String> = world.contents(room, Kind::Exit).map(|exit| way(world, exit)).collect();
+    if ways.is_empty() {
+        ways.push("none".to_owned());
+    }
+    let mut lines: Vec<(Style, String)> = Vec::new();
     let things = listed(world, world.contents(room, Kind::Thing));
     lines.extend(things.into_iter().map(|thing| (Style::Plain, format!("{} is here.", capitalised(&thing)))));
     let company = world.contents(room, Kind::Creature).chain(world.contents(room, Kind::Player));
@@ -29,6 +31,8 @@ pub fn look(turn: &mut Turn) {
     if are_more {
         lines.push((Style::Plain, "There are more.".to_owned()));
     }
+    place.into_iter().for_each(|(style, line)| turn.write(style, &line));
+    turn.list(Style::Exits, "Exits", &ways);
     lines.into_iter().for_each(|(style, line)| turn.write(style, &line));
 }
 
@@ -53,24 +57,23 @@ fn state(turn: &Turn, one: &Entity) -> String {
 }
 
 /// Names of things, those that are alike counted; at most so many, and how many more.
-fn listed<'w>(world: &World, things: impl Iterator<Item = &'w Entity>) -> Vec<String> {
-    let mut names: Vec<(String, usize)> = Vec::new();
-    let mut more = 0;
-    for thing in things {
+fn listed<'w>(world: &'w World, mut things: impl Iterator<Item = &'w Entity>) -> Vec<String> {
+    let mut names: Vec<(&str, usize)> = Vec::new();
+    let mut are_more = false;
+    for thing in things.by_ref().take(CANDIDATES_MAX) {
         let name = world.name_of(thing.id);
         let is_full = names.len() >= LISTED_MAX;
-        match names.iter_mut().find(|(known, _)| known == name) {
+        // Copies of one prototype come one after the other.
+        match names.iter_mut().rfind(|(known, _)| *known == name) {
             Some((_, count)) => *count += 1,
-            None if is_full => more += 1,
-            None => names.push((name.to_owned(), 1)),
+            None if is_full => are_more = true,
+            None => names.push((name, 1)),
         }
     }
-    let mut lines: Vec<String> = names
-        .into_iter()
-        .map(|(name, count)| if count > 1 { format!("{name} ({count} of them)") } else { name })
-        .collect();
-    if more > 0 {
-        lines.push(format!("something else, and {more} things more"));
+    let counted = |(name, count)| if count > 1 { format!("{name} ({count} of them)") } else { String::from(name) };
+    let mut lines: Vec<String> = names.into_iter().map(counted).collect();
+    if are_more || things.next().is_some() {
+        lines.push("more than can be counted".to_owned());
     }
     lines
 }
@@ -84,7 +87,7 @@ pub fn look_at(turn: &mut Turn, args: &str) {
 
 pub fn examine(turn: &mut Turn, args: &str) {
     if args.is_empty() {
-        return turn.say("Look at what?");
+        return turn.misuse("Look at what?");
     }
     if let Some(it) = turn.one(args, &[Carried, Here, Company, Exits], |_| true, &str::to_owned) {
         show(turn, it);
@@ -104,12 +107,17 @@ fn show(turn: &mut Turn, it: EntityId) {
         lines.extend(entity.locked.then(|| "It is locked.".to_owned()));
         lines.extend(entity.destination.map(|to| format!("It leads to {}.", world.name_of(to))));
     }
-    let inside = listed(world, world.contents(it, Kind::Thing).take(10 * LISTED_MAX));
-    if entity.kind == Kind::Thing && (entity.container || !inside.is_empty()) {
-        let inside = if inside.is_empty() { "nothing".to_owned() } else { inside.join(", ") };
-        lines.push(format!("In it: {inside}."));
+    let mut inside = Vec::new();
+    if entity.kind == Kind::Thing {
+        inside = listed(world, world.contents(it, Kind::Thing));
+        if inside.is_empty() && entity.container {
+            inside.push("nothing".to_owned());
+        }
     }
     lines.into_iter().for_each(|line| turn.say(&line));
+    if !inside.is_empty() {
+        turn.list(Style::Plain, "In it", &inside);
+    }
 }
 
 pub fn exits(turn: &mut Turn, _: &str) {
@@ -126,7 +134,7 @@ pub fn exits(turn: &mut Turn, _: &str) {
 
 pub fn inventory(turn: &mut Turn, _: &str) {
     let world = &*turn.moment.world;
-    let lines = listed(world, world.contents(turn.me, Kind::Thing).take(10 * LISTED_MAX));
+    let lines = listed(world, world.contents(turn.me, Kind::Thing));
     turn.say(if lines.is_empty() { "You carry nothing." } else { "You carry:" });
     lines.iter().for_each(|line| turn.say(line));
 }
@@ -152,5 +160,8 @@ pub fn who(turn: &mut Turn, _: &str) {
     for (id, is_there) in people {
         let name = turn.moment.world.name_of(id);
         turn.say(&if is_there { name.to_owned() } else { format!("{name}, away") });
+    }
+    if turn.people.bodies.len() > LISTED_MAX {
+        turn.say("And others.");
     }
 }

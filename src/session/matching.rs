@@ -68,7 +68,7 @@ impl Turn<'_, '_> {
     pub fn several(&mut self, phrase: &str, places: &[Place], whole: &dyn Fn(&str) -> String) -> Vec<EntityId> {
         let small = phrase.to_lowercase();
         let rest = small.strip_prefix("all.").or_else(|| small.strip_prefix("all ")).or((small == "all").then_some(""));
-        let Some(rest) = rest else { return self.one(phrase, places, |_| true, whole).into_iter().collect() };
+        let Some(rest) = rest else { return self.one(phrase, places, |it| !it.fixed, whole).into_iter().collect() };
         let typed = words(rest);
         let world = &*self.moment.world;
         let all = candidates(world, self.me, places);
@@ -76,7 +76,7 @@ impl Turn<'_, '_> {
             all.iter().filter(|thing| !thing.fixed && (typed.is_empty() || fit(world.name_of(thing.id), &typed) > 0));
         let found: Vec<EntityId> = found.map(|thing| thing.id).take(LISTED_MAX).collect();
         if found.is_empty() {
-            self.say("There is nothing of that kind.");
+            self.say(&nothing(places, "nothing of that kind"));
         }
         found
     }
@@ -91,7 +91,7 @@ impl Turn<'_, '_> {
         whole: &dyn Fn(&str) -> String,
     ) -> Option<EntityId> {
         let world = &*self.moment.world;
-        let all = candidates(world, self.me, places);
+        let mut all = candidates(world, self.me, places);
         if let Some(number) = phrase.strip_prefix(CHOSEN) {
             let found = all.iter().find(|found| found.id.to_string() == number).map(|found| found.id);
             if found.is_none() {
@@ -102,25 +102,32 @@ impl Turn<'_, '_> {
         let ordinal = phrase.split_once('.').and_then(|(number, rest)| Some((number.parse::<usize>().ok()?, rest)));
         let typed = words(ordinal.map_or(phrase, |(_, rest)| rest));
         if typed.is_empty() {
-            self.say("What do you mean?");
+            self.misuse("What do you mean?");
             return None;
         }
-        if typed == ["me"] || typed == ["myself"] || typed == ["self"] {
-            return Some(self.me).filter(|_| places.contains(&Place::Company));
+        if let ([word], true) = (typed.as_slice(), places.contains(&Place::Company)) {
+            if ["me", "myself", "self"].contains(&word.as_str()) {
+                return Some(self.me);
+            }
+            // Who is here is found by name in any crowd.
+            let room = world.entity(self.me).and_then(|me| me.location);
+            let named = world.player_named(word).and_then(|named| world.entity(named));
+            all.extend(named.filter(|named| named.location == room && named.id != self.me));
         }
         let fits: Vec<(u8, &Entity)> = all.into_iter().map(|it| (fit(world.name_of(it.id), &typed), it)).collect();
         if let Some((number, _)) = ordinal {
             let of_these = fits.iter().filter(|(fit, _)| *fit > 0).nth(number.wrapping_sub(1)).map(|(_, it)| it.id);
             if of_these.is_none() {
-                self.say(&format!("There are not that many of {}.", typed.join(" ")));
+                self.say(&nothing(places, &format!("no {} of that number", typed.join(" "))));
             }
             return of_these;
         }
-        let best = fits.iter().map(|(fit, it)| (*fit, wanted(it))).filter(|(fit, _)| *fit > 0).max();
-        let best: Vec<EntityId> =
-            fits.iter().filter(|(fit, it)| Some((*fit, wanted(it))) == best).map(|(_, it)| it.id).collect();
+        let worth = |fit: u8, it: &Entity| (wanted(it), fit);
+        let best = fits.iter().filter(|(fit, _)| *fit > 0).map(|(fit, it)| worth(*fit, it)).max();
+        let best = fits.iter().filter(|(fit, it)| *fit > 0 && Some(worth(*fit, it)) == best);
+        let best: Vec<EntityId> = best.map(|(_, it)| it.id).take(LISTED_MAX).collect();
         let Some(first) = best.first() else {
-            self.say(&format!("There is no {} here.", typed.join(" ")));
+            self.say(&nothing(places, &format!("no {}", typed.join(" "))));
             return None;
         };
         // Of those that look the same, any will do.
@@ -130,6 +137,15 @@ impl Turn<'_, '_> {
         let names: Vec<String> = best.iter().map(|it| world.name_of(*it).to_owned()).collect();
         self.ask(&names, best.iter().map(|it| whole(&chosen(*it))).collect());
         None
+    }
+}
+
+/// That there is nothing in these places that was looked for.
+fn nothing(places: &[Place], what: &str) -> String {
+    match places {
+        [Place::Carried] => format!("You carry {what}."),
+        [Place::In(_)] => format!("There is {what} in it."),
+        _ => format!("There is {what} here."),
     }
 }
 

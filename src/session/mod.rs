@@ -25,11 +25,11 @@ use std::time::Duration;
 use crate::clock::{Monotonic, Wall};
 use crate::limits::{
     ABSENCE_MS_MAX, COMMAND_BURST, COMMAND_PACE_MS, IDLE_MS_MAX, IDLE_WARNING_MS, KEEPALIVE_MS, LOGIN_MS_MAX,
-    MISSED_LINES_MAX, OUTPUT_BYTES_MAX,
+    MISSED_LINES_MAX, OUTPUT_BYTES_MAX, WARNING_INTERVAL_MS,
 };
 use crate::log::{Level, Line};
 use crate::text::keys;
-use crate::world::{Audience, Deed, Effect, EntityId, Kind, Player, Wish, World};
+use crate::world::{Audience, Deed, Effect, EntityId, Kind, Player, World};
 use login::Stage;
 use page::{Style, View};
 use terminal::Terminal;
@@ -97,6 +97,14 @@ pub struct People {
     /// When something is to be looked at next.
     due: BTreeSet<(Monotonic, Due)>,
     throttle: Throttle,
+    /// How many sessions there are from each address, as `login::network` has it. None is 0.
+    addresses: BTreeMap<String, usize>,
+    /// Sessions in which nobody has come in yet.
+    outside: BTreeSet<Number>,
+    /// How many guests there were.
+    guests: u64,
+    /// When it was logged last that a limit was reached.
+    warned_at: [Option<Monotonic>; Limit::ALL.len()],
     /// Nobody may come in for the time being.
     pub is_closed: bool,
     /// What is counted.
@@ -111,15 +119,22 @@ enum Due {
     Body(EntityId),
 }
 
+const KEEPALIVE: Duration = Duration::from_millis(KEEPALIVE_MS);
+/// How often a session is looked at at most.
+const GLANCE: Duration = Duration::from_secs(1);
+
 /// A connection and whoever is at its other end.
 struct Session {
     address: Option<IpAddr>,
+    /// It is counted among those of its address.
+    is_counted: bool,
     terminal: Terminal,
     stage: Stage,
-    /// When it came, when a line came last, when something was sent last.
+    /// When it came, when a line came last, when something was sent last, and when it is looked after next.
     came: Monotonic,
     heard: Monotonic,
     sent: Monotonic,
+    due: Monotonic,
     is_warned: bool,
     /// What is to be sent, and how many lines were left out because it was too much.
     out: String,
@@ -132,8 +147,8 @@ struct Session {
     held: Monotonic,
     /// Which of several things was meant?
     question: Option<commands::Question>,
-    /// What was wished for before anybody came in.
-    reads_aloud: Wish,
+    /// How who is at the other end wants to be shown things.
+    wishes: Player,
     /// Wrong passwords.
     failures: u32,
 }
@@ -171,6 +186,20 @@ pub struct Output {
     pub is_over: bool,
 }
 
+impl Session {
+    fn view(&self) -> View {
+        View::of(&self.terminal, &self.wishes)
+    }
+
+    fn append(&mut self, style: Style, text: &str) {
+        if self.prompt == Prompt::Shown {
+            self.out.push('\n');
+            self.prompt = Prompt::Due;
+        }
+        self.view().write(&mut self.out, style, text);
+    }
+}
+
 impl People {
     /// Takes a new connection. `None` for the address: it is not known.
     pub fn arrive(&mut self, number: Number, address: Option<IpAddr>, moment: &mut Moment) {
@@ -179,11 +208,13 @@ impl People {
             number,
             Session {
                 address,
+                is_counted: false,
                 terminal: Terminal::default(),
                 stage: Stage::Name,
                 came: now,
                 heard: now,
                 sent: now,
+                due: now,
                 is_warned: false,
                 out: String::new(),
                 lost: 0,
@@ -192,12 +223,20 @@ impl People {
                 pace: now,
                 held: now,
                 question: None,
-                reads_aloud: Wish::Auto,
+                wishes: Player::default(),
                 failures: 0,
             },
         );
-        self.due.insert((now.after(Duration::from_millis(KEEPALIVE_MS)), Due::Session(number)));
+        self.plan(number, now.after(Duration::from_millis(LOGIN_MS_MAX)));
         self.welcome(number, moment);
+    }
+
+    /// Sets when a session is looked after next.
+    fn plan(&mut self, number: Number, at: Monotonic) {
+        let Some(session) = self.sessions.get_mut(&number) else { return };
+        self.due.remove(&(session.due, Due::Session(number)));
+        session.due = at;
+        self.due.insert((at, Due::Session(number)));
     }
 
     /// Takes what is known of a terminal.
@@ -220,9 +259,12 @@ impl People {
     /// Takes a line.
     pub fn line(&mut self, number: Number, line: &str, moment: &mut Moment) {
         let Some(session) = self.sessions.get_mut(&number).filter(|session| !session.is_over) else { return };
-        (session.heard, session.is_warned, session.prompt) = (moment.now, false, Prompt::Due);
+        (session.heard, session.is_warned) = (moment.now, false);
+        // The end of a line that is not shown is not shown either.
+        session.prompt = if matches!(session.stage, Stage::Password(_)) { Prompt::Shown } else { Prompt::Due };
         session.pace = session.pace.max(moment.now).after(Duration::from_millis(COMMAND_PACE_MS));
         self.stirred.insert(number);
+        let line = page::harmless(line);
         match session.stage {
             Stage::Playing(me) => {
                 self.counts.commands += 1;
@@ -234,13 +276,25 @@ impl People {
 
     /// Says something to a session, the line having been cut.
     pub fn complain_of_length(&mut self, number: Number) {
-        self.write(number, None, Style::Notice, "That line was too long; what was beyond its end is lost.");
+        self.write(number, Style::Notice, "That line was too long; what was beyond its end is lost.");
     }
 
     /// Lets go of a connection that has ended. The body stays for a while.
     pub fn part(&mut self, number: Number, now: Monotonic) {
         self.stirred.remove(&number);
-        let Some(Session { stage: Stage::Playing(me), .. }) = self.sessions.remove(&number) else { return };
+        self.outside.remove(&number);
+        let Some(session) = self.sessions.remove(&number) else { return };
+        self.due.remove(&(session.due, Due::Session(number)));
+        let network = session.address.filter(|_| session.is_counted).map(login::network);
+        if let Some(network) = network
+            && let Some(count) = self.addresses.get_mut(&network)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.addresses.remove(&network);
+            }
+        }
+        let Stage::Playing(me) = session.stage else { return };
         if let Some(body) = self.bodies.get_mut(&me).filter(|body| body.session == Some(number)) {
             (body.session, body.left) = (None, now);
             self.due.insert((now.after(Duration::from_millis(ABSENCE_MS_MAX)), Due::Body(me)));
@@ -264,16 +318,16 @@ impl People {
                 let is_speech =
                     matches!(effect.deed, Deed::Says(_) | Deed::Shouts(_) | Deed::Whispers(..) | Deed::Tells(..))
                         && effect.actor != Some(listener);
-                self.tell(world, listener, if is_speech { Style::Speech } else { Style::Plain }, &words);
+                self.tell(listener, if is_speech { Style::Speech } else { Style::Plain }, &words);
             }
         }
     }
 
     /// Lets one player read something, now or when they are back.
-    pub fn tell(&mut self, world: &World, id: EntityId, style: Style, text: &str) {
+    pub fn tell(&mut self, id: EntityId, style: Style, text: &str) {
         let Some(body) = self.bodies.get_mut(&id) else { return };
         match body.session {
-            Some(number) => self.write(number, world.players.get(&id), style, text),
+            Some(number) => self.write(number, style, text),
             None => {
                 if body.missed.len() >= MISSED_LINES_MAX {
                     body.missed.pop_front();
@@ -283,20 +337,15 @@ impl People {
         }
     }
 
-    /// Appends to what a session is to be sent.
-    fn write(&mut self, number: Number, player: Option<&Player>, style: Style, text: &str) {
+    /// Appends to what a session is to be sent, unless that is too much already: then all is left out until it is sent.
+    fn write(&mut self, number: Number, style: Style, text: &str) {
         let Some(session) = self.sessions.get_mut(&number) else { return };
         self.stirred.insert(number);
-        if session.out.len() + text.len() > OUTPUT_BYTES_MAX {
+        if session.lost > 0 || session.out.len() + text.len() > OUTPUT_BYTES_MAX {
             session.lost += 1;
             return;
         }
-        if session.prompt == Prompt::Shown {
-            session.out.push('\n');
-            session.prompt = Prompt::Due;
-        }
-        let wish = Player { screen_reader: session.reads_aloud, ..Player::default() };
-        View::of(&session.terminal, player.or(Some(&wish))).write(&mut session.out, style, text);
+        session.append(style, text);
     }
 
     /// Sessions that have something to be sent.
@@ -305,26 +354,18 @@ impl People {
     }
 
     /// Takes what is to be sent to a session, if there is room for it.
-    pub fn take_output(&mut self, number: Number, world: &World, now: Monotonic) -> Option<Output> {
+    pub fn take_output(&mut self, number: Number, now: Monotonic) -> Option<Output> {
         self.stirred.remove(&number);
         let session = self.sessions.get_mut(&number)?;
         let lost = mem::take(&mut session.lost);
         if lost > 0 {
-            let words = format!("{lost} lines are missing here: they came faster than your connection took them.");
-            self.reach(Limit::Output);
-            self.write(number, None, Style::Notice, &words);
-            self.stirred.remove(&number);
+            let words = format!("Missing here: {lost}. These came faster than your connection took them.");
+            session.append(Style::Notice, &words);
+            self.counts.reached[Limit::Output as usize] += 1;
         }
-        let session = self.sessions.get_mut(&number)?;
         session.sent = now;
-        let player = match session.stage {
-            Stage::Playing(me) => world.players.get(&me),
-            _ => None,
-        };
         let is_wanted = match session.stage {
-            Stage::Playing(_) => {
-                !View::of(&session.terminal, player).is_read_aloud && !player.is_some_and(|player| player.no_prompt)
-            }
+            Stage::Playing(_) => !session.wishes.no_prompt && !session.view().is_read_aloud,
             _ => true,
         };
         let is_due = session.prompt == Prompt::Due && is_wanted && !session.is_over;
@@ -364,38 +405,48 @@ impl People {
 
     /// Looks after a session; true if it is to be sent a sign of life.
     fn look_after(&mut self, number: Number, moment: &mut Moment) -> bool {
-        let Some(session) = self.sessions.get_mut(&number) else { return false };
-        let (now, quiet) = (moment.now, Duration::from_millis(KEEPALIVE_MS));
-        let (age, idle) = (now.since(session.came), now.since(session.heard));
-        self.due
-            .insert((now.after(quiet.saturating_sub(now.since(session.sent)).max(quiet / 30)), Due::Session(number)));
-        let Stage::Playing(me) = session.stage else {
-            if age >= Duration::from_millis(LOGIN_MS_MAX) {
+        let Some(session) = self.sessions.get_mut(&number).filter(|session| !session.is_over) else { return false };
+        let now = moment.now;
+        let [until_in, until_warned, until_rest] =
+            [LOGIN_MS_MAX, IDLE_WARNING_MS, IDLE_MS_MAX].map(Duration::from_millis);
+        let me = match session.stage {
+            Stage::Playing(me) => me,
+            Stage::Guest if session.held <= now => {
+                session.prompt = Prompt::Due;
+                self.let_guest_in(number, moment);
+                return false;
+            }
+            _ if now.since(session.came) >= until_in => {
                 self.reach(Limit::LoginTime);
                 self.end(number, "It has taken too long. Come again.");
+                return false;
             }
-            return false;
+            _ => {
+                let at = session.came.after(until_in);
+                self.plan(number, at);
+                return false;
+            }
         };
-        if idle >= Duration::from_millis(IDLE_MS_MAX) {
+        let idle = now.since(session.heard);
+        if idle >= until_rest {
             self.reach(Limit::Idle);
             self.end(number, "You have done nothing for a long time, and rest now. Come again.");
             self.rest(me, moment.world);
             return false;
         }
-        if idle >= Duration::from_millis(IDLE_WARNING_MS) && !mem::replace(&mut session.is_warned, true) {
-            self.tell(
-                moment.world,
-                me,
-                Style::Notice,
-                "You have done nothing for a while. In five minutes you will rest.",
-            );
+        let is_warned = idle >= until_warned;
+        let is_news = is_warned && !mem::replace(&mut session.is_warned, true);
+        let is_quiet = now.since(session.sent) >= KEEPALIVE;
+        if is_quiet {
+            session.sent = now;
         }
-        let wants = moment.world.players.get(&me).is_none_or(|player| !player.no_keepalive);
-        let Some(session) = self.sessions.get_mut(&number).filter(|session| now.since(session.sent) >= quiet) else {
-            return false;
-        };
-        session.sent = now;
-        wants
+        let next = session.heard.after(if is_warned { until_rest } else { until_warned });
+        let (next, wants) = (next.min(session.sent.after(KEEPALIVE)), !session.wishes.no_keepalive);
+        if is_news {
+            self.tell(me, Style::Notice, "You have done nothing for a while. In five minutes you will rest.");
+        }
+        self.plan(number, next.max(now.after(GLANCE)));
+        is_quiet && wants
     }
 
     fn rest_if_absent(&mut self, id: EntityId, moment: &mut Moment) {
@@ -415,7 +466,7 @@ impl People {
 
     /// Ends a session with a word.
     fn end(&mut self, number: Number, words: &str) {
-        self.write(number, None, Style::Notice, words);
+        self.write(number, Style::Notice, words);
         self.sessions.get_mut(&number).into_iter().for_each(|session| session.is_over = true);
     }
 
@@ -427,6 +478,19 @@ impl People {
 
     fn reach(&mut self, limit: Limit) {
         self.counts.reached[limit as usize] += 1;
+    }
+
+    /// The same of a limit that strangers reach from an address: now and then the log tells what helps.
+    fn reach_from(&mut self, limit: Limit, address: Option<IpAddr>, now: Monotonic) {
+        self.reach(limit);
+        let pause = Duration::from_millis(WARNING_INTERVAL_MS);
+        let warned_at = &mut self.warned_at[limit as usize];
+        let is_due = warned_at.is_none_or(|at| now.since(at) >= pause);
+        let Some(network) = address.map(login::network).filter(|_| is_due) else { return };
+        *warned_at = Some(now);
+        let help = format!("if nobody else comes from there, `aqevia-engine ctl ban {network}` keeps it out");
+        let fields = [("limit", limit.label()), ("address", &network), ("help", &help)];
+        self.note(Level::Warn, "somebody reaches a limit of logins", &fields);
     }
 
     fn note(&mut self, level: Level, message: &str, fields: &[(&str, &str)]) {

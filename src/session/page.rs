@@ -1,6 +1,7 @@
 //! Text as a terminal can show it: as wide, in its colours, with its letters.
 
 use super::terminal::{Colours, Terminal, ascii};
+use crate::limits::INPUT_LINE_BYTES_MAX;
 use crate::world::{Player, Wish};
 
 /// What a line is. Colour tells nothing that the words do not.
@@ -18,8 +19,41 @@ pub enum Style {
     Notice,
 }
 
-/// How every line of the engine's own begins. What people say never stands at the beginning of a line.
+/// How every line of the engine's own begins. What people say holds no such sign, see `harmless`, so that none of their
+/// lines looks so, wherever a terminal breaks it.
 pub const MARK: &str = "** ";
+/// The same for a screen reader, for which no line is broken: what people say never stands at the beginning of one.
+pub const SPOKEN_MARK: &str = "System: ";
+
+/// What looks like the sign of `MARK`, or becomes it in ASCII.
+const STARS: &[char] = &['*', '\u{2022}', '\u{b7}', '\u{2217}', '\u{204e}', '\u{ff0a}'];
+
+/// What somebody typed, as far as others may read it: no control characters, nothing that turns or breaks lines, no two
+/// stars side by side, and no more than `INPUT_LINE_BYTES_MAX`.
+pub fn harmless(line: &str) -> String {
+    let line = &line[..line.floor_char_boundary(INPUT_LINE_BYTES_MAX)];
+    let is_harmful = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    let mut text = String::with_capacity(line.len());
+    for c in line.chars().filter(|c| !is_harmful(*c)) {
+        if !(STARS.contains(&c) && text.ends_with(STARS)) {
+            text.push(c);
+        }
+    }
+    text
+}
+
+/// Columns that a character takes on a screen: those of East Asia and pictures two, what stands on another none.
+fn columns_of(c: char) -> usize {
+    match u32::from(c) {
+        0x300..=0x36f | 0x1ab0..=0x1aff | 0x20d0..=0x20ff | 0xfe00..=0xfe0f => 0,
+        0x1100..=0x115f | 0x2e80..=0x303e | 0x3041..=0xa4cf | 0xac00..=0xd7a3 | 0xf900..=0xfaff | 0xfe30..=0xfe6f => 2,
+        0xff00..=0xff60 | 0xffe0..=0xffe6 | 0x1f300..=0x1faff | 0x20000..=0x3fffd => 2,
+        _ => 1,
+    }
+}
 
 /// How one reader is shown things: what their terminal tells, and what they want.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,10 +69,8 @@ pub struct View {
 }
 
 impl View {
-    /// How a player is shown things on a terminal. A wish goes before what the terminal tells.
-    pub fn of(terminal: &Terminal, player: Option<&Player>) -> View {
-        let none = Player::default();
-        let wants = player.unwrap_or(&none);
+    /// How things are shown on a terminal to somebody who wants this. A wish goes before what the terminal tells.
+    pub fn of(terminal: &Terminal, wants: &Player) -> View {
         let is_read_aloud = match wants.screen_reader {
             Wish::Auto => terminal.screen_reader,
             wish => wish == Wish::On,
@@ -64,14 +96,17 @@ impl View {
             Style::Notice => "32",
         };
         let colour = if self.colours == Colours::None { "" } else { colour };
-        for line in text.lines() {
+        let mark = match style {
+            Style::Notice if self.is_read_aloud => SPOKEN_MARK,
+            Style::Notice => MARK,
+            _ => "",
+        };
+        for line in text.lines().filter(|line| !self.is_read_aloud || !line.trim().is_empty()) {
             if !colour.is_empty() {
                 out.extend(["\x1b[", colour, "m"]);
             }
-            if style == Style::Notice {
-                out.push_str(MARK);
-            }
-            self.wrap(out, line, if style == Style::Notice { MARK.len() } else { 0 });
+            out.push_str(mark);
+            self.wrap(out, line, mark.len());
             if !colour.is_empty() {
                 out.push_str("\x1b[0m");
             }
@@ -79,13 +114,13 @@ impl View {
         }
     }
 
-    /// A screen reader needs no lines of a certain length: they would be pauses.
+    /// A screen reader needs no lines of a certain length, which would be pauses, and no signs around commands.
     fn wrap(&self, out: &mut String, line: &str, mut column: usize) {
         if self.is_read_aloud {
-            return out.push_str(line.trim_start());
+            return out.extend(line.trim().chars().filter(|c| *c != '`'));
         }
         for (place, word) in line.split(' ').enumerate() {
-            let width = word.chars().count();
+            let width = word.chars().map(columns_of).sum::<usize>();
             if place > 0 && column + 1 + width > self.columns {
                 out.push('\n');
                 column = 0;

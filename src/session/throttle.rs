@@ -4,27 +4,30 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::clock::Monotonic;
-use crate::limits::{THROTTLE_WAIT_MS_MAX, THROTTLED_MAX};
+use crate::limits::THROTTLED_MAX;
 
 /// For each key, when the next attempt would come at the pace that is allowed.
 #[derive(Default)]
 pub struct Throttle(BTreeMap<String, Monotonic>);
 
 impl Throttle {
-    /// Notes an attempt, and returns how long it has to wait: one in each `pace`, after the first `free` ones. Nobody waits
-    /// longer than `THROTTLE_WAIT_MS_MAX`: behind one address there may be many, and none is to be shut out.
-    pub fn wait(&mut self, key: String, pace: Duration, free: u32, now: Monotonic) -> Duration {
+    /// How long an attempt has to wait: there is one in each `pace`, after the first `free` ones. One that would have to wait
+    /// longer than `most` is not counted.
+    pub fn wait(&mut self, key: String, pace: Duration, free: u32, most: Duration, now: Monotonic) -> Duration {
         if self.0.len() >= THROTTLED_MAX {
             self.0.retain(|_, next| *next > now);
-        }
-        if self.0.len() >= THROTTLED_MAX {
-            self.0.pop_first();
+            // Many at a time, so that this is rare however many there are.
+            while self.0.len() > THROTTLED_MAX / 2 {
+                self.0.pop_first();
+            }
         }
         let next = self.0.entry(key).or_insert(now);
-        *next = (*next).max(now).after(pace);
-        let wait = next.since(now.after(pace * (free + 1)));
-        let most = Duration::from_millis(THROTTLE_WAIT_MS_MAX);
-        *next = (*next).min(now.after(pace * (free + 1) + most));
-        wait.min(most)
+        let (after, free) = ((*next).max(now).after(pace), now.after(pace * (free + 1)));
+        let wait = after.since(free);
+        // Who has no turn takes nobody's.
+        if wait <= most {
+            *next = after;
+        }
+        wait
     }
 }

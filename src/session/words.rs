@@ -26,6 +26,7 @@ pub fn sentence(world: &World, effect: &Effect, listener: Option<EntityId>) -> O
         Deed::Shouts(words) => does("shout", "shouts", &format!(", \"{words}\"")),
         Deed::Whispers(words, to) => does("whisper", "whispers", &format!(" to {}, \"{words}\"", name(to))),
         Deed::Tells(words, to) => does("tell", "tells", &format!(" {}, \"{words}\"", name(to))),
+        Deed::Acts(words) if words.starts_with(['\'', ',']) => format!("{actor}{words}"),
         Deed::Acts(words) => format!("{actor} {words}"),
         Deed::Takes(thing, None) => does("pick up", "picks up", &format!(" {}.", name(thing))),
         Deed::Takes(thing, Some(from)) => does("take", "takes", &format!(" {} from {}.", name(thing), name(from))),

@@ -11,7 +11,6 @@ use crate::net::Net;
 use crate::net::connection::{Connection, Listener};
 use crate::session::{Moment, Number, People};
 use crate::sys::Readiness;
-use crate::world::World;
 
 /// Later than anything: a session has deadlines of its own.
 const NEVER: Monotonic = Monotonic(Duration::MAX);
@@ -68,7 +67,7 @@ impl Port {
     }
 
     /// Gives connections what their sessions have to say. One that has not taken what came before gets it later.
-    pub fn send<L: Listener>(&mut self, net: &mut Net<L>, people: &mut People, world: &World, now: Monotonic) {
+    pub fn send<L: Listener>(&mut self, net: &mut Net<L>, people: &mut People, now: Monotonic) {
         let stirred: Vec<Number> = people.stirred().filter(|number| self.lines.contains_key(number)).collect();
         for number in stirred {
             let Some(telnet) = self.lines.get_mut(&number) else { continue };
@@ -76,7 +75,7 @@ impl Port {
                 if connection.output.len() >= OUTPUT_BYTES_MAX || !connection.is_open() {
                     return;
                 }
-                let Some(output) = people.take_output(number, world, now) else { return };
+                let Some(output) = people.take_output(number, now) else { return };
                 telnet.text(&output.text, &mut connection.output);
                 telnet.secret(output.is_secret, &mut connection.output);
                 output.prompt.into_iter().for_each(|prompt| telnet.prompt(prompt, &mut connection.output));

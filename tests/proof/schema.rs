@@ -162,7 +162,7 @@ pub fn start(folder: &Folder) -> Result<(World, Storage), StorageError> {
 /// Makes sure that trouble on the way has left the one or the other, whole, and that the next start goes on. Returns
 /// whether the database was brought up.
 pub fn is_brought_up(folder: &Folder) -> bool {
-    let digest = storage::examine(Path::new(FIRST)).unwrap().world.digest();
+    let digest = storage::examine(Path::new(FIRST)).unwrap().0.digest();
     let found_in = |database: &Path| {
         let (mut storage, found) = Storage::open(database, WALL).unwrap();
         assert_eq!(worlds::load(&mut storage).unwrap().digest(), digest);
@@ -257,7 +257,7 @@ fn what_stands_where_the_copy_is_to_be_put_is_left_alone_and_named_unless_it_is_
     let other = first();
     fs::write(copy_in(&other), brought_up).unwrap();
     assert!(start(&other).is_err());
-    assert_eq!(world.digest(), storage::examine(&other.database()).unwrap().world.digest());
+    assert_eq!(world.digest(), storage::examine(&other.database()).unwrap().0.digest());
 }
 
 #[test]
@@ -285,7 +285,7 @@ fn a_database_of_an_earlier_engine_that_is_put_under_a_running_one_is_not_writte
     fs::remove_file(folder.join("storage.sqlite-wal")).unwrap();
     world.tick(&mut unheard);
     let flushed = worlds::flush(&mut storage, &mut world);
-    assert!(flushed.is_err() || storage::examine(&folder.database()).unwrap().world.digest() == world.digest());
+    assert!(flushed.is_err() || storage::examine(&folder.database()).unwrap().0.digest() == world.digest());
     // A writer that goes on where another has ended.
     let folder = first();
     let (mut storage, _) = Storage::open(&folder.database(), WALL).unwrap();
