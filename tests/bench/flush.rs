@@ -190,7 +190,7 @@ fn open_bare(database: &Path) -> Connection {
 
 /// Every column but the key, in the order of the table.
 const COLUMNS: &str = "kind, tag, name, description, location, home, owner, prototype, destination, gait, active, step, \
-                       indoors, locked, fixed, asleep";
+                       indoors, locked, fixed, asleep, container";
 
 /// The yardstick.
 struct Bare {
@@ -233,6 +233,7 @@ impl Bare {
                 row.locked,
                 row.fixed,
                 row.asleep,
+                row.container,
             ];
             upsert.execute(values).unwrap();
         }

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -119,6 +120,71 @@ fn a_founding_that_a_kill_cuts_short_leaves_nothing_that_counts() {
         };
         assert!(calls > calls_min, "{call} {calls}");
         storage::examine(&folder.database()).unwrap();
+    }
+}
+
+#[test]
+fn a_database_of_version_0_1_is_brought_up_with_a_copy_beside_it_whenever_a_kill_falls_into_that() {
+    let first = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/databases/0.1.0.sqlite");
+    let begun = storage::examine(&first).unwrap().0;
+    let copy_in = |folder: &Folder| folder.join(&format!("storage.sqlite.schema-1-{}", begun.now().0));
+    // What is left is the one or the other, and never the other without a copy of the one.
+    let expect_either = |folder: &Folder, context: &str| {
+        let copy = copy_in(folder);
+        if copy.exists() {
+            assert_eq!(storage::examine(&copy).unwrap().0.digest(), begun.digest(), "{context}");
+            assert_eq!(query(&copy, "PRAGMA user_version"), "1", "{context}");
+        }
+        let version = query(&folder.database(), "PRAGMA user_version");
+        let left = storage::examine(&folder.database()).unwrap_or_else(|error| panic!("{context}: {error}")).0;
+        assert!(version == "1" && left.digest() == begun.digest() || copy.exists(), "{context}");
+        version
+    };
+    let folder = Folder::new();
+    fs::copy(&first, folder.database()).unwrap();
+    let log = Engine::start(&folder).stop();
+    let told = log.lines().find(|line| line.contains("brought the database of an earlier engine up")).unwrap();
+    let copy = copy_in(&folder);
+    assert!(told.contains(&format!(" from=1 to=2 copy={}", copy.display())), "{told}");
+    assert!(log.contains(&format!(" tick={} ", begun.now().0)), "{log}");
+    assert_eq!(expect_either(&folder, "without a kill"), "2");
+    // Once is enough.
+    assert!(!Engine::start(&folder).stop().contains("brought the database"));
+
+    let Some(preload) = Preload::new() else { return };
+    for (call, file, calls_min) in [
+        ("write", "storage.sqlite.schema-*", 20),
+        ("sync", "storage.sqlite.schema-*", 1),
+        ("write", "storage.sqlite-wal", 4),
+        ("sync", "storage.sqlite-wal", 2),
+    ] {
+        let mut calls = 0;
+        loop {
+            calls += 1;
+            let (folder, context) = (Folder::new(), format!("{call} {file} {calls}"));
+            fs::copy(&first, folder.database()).unwrap();
+            preload.order("kill", &context);
+            let mut command = command(&folder, &[]);
+            // Nothing is flushed of itself: only what brings the database up is met.
+            command.env("PERSIST_FLUSH_INTERVAL_MS", "3600000").env("PERSIST_BATCH_CAPACITY", "1000000");
+            let mut child =
+                preload.load_into(&mut command).stdout(fs::File::create(folder.join("log")).unwrap()).spawn().unwrap();
+            let runs = || fs::read_to_string(folder.join("log")).unwrap().contains("msg=running");
+            let ended = wait_for("an end or a world", || {
+                child.try_wait().unwrap().map(Some).or_else(|| runs().then_some(None))
+            });
+            let _ = child.kill().and_then(|()| child.wait());
+            // Whoever holds the lock ends by its pipe.
+            wait_for("the end of the writer", || Storage::open(&folder.database(), clock::wall()).ok());
+            let version = expect_either(&folder, &context);
+            if ended.is_none() {
+                assert_eq!(version, "2");
+                break;
+            }
+            Engine::start(&folder).stop();
+            assert_eq!(expect_either(&folder, &context), "2");
+        }
+        assert!(calls > calls_min, "{call} {file} {calls}");
     }
 }
 
