@@ -237,7 +237,7 @@ pub fn option(turn: &mut Turn, args: &str) {
 
 pub fn password(turn: &mut Turn, _: &str) {
     if turn.player().is_guest() {
-        return turn.say("A guest has no password. `register NAME` makes you a player, who has one.");
+        return turn.say("A guest has no password. `register` and a name make you a player, who has one.");
     }
     let password = secret::issue((turn.moment.random)());
     let sealed = secret::sealed(&password);

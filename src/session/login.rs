@@ -226,7 +226,7 @@ impl People {
         let wait = self.throttle.wait(key, pace, NEW_PLAYERS_FREE, Duration::ZERO, now);
         if !wait.is_zero() {
             self.reach_from(Limit::Throttle, Some(address), now);
-            let seconds = wait.as_secs() + 1;
+            let seconds = wait.as_millis().div_ceil(1_000);
             let words = format!(
                 "There are many new players from your address. The next can be made in {seconds} seconds; `guest` lets you in \
                  meanwhile."

@@ -106,13 +106,13 @@ impl Turn<'_, '_> {
             return None;
         }
         if let ([word], true) = (typed.as_slice(), places.contains(&Place::Company)) {
-            if ["me", "myself", "self"].contains(&word.as_str()) {
+            let named = world.player_named(word);
+            if ["me", "myself", "self"].contains(&word.as_str()) || named == Some(self.me) {
                 return Some(self.me);
             }
             // Who is here is found by name in any crowd.
             let room = world.entity(self.me).and_then(|me| me.location);
-            let named = world.player_named(word).and_then(|named| world.entity(named));
-            all.extend(named.filter(|named| named.location == room && named.id != self.me));
+            all.extend(named.and_then(|named| world.entity(named)).filter(|named| named.location == room));
         }
         let fits: Vec<(u8, &Entity)> = all.into_iter().map(|it| (fit(world.name_of(it.id), &typed), it)).collect();
         if let Some((number, _)) = ordinal {

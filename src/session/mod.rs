@@ -8,7 +8,7 @@
 
 pub mod commands;
 mod deeds;
-mod login;
+pub mod login;
 mod look;
 mod matching;
 pub mod page;

@@ -22,7 +22,7 @@ impl Throttle {
             }
         }
         let next = self.0.entry(key).or_insert(now);
-        let (after, free) = ((*next).max(now).after(pace), now.after(pace * (free + 1)));
+        let (after, free) = ((*next).max(now).after(pace), now.after(pace * free));
         let wait = after.since(free);
         // Who has no turn takes nobody's.
         if wait <= most {

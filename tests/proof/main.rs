@@ -2,6 +2,7 @@
 #![deny(unsafe_code)]
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod commands;
 mod connections;
 mod crowd;
 mod disk;
@@ -10,6 +11,7 @@ mod folder;
 mod network;
 mod parties;
 mod ports;
+mod people;
 mod power;
 mod schema;
 mod simulation;
@@ -17,5 +19,6 @@ mod stand;
 mod telnet;
 mod vectors;
 mod vfs;
+mod visit;
 mod worlds;
 mod writer;
