@@ -116,9 +116,10 @@ impl Engine {
         let mut poller = Poller::new().map_err(refused("wait for events"))?;
         let places = usize::try_from(descriptors.saturating_sub(DESCRIPTORS_RESERVED)).unwrap_or(usize::MAX);
         let mut net = Net::new(places, WRITER.0);
-        // The first to open is the first to have its places kept.
+        // The first to open is the first to have its places kept; where there are few, some are left for players.
+        let for_http = if config.telnet_addr.is_some() { places / 2 } else { places }.min(HTTP_CONNECTIONS_MAX);
         let (listener, address) = listen("HTTP", OBSERVABILITY_ADDR, config.observability_addr)?;
-        let server = Server::open(listener, HTTP_CONNECTIONS_MAX, &mut net, &mut poller);
+        let server = Server::open(listener, for_http, &mut net, &mut poller);
         let server = server.map_err(refused("wait for connections"))?;
         let telnet = config.telnet_addr.map(|address| listen("telnet", TELNET_ADDR, address)).transpose()?;
         let (telnet, telnet_address) = telnet.unzip();

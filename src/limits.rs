@@ -134,6 +134,10 @@ pub const LOGINS_MAX: usize = 256;
 pub const TELNET_CONNECTIONS_MAX: usize = 1_024;
 /// Bytes that a telnet connection has sent and that are not yet heard.
 pub const TELNET_INPUT_BYTES_MAX: usize = 8 * 1024;
+/// Lines that are taken in one turn of the loop, all telnet connections together, before the world gets its turn.
+pub const TELNET_LINES_PER_TURN: usize = 250;
+/// From the first unsent byte until a player must have taken all of the output: a line that drops for a while is no end.
+pub const TELNET_WRITE_MS_MAX: u64 = 60_000;
 /// How long somebody may take to come in.
 pub const LOGIN_MS_MAX: u64 = 60_000;
 /// Wrong passwords that one session may try.
@@ -187,8 +191,6 @@ pub const BUFFERS_BYTES_MAX: usize = 32 * 1024 * 1024;
 pub const BUFFER_BYTES_KEPT: usize = 512;
 /// Bytes that the kernel is asked to hold for a peer that does not read (socket(7), SO_SNDBUF); it doubles them.
 pub const SOCKET_SEND_BYTES: usize = 64 * 1024;
-/// From the first unsent byte until the peer must have taken all of the output.
-pub const WRITE_MS_MAX: u64 = 10_000;
 /// After the last output, how long what the peer still sends is read and dropped, so that the output is not lost to a
 /// reset (RFC 9112 section 9.6).
 pub const LINGER_MS_MAX: u64 = 1_000;
@@ -216,6 +218,8 @@ pub const HTTP_STOP_MS_MAX: u64 = 500;
 pub const HTTP_REQUESTS_PER_TURN: usize = 100;
 /// Requests answered in one turn of the loop, all connections together, before the world gets its turn.
 pub const HTTP_ANSWERS_PER_TURN: usize = 1_000;
+/// From the first unsent byte of an answer until the peer must have taken all of the output.
+pub const HTTP_WRITE_MS_MAX: u64 = 10_000;
 /// Unsent bytes at which a connection gets no further answer until the peer has read.
 pub const HTTP_OUTPUT_BYTES_HIGH: usize = 64 * 1024;
 /// How long `healthcheck` waits for the whole answer.
@@ -258,7 +262,7 @@ const _: () = {
     // The longest message, one that lists problems, fits into a frame; and a text goes as far as the log shows it.
     assert!((PROBLEMS_LISTED_MAX + 2) * (TEXT_BYTES_MAX + 4) < FRAME_BYTES_MAX && LOG_LINE_BYTES_MAX < TEXT_BYTES_MAX);
     // A connection for each place must fit beside what the engine needs for itself.
-    assert!(HTTP_CONNECTIONS_MAX as u64 + DESCRIPTORS_RESERVED <= DESCRIPTORS_WANTED);
+    assert!((HTTP_CONNECTIONS_MAX + TELNET_CONNECTIONS_MAX) as u64 + DESCRIPTORS_RESERVED <= DESCRIPTORS_WANTED);
     assert!(HTTP_REQUEST_LINE_BYTES_MAX < HTTP_HEAD_BYTES_MAX);
     // One connection alone never takes all the memory, and all that are idle never have to make way for it.
     assert!(4 * (HTTP_HEAD_BYTES_MAX + HTTP_OUTPUT_BYTES_HIGH) < BUFFERS_BYTES_MAX);
@@ -266,7 +270,7 @@ const _: () = {
     assert!(HTTP_STOP_IDLE_MS_MAX < HTTP_STOP_MS_MAX);
     assert!(HTTP_REQUESTS_PER_TURN < HTTP_ANSWERS_PER_TURN);
     // A connection that is being read or written is judged by its own deadline before the idle one.
-    assert!(HTTP_HEAD_MS_MAX < HTTP_IDLE_MS_MAX && WRITE_MS_MAX < HTTP_IDLE_MS_MAX);
+    assert!(HTTP_HEAD_MS_MAX < HTTP_IDLE_MS_MAX && HTTP_WRITE_MS_MAX < HTTP_IDLE_MS_MAX);
     // A health check must outlast one full skip of late ticks.
     assert!(HEALTHCHECK_MS_MAX > TICK_LATENESS_MS_MAX);
     assert!(TERMINAL_COLUMNS_MIN < TERMINAL_COLUMNS_UNKNOWN);

@@ -14,7 +14,7 @@ use super::request::{Method, Parser, Path, Reject, Request, parse};
 use crate::clock::Monotonic;
 use crate::limits::{
     HTTP_ANSWERS_PER_TURN, HTTP_HEAD_BYTES_MAX, HTTP_HEAD_MS_MAX, HTTP_IDLE_MS_MAX, HTTP_OUTPUT_BYTES_HIGH,
-    HTTP_REQUESTS_PER_TURN, HTTP_STOP_IDLE_MS_MAX,
+    HTTP_REQUESTS_PER_TURN, HTTP_STOP_IDLE_MS_MAX, HTTP_WRITE_MS_MAX,
 };
 use crate::net::Net;
 use crate::net::connection::{Connection, Listener};
@@ -59,7 +59,7 @@ impl Server {
         poller: &mut impl Readiness,
     ) -> io::Result<Server> {
         // An empty line may come before the head.
-        let port = net.open(listener, connections_max, 2 + HTTP_HEAD_BYTES_MAX, poller)?;
+        let port = net.open(listener, connections_max, 2 + HTTP_HEAD_BYTES_MAX, HTTP_WRITE_MS_MAX, poller)?;
         Ok(Server { port, clients: BTreeMap::new(), counters: Counters::default(), is_stopping: false })
     }
 

@@ -12,8 +12,11 @@ use std::time::Duration;
 
 use super::Limit;
 use crate::clock::Monotonic;
-use crate::limits::{BUFFER_BYTES_KEPT, LINGER_MS_MAX, SOCKET_SEND_BYTES, WRITE_MS_MAX};
+use crate::limits::{BUFFER_BYTES_KEPT, LINGER_MS_MAX, SOCKET_SEND_BYTES};
 use crate::sys;
+
+/// Later than anything.
+pub const NEVER: Monotonic = Monotonic(Duration::MAX);
 
 /// A stream of bytes in both directions that never blocks.
 pub trait Stream: Read + Write + AsRawFd {
@@ -90,7 +93,7 @@ pub struct Connection {
     /// the peer sends is not received either.
     pub due: Monotonic,
     /// Since when nothing has come of it that counts; for one that holds its place, that is yet to come. Of those that
-    /// came by the same port the least makes way first.
+    /// came by the same port the least makes way first, and one for which it is `NEVER` makes way for nobody.
     pub idle_since: Monotonic,
     pub(super) phase: Phase,
     /// Since when the kernel has not taken all of the output.
@@ -133,11 +136,12 @@ impl Connection {
         self.phase == Phase::Open && self.unsent_since.is_none()
     }
 
-    /// Until when it may stay as it is, and the limit that this is, unless that is its protocol's.
-    pub(super) fn deadline(&self) -> (Monotonic, Option<Limit>) {
+    /// Until when it may stay as it is, and the limit that this is, unless that is its protocol's. The peer must take all
+    /// output within `write_ms_max`.
+    pub(super) fn deadline(&self, write_ms_max: u64) -> (Monotonic, Option<Limit>) {
         let (since, milliseconds, limit) = match (self.phase, self.unsent_since) {
             (Phase::Lingering(since), _) => (since, LINGER_MS_MAX, Limit::Linger),
-            (_, Some(since)) => (since, WRITE_MS_MAX, Limit::WriteDeadline),
+            (_, Some(since)) => (since, write_ms_max, Limit::WriteDeadline),
             (_, None) => return (self.due, None),
         };
         (since.after(Duration::from_millis(milliseconds)), Some(limit))

@@ -7,7 +7,8 @@
 //!
 //! Every deadline is absolute: that of sending runs from the first byte that the kernel did not take, so dripping bytes
 //! buys no time. A full port evicts the connection longest idle, so a new one, such as a health check, always gets in; but
-//! now and then one holds its place for a second, so that a flood keeps out nobody who is slow. What is there is read
+//! now and then one holds its place for a second, so that a flood keeps out nobody who is slow; and one that makes way for
+//! nobody, as its protocol says, is let go by none of them. What is there is read
 //! before anyone new is accepted, so that nobody is evicted who has something to say. Ports share one bound on memory;
 //! the places for connections are given to each port when it opens, so that no other can take them.
 
@@ -20,7 +21,7 @@ use std::net::{IpAddr, TcpListener};
 use std::ops::Range;
 use std::time::Duration;
 
-use self::connection::{Connection, Listener, Stream};
+use self::connection::{Connection, Listener, NEVER, Stream};
 use crate::clock::Monotonic;
 use crate::limits::{ACCEPT_PAUSE_MS, ACCEPTS_PER_TURN, BUFFERS_BYTES_MAX, HELD_SHARE, HOLD_MS};
 use crate::sys::{self, Readiness, Token};
@@ -66,9 +67,11 @@ struct Port<L> {
     next_hold: Monotonic,
     connections_max: usize,
     input_bytes_max: usize,
+    write_ms_max: u64,
     /// Who is to have a turn next. Whoever does not get one in this turn is the first in the next.
     queue: VecDeque<u64>,
-    /// Who makes way first, each as it was when its place was last looked at: it can only have moved back since.
+    /// Who makes way first, each as it was when its place was last looked at: it can only have moved back since, for who
+    /// moves forward is given the new place at once.
     order: BTreeSet<(Monotonic, u64)>,
     /// Whose end its protocol has not been told yet.
     gone: Vec<u64>,
@@ -134,12 +137,14 @@ impl<L: Listener> Net<L> {
     }
 
     /// Lets connections come by way of `listener`, at most `connections_max` of them at a time, for which places are kept
-    /// as far as there are any. Of each, at most `input_bytes_max` are held that are not consumed. Returns the port.
+    /// as far as there are any. Of each, at most `input_bytes_max` are held that are not consumed, and it must take what it
+    /// is sent within `write_ms_max`. Returns the port.
     pub fn open(
         &mut self,
         listener: L,
         connections_max: usize,
         input_bytes_max: usize,
+        write_ms_max: u64,
         poller: &mut impl Readiness,
     ) -> io::Result<usize> {
         self.last += 1;
@@ -157,6 +162,7 @@ impl<L: Listener> Net<L> {
             next_hold: Monotonic::default(),
             connections_max: kept.max(1),
             input_bytes_max,
+            write_ms_max,
             queue: VecDeque::new(),
             order: BTreeSet::new(),
             gone: Vec::new(),
@@ -182,7 +188,7 @@ impl<L: Listener> Net<L> {
         }
         while let Some((_, number)) = self.deadlines.first().copied().filter(|(deadline, _)| *deadline <= now) {
             let Some(held) = self.held.get_mut(&number) else { break };
-            let (deadline, limit) = held.connection.deadline();
+            let (deadline, limit) = held.connection.deadline(self.ports[held.port].write_ms_max);
             place(&mut self.deadlines, number, &mut held.deadline, Some(deadline).filter(|deadline| *deadline > now));
             match limit {
                 _ if deadline > now => (),
@@ -217,6 +223,10 @@ impl<L: Listener> Net<L> {
         let held = self.held.get_mut(&number)?;
         let result = act(&mut held.connection);
         held.count_buffers(&mut self.buffer_bytes);
+        let idle_since = held.connection.idle_since;
+        if held.rank.is_some_and(|rank| idle_since < rank) {
+            place(&mut self.ports[held.port].order, number, &mut held.rank, Some(idle_since));
+        }
         if !mem::replace(&mut held.is_touched, true) {
             self.touched.push_back(number);
         }
@@ -243,8 +253,9 @@ impl<L: Listener> Net<L> {
             let Some(listener) = &self.ports[port].listener else { break };
             match listener.accept() {
                 Ok(stream) => {
-                    if self.ports[port].order.len() >= connections_max {
-                        self.evict(port);
+                    if self.ports[port].order.len() >= connections_max && !self.evict(port) {
+                        self.ports[port].counters.limits[Limit::Accept as usize] += 1;
+                        continue;
                     }
                     self.last += 1;
                     self.ports[port].counters.accepted += 1;
@@ -290,9 +301,9 @@ impl<L: Listener> Net<L> {
     /// Ends a turn: sends what waits to be sent, and lets go of what is over or was overdue when the turn began.
     pub fn send(&mut self, now: Monotonic, poller: &mut impl Readiness) {
         while let Some(number) = self.touched.pop_front() {
-            let Some(Held { connection, stream, .. }) = self.held.get_mut(&number) else { continue };
+            let Some(Held { connection, stream, port, .. }) = self.held.get_mut(&number) else { continue };
             connection.send(stream, now);
-            let (deadline, limit) = connection.deadline();
+            let (deadline, limit) = connection.deadline(self.ports[*port].write_ms_max);
             if connection.is_over() {
                 self.remove(number);
             } else if let Some(limit) = limit.filter(|_| deadline <= self.begun) {
@@ -322,7 +333,7 @@ impl<L: Listener> Net<L> {
             return self.give_up(number, Limit::Accept);
         }
         // What is put off stays where it is until it would have been due.
-        let (deadline, _) = held.connection.deadline();
+        let (deadline, _) = held.connection.deadline(self.ports[held.port].write_ms_max);
         if held.deadline.is_none_or(|noted| deadline < noted || noted <= now) {
             place(&mut self.deadlines, number, &mut held.deadline, Some(deadline));
         }
@@ -351,11 +362,14 @@ impl<L: Listener> Net<L> {
     }
 
     /// Closes the connection of a port that is longest idle, one that holds its place only if all do; false if there is
-    /// none.
+    /// none that makes way.
     fn evict(&mut self, port: usize) -> bool {
         while let Some((rank, number)) = self.ports[port].order.first().copied() {
             let Some(held) = self.held.get_mut(&number) else { break };
             let idle_since = held.connection.idle_since;
+            if rank == NEVER {
+                break;
+            }
             if idle_since == rank {
                 self.ports[port].counters.evictions += 1;
                 self.remove(number);

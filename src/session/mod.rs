@@ -51,6 +51,8 @@ keys! {
         Throttle = "throttle",
         /// `COMMAND_PACE_MS`.
         Commands = "commands",
+        /// `TELNET_LINES_PER_TURN`.
+        LinesPerTurn = "lines_per_turn",
         /// `OUTPUT_BYTES_MAX`.
         Output = "output",
         /// `IDLE_MS_MAX`.
@@ -182,6 +184,8 @@ pub struct Output {
     pub prompt: Option<&'static str>,
     /// Whether what is typed now is not to be shown.
     pub is_secret: bool,
+    /// Whoever reads it is in the world.
+    pub is_in: bool,
     /// Nothing comes after it.
     pub is_over: bool,
 }
@@ -249,11 +253,6 @@ impl People {
         let Some(session) = self.sessions.get(&number) else { return Monotonic::default() };
         let burst = Duration::from_millis(COMMAND_PACE_MS * COMMAND_BURST);
         session.held.max(Monotonic(session.pace.0.saturating_sub(burst)))
-    }
-
-    /// Notes that a session had more to say than may be taken at once.
-    pub fn note_haste(&mut self) {
-        self.reach(Limit::Commands);
     }
 
     /// Takes a line.
@@ -374,6 +373,7 @@ impl People {
             text: mem::take(&mut session.out),
             prompt: is_due.then(|| session.stage.prompt()),
             is_secret: matches!(session.stage, Stage::Password(_)) && !session.is_over,
+            is_in: matches!(session.stage, Stage::Playing(_)),
             is_over: session.is_over,
         })
     }
@@ -476,7 +476,8 @@ impl People {
         all.into_iter().for_each(|number| self.end(number, words));
     }
 
-    fn reach(&mut self, limit: Limit) {
+    /// Counts that a limit was reached.
+    pub fn reach(&mut self, limit: Limit) {
         self.counts.reached[limit as usize] += 1;
     }
 

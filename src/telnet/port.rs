@@ -2,18 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::time::Duration;
 
 use super::{Event, Telnet};
 use crate::clock::Monotonic;
-use crate::limits::{OUTPUT_BYTES_MAX, TELNET_INPUT_BYTES_MAX};
+use crate::limits::{OUTPUT_BYTES_MAX, TELNET_INPUT_BYTES_MAX, TELNET_LINES_PER_TURN, TELNET_WRITE_MS_MAX};
 use crate::net::Net;
-use crate::net::connection::{Connection, Listener};
-use crate::session::{Moment, Number, People};
+use crate::net::connection::{Connection, Listener, NEVER};
+use crate::session::{Limit, Moment, Number, People};
 use crate::sys::Readiness;
-
-/// Later than anything: a session has deadlines of its own.
-const NEVER: Monotonic = Monotonic(Duration::MAX);
 
 /// The port and its connections.
 pub struct Port {
@@ -31,22 +27,28 @@ impl Port {
         net: &mut Net<L>,
         poller: &mut impl Readiness,
     ) -> io::Result<Port> {
-        let port = net.open(listener, connections_max, TELNET_INPUT_BYTES_MAX, poller)?;
+        let port = net.open(listener, connections_max, TELNET_INPUT_BYTES_MAX, TELNET_WRITE_MS_MAX, poller)?;
         Ok(Port { port, lines: BTreeMap::new() })
     }
 
     /// Hears those that have a turn, and lets in who has connected.
     pub fn serve<L: Listener>(&mut self, net: &mut Net<L>, people: &mut People, moment: &mut Moment) {
-        while let Some(number) = net.next(self.port) {
+        let mut budget = TELNET_LINES_PER_TURN;
+        while budget > 0
+            && let Some(number) = net.next(self.port)
+        {
             let Some(telnet) = self.lines.get_mut(&number) else { continue };
-            net.with(number, |connection| take_turn(number, telnet, connection, people, moment));
+            let lines = net.with(number, |connection| take_turn(number, telnet, connection, people, moment));
+            // To negotiate counts too.
+            budget = budget.saturating_sub(lines.unwrap_or(0).max(1));
         }
+        if net.is_behind(self.port) {
+            people.reach(Limit::LinesPerTurn);
+        }
+        // A session has deadlines of its own.
         for number in net.accept(self.port, moment.now, NEVER) {
             let address = net.peer(number);
-            let telnet = net.with(number, |connection| {
-                connection.idle_since = moment.now;
-                Telnet::new(&mut connection.output)
-            });
+            let telnet = net.with(number, |connection| Telnet::new(&mut connection.output));
             if let Some(telnet) = telnet {
                 self.lines.insert(number, telnet);
                 people.arrive(number, address, moment);
@@ -79,7 +81,13 @@ impl Port {
                 telnet.text(&output.text, &mut connection.output);
                 telnet.secret(output.is_secret, &mut connection.output);
                 output.prompt.into_iter().for_each(|prompt| telnet.prompt(prompt, &mut connection.output));
+                if output.is_in {
+                    // They make way for none who only come.
+                    connection.idle_since = NEVER;
+                }
                 if output.is_over {
+                    // Whoever is told to go makes way before all others.
+                    connection.idle_since = Monotonic::default();
                     connection.close();
                 }
             });
@@ -92,25 +100,27 @@ impl Port {
     }
 }
 
-/// Takes the lines of one connection, as many as its pace allows; the rest waits where it is.
+/// Takes the lines of one connection, as many as its pace allows; the rest waits where it is. Returns how much there was
+/// to do.
 fn take_turn(
     number: Number,
     telnet: &mut Telnet,
     connection: &mut Connection,
     people: &mut People,
     moment: &mut Moment,
-) {
-    let mut used = 0;
+) -> usize {
+    let (mut used, mut lines) = (0, 0);
     connection.due = NEVER;
     while connection.is_open() && used < connection.input.len() {
         let at = people.takes_at(number);
         if at > moment.now {
-            people.note_haste();
+            people.reach(Limit::Commands);
             connection.due = at;
             break;
         }
         let (taken, event) = telnet.next(&connection.input[used..], &mut connection.output);
         used += taken;
+        lines += usize::from(event.is_some());
         match event {
             Some(Event::Line(line)) => people.line(number, line, moment),
             Some(Event::CutLine(line)) => {
@@ -118,13 +128,16 @@ fn take_turn(
                 people.line(number, line, moment);
             }
             Some(Event::Terminal) => people.show_on(number, telnet.terminal()),
-            Some(Event::Foreign) => return connection.close(),
+            Some(Event::Foreign) => connection.close(),
             Some(Event::AreYouThere) | None => (),
         }
-        connection.idle_since = moment.now;
     }
-    connection.consume(used);
-    if connection.ended && connection.due == NEVER {
-        connection.close();
+    if connection.is_open() {
+        connection.consume(used);
+        connection.idle_since = connection.idle_since.max(moment.now);
+        if connection.ended && connection.due == NEVER {
+            connection.close();
+        }
     }
+    lines
 }

@@ -8,7 +8,9 @@ use std::time::Duration;
 use aqevia_engine::clock::{self, Monotonic, Wall};
 use aqevia_engine::http::server::Server;
 use aqevia_engine::http::{Snapshot, StorageView};
-use aqevia_engine::limits::{HTTP_HEAD_MS_MAX, HTTP_IDLE_MS_MAX, HTTP_OUTPUT_BYTES_HIGH, LINGER_MS_MAX, WRITE_MS_MAX};
+use aqevia_engine::limits::{
+    HTTP_HEAD_MS_MAX, HTTP_IDLE_MS_MAX, HTTP_OUTPUT_BYTES_HIGH, HTTP_WRITE_MS_MAX, LINGER_MS_MAX,
+};
 use aqevia_engine::metrics::Metrics;
 use aqevia_engine::net::{Net, connection};
 use aqevia_engine::storage::worldfile;
@@ -184,7 +186,7 @@ fn who_does_not_take_answers_is_neither_read_on_nor_kept() {
         stand.pass(0);
     }
     assert_ne!(stand.limit("output"), "0");
-    stand.pass(WRITE_MS_MAX - 1);
+    stand.pass(HTTP_WRITE_MS_MAX - 1);
     assert_eq!(stand.limit("write_deadline"), "0");
     stand.pass(1);
     assert_eq!(stand.limit("write_deadline"), "1");
@@ -211,6 +213,6 @@ fn who_ends_its_side_or_breaks_off_wakes_nobody_over_and_over() {
     let until = now.after(Duration::from_millis(20));
     stand.poller.wait(Some(until), now, &mut ready).unwrap();
     assert!(ready.is_empty() && clock::monotonic() >= until, "{ready:?}");
-    stand.pass(WRITE_MS_MAX);
+    stand.pass(HTTP_WRITE_MS_MAX);
     assert_eq!(stand.limit("write_deadline"), "1");
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use aqevia_engine::clock::Monotonic;
 use aqevia_engine::limits::{
     ACCEPT_PAUSE_MS, HELD_SHARE, HOLD_MS, HTTP_ANSWERS_PER_TURN, HTTP_CONNECTIONS_MAX, HTTP_HEAD_MS_MAX,
-    HTTP_IDLE_MS_MAX, HTTP_REQUESTS_PER_TURN, LINGER_MS_MAX, WRITE_MS_MAX,
+    HTTP_IDLE_MS_MAX, HTTP_REQUESTS_PER_TURN, HTTP_WRITE_MS_MAX, LINGER_MS_MAX,
 };
 use aqevia_engine::sys::Token;
 use aqevia_engine::world::random::Random;
@@ -247,7 +247,7 @@ fn the_deadlines_of_a_thousand_connections_come_each_at_its_own_time() {
         let (over_after, forgotten_after) = match since % 4 {
             0 => (HTTP_IDLE_MS_MAX, HTTP_IDLE_MS_MAX + LINGER_MS_MAX),
             1 => (HTTP_HEAD_MS_MAX, HTTP_HEAD_MS_MAX + LINGER_MS_MAX),
-            2 => (WRITE_MS_MAX, WRITE_MS_MAX),
+            2 => (HTTP_WRITE_MS_MAX, HTTP_WRITE_MS_MAX),
             _ => (0, LINGER_MS_MAX),
         };
         assert_eq!((over, forgotten), (Some(since + over_after), Some(since + forgotten_after)), "since {since}");

@@ -8,6 +8,7 @@ mod crowd;
 mod disk;
 mod faults;
 mod folder;
+mod hosts;
 mod network;
 mod parties;
 mod ports;

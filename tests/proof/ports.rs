@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aqevia_engine::clock::Monotonic;
-use aqevia_engine::limits::{BUFFERS_BYTES_MAX, HTTP_CONNECTIONS_MAX, WRITE_MS_MAX};
+use aqevia_engine::limits::{BUFFERS_BYTES_MAX, HTTP_CONNECTIONS_MAX, HTTP_WRITE_MS_MAX};
+use aqevia_engine::net::connection::NEVER;
 use aqevia_engine::net::{Limit, Net};
 
 use crate::network::{Client, Network};
@@ -15,6 +16,8 @@ const ROOM: usize = 1 << 20;
 const REQUEST: &[u8] = b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n";
 /// How much of a chatter's bytes is held.
 const INPUT_BYTES_MAX: usize = 100;
+/// Within so long a chatter must take what is said.
+const WRITE_MS: u64 = 6 * HTTP_WRITE_MS_MAX;
 /// A chatter who says nothing for so long is sent away.
 const SILENCE_MS: u64 = 3_000;
 
@@ -72,7 +75,8 @@ impl Both {
         let network = Network::default();
         let chat_network = network.another();
         let mut server = Server::among(network.clone(), for_http, places);
-        let port = server.open(chat_network.clone(), usize::MAX, INPUT_BYTES_MAX, &mut network.clone()).unwrap();
+        let port =
+            server.open(chat_network.clone(), usize::MAX, INPUT_BYTES_MAX, WRITE_MS, &mut network.clone()).unwrap();
         let chat = Chat { port, members: BTreeSet::new(), sleeps: false };
         Both { stand: Stand::new(), server, chat, network, chat_network }
     }
@@ -157,7 +161,7 @@ fn the_buffers_of_all_ports_have_one_bound_and_the_largest_makes_way_whichever_i
         }
         talker.end();
         both.serve(at(now));
-        assert!(now < WRITE_MS_MAX, "they took no room");
+        assert!(now < WRITE_MS, "they took no room");
     }
     assert!(deaf.iter().any(Client::is_forgotten) && !web.is_over());
     web.send(&REQUEST[20..]);
@@ -188,6 +192,48 @@ fn each_protocol_has_deadlines_of_its_own_which_rest_while_a_peer_does_not_take_
     both.serve(at(5_000 + 2_000));
     assert!(deaf.is_over());
     assert_eq!(both.reached(Limit::WriteDeadline), 0);
+}
+
+#[test]
+fn whoever_does_not_take_output_has_as_long_as_the_protocol_gives() {
+    let mut both = Both::new(10, 5);
+    let (web, deaf, talks) = (both.network.connect(0), both.chat_network.connect(0), both.chat_network.connect(ROOM));
+    both.serve(at(0));
+    web.send(REQUEST);
+    talks.send(b"hello\n");
+    both.serve(at(1));
+    both.serve(at(HTTP_WRITE_MS_MAX));
+    assert!(!web.is_forgotten());
+    both.serve(at(HTTP_WRITE_MS_MAX + 1));
+    assert!(web.is_forgotten() && !deaf.is_forgotten() && both.reached(Limit::WriteDeadline) == 0);
+    both.serve(at(WRITE_MS));
+    assert!(!deaf.is_forgotten());
+    both.serve(at(WRITE_MS + 1));
+    assert!(deaf.is_forgotten() && both.reached(Limit::WriteDeadline) == 1);
+}
+
+#[test]
+fn whom_a_protocol_keeps_makes_way_for_nobody() {
+    let mut both = Both::new(8, 4);
+    let chatters: Vec<Client> = (0..4).map(|_| both.chat_network.connect(ROOM)).collect();
+    both.serve(at(0));
+    let keep = |both: &mut Both, until: Monotonic| {
+        for number in both.chat.members.clone() {
+            both.server.with(number, |chatter| chatter.idle_since = until);
+        }
+    };
+    keep(&mut both, NEVER);
+    let more: Vec<Client> = (0..10).map(|_| both.chat_network.connect(ROOM)).collect();
+    both.serve(at(1));
+    assert!(more.iter().all(Client::is_forgotten) && !chatters.iter().any(Client::is_over));
+    assert_eq!((both.reached(Limit::Accept), both.server.counters(both.chat.port).evictions), (10, 0));
+    // Once there is one that does, it is that one.
+    chatters[2].send(b"I may go\n");
+    both.serve(at(2));
+    let next = both.chat_network.connect(ROOM);
+    both.serve(at(3));
+    assert!(chatters[2].is_forgotten() && !next.is_over());
+    assert_eq!(chatters.iter().filter(|chatter| chatter.is_forgotten()).count(), 1);
 }
 
 #[test]

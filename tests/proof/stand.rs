@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aqevia_engine::clock::Monotonic;
 use aqevia_engine::http::{Snapshot, StorageView, server};
-use aqevia_engine::limits::{HTTP_HEAD_MS_MAX, WRITE_MS_MAX};
+use aqevia_engine::limits::{HTTP_HEAD_MS_MAX, HTTP_WRITE_MS_MAX};
 use aqevia_engine::metrics::Metrics;
 use aqevia_engine::net::Net;
 use aqevia_engine::sys::Token;
@@ -135,7 +135,7 @@ fn the_time_in_which_a_client_takes_its_answer_does_not_count_for_its_next_head(
     (0..3).for_each(|_| _ = stand.turn(&mut server, at(0)));
     // Nothing more is read of it meanwhile, although all is there.
     client.send(b" HTTP/1.1\r\nHost: a\r\n\r\n");
-    let late = HTTP_HEAD_MS_MAX.max(WRITE_MS_MAX - 1);
+    let late = HTTP_HEAD_MS_MAX.max(HTTP_WRITE_MS_MAX - 1);
     let mut answers = Vec::new();
     for _ in 0..100 {
         answers.extend(client.take());

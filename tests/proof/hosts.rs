@@ -1,0 +1,130 @@
+//! The real telnet port, with a world and people behind it, on a network in memory with a clock that is moved by hand.
+
+use std::time::Duration;
+
+use aqevia_engine::clock::Monotonic;
+use aqevia_engine::limits::{COMMAND_BURST, TELNET_LINES_PER_TURN, TELNET_WRITE_MS_MAX};
+use aqevia_engine::net::Net;
+use aqevia_engine::session::{self, Moment, People};
+use aqevia_engine::telnet::port::Port;
+use aqevia_engine::world::World;
+
+use crate::folder::WALL;
+use crate::network::{Client, Network};
+use crate::stand::LAST;
+use crate::worlds;
+
+const ROOM: usize = 1 << 20;
+
+const fn at(milliseconds: u64) -> Monotonic {
+    Monotonic(Duration::from_millis(milliseconds))
+}
+
+/// A world that people come into.
+struct Host {
+    world: World,
+    people: People,
+    port: Port,
+    net: Net<Network>,
+    network: Network,
+}
+
+impl Host {
+    fn new(places: usize) -> Host {
+        let network = Network::default();
+        let mut net = Net::new(places, LAST);
+        let port = Port::open(network.clone(), places, &mut net, &mut network.clone()).unwrap();
+        Host { world: worlds::world(&worlds::restless(2, 1), 1), people: People::default(), port, net, network }
+    }
+
+    /// Takes one turn of the loop; false if it would sleep.
+    fn turn(&mut self, now: Monotonic) -> bool {
+        let ready = self.network.ready();
+        let is_due = |due: Option<Monotonic>| due.is_some_and(|due| due <= now);
+        if ready.is_empty() && !is_due(self.net.next_deadline()) && !is_due(self.people.next_due()) {
+            return false;
+        }
+        self.net.hear(&ready, now);
+        let mut random = || [7; 10];
+        let mut moment = Moment { world: &mut self.world, now, wall: WALL, random: &mut random };
+        let quiet = self.people.pass(&mut moment);
+        self.port.keep_alive(&mut self.net, &quiet);
+        self.port.serve(&mut self.net, &mut self.people, &mut moment);
+        self.port.send(&mut self.net, &mut self.people, now);
+        self.net.send(now, &mut self.network);
+        true
+    }
+
+    fn serve(&mut self, now: Monotonic) {
+        assert!((0..1_000).any(|_| !self.turn(now)), "it does not come to rest");
+    }
+
+    /// Guests who have come in.
+    fn guests(&mut self, count: usize, now: Monotonic) -> Vec<Client> {
+        let guests: Vec<Client> = (0..count).map(|_| self.network.connect(ROOM)).collect();
+        guests.iter().for_each(|guest| guest.send(b"guest\r\n"));
+        self.serve(now);
+        assert_eq!(self.people.online().count(), count);
+        guests
+    }
+
+    fn reached(&self, limit: session::Limit) -> u64 {
+        self.people.counts.reached[limit as usize]
+    }
+}
+
+#[test]
+fn whoever_is_in_the_world_makes_way_for_none_who_only_come() {
+    let mut host = Host::new(10);
+    let guests = host.guests(4, at(0));
+    for now in 1..1_000 {
+        let flood: Vec<Client> = (0..10).map(|_| host.network.connect(ROOM)).collect();
+        flood.iter().for_each(|client| client.send(b"\r\n"));
+        host.serve(at(10 * now));
+        assert!(!guests.iter().any(Client::is_over), "{now}");
+    }
+    // A full house lets nobody else in, and everybody stays.
+    let mut host = Host::new(4);
+    let guests = host.guests(4, at(0));
+    let more = host.network.connect(ROOM);
+    host.serve(at(10_000));
+    assert!(more.is_forgotten() && !guests.iter().any(Client::is_over));
+    // Who leaves makes room again.
+    guests[1].send(b"quit\r\n");
+    host.serve(at(10_001));
+    let next = host.network.connect(ROOM);
+    host.serve(at(10_002));
+    assert!(!next.is_over() && guests[1].is_over());
+    assert_eq!(guests.iter().filter(|guest| guest.is_over()).count(), 1);
+}
+
+#[test]
+fn a_turn_takes_so_many_lines_and_no_more_whoever_sends_them_and_each_gets_its_own() {
+    let mut host = Host::new(100);
+    let guests = host.guests(100, at(0));
+    let (now, each) = (at(60_000), COMMAND_BURST as usize - 1);
+    guests.iter().for_each(|guest| _ = guest.take());
+    guests.iter().for_each(|guest| guest.send(&b"brief on\r\n".repeat(each)));
+    let (mut before, mut turns) = (host.people.counts.commands, 0);
+    while host.turn(now) {
+        let taken = host.people.counts.commands - before;
+        assert!(taken as usize <= TELNET_LINES_PER_TURN + each, "{taken} lines in one turn");
+        (before, turns) = (host.people.counts.commands, turns + 1);
+    }
+    assert!(turns > 10 && host.reached(session::Limit::LinesPerTurn) > 10, "{turns}");
+    for guest in &guests {
+        let said = String::from_utf8_lossy(&guest.take()).into_owned();
+        assert_eq!(said.matches("Brief: on").count(), each, "{said}");
+    }
+}
+
+#[test]
+fn a_player_whose_line_drops_for_a_while_is_not_given_up_as_a_web_client_would_be() {
+    let mut host = Host::new(10);
+    let deaf = host.network.connect(0);
+    host.serve(at(0));
+    host.serve(at(TELNET_WRITE_MS_MAX - 1));
+    assert!(!deaf.is_forgotten());
+    host.serve(at(TELNET_WRITE_MS_MAX));
+    assert!(deaf.is_forgotten());
+}
