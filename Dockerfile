@@ -63,10 +63,11 @@ LABEL org.opencontainers.image.title="Aqevia Engine" \
       org.opencontainers.image.version="$VERSION"
 ENV AQEVIA_SQLITE_PATH=/data/storage.sqlite \
     AQEVIA_OBSERVABILITY_ADDR=0.0.0.0:7878 \
+    AQEVIA_TELNET_ADDR=0.0.0.0:4000 \
     PERSIST_FLUSH_INTERVAL_MS=1000 \
     PERSIST_BATCH_CAPACITY=10
 VOLUME /data
-EXPOSE 7878
+EXPOSE 4000 7878
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["aqevia-engine", "healthcheck"]
 USER 999:999
@@ -85,10 +86,11 @@ LABEL org.opencontainers.image.title="Aqevia Engine" \
       org.opencontainers.image.version="$VERSION"
 ENV AQEVIA_SQLITE_PATH=/data/storage.sqlite \
     AQEVIA_OBSERVABILITY_ADDR=0.0.0.0:7878 \
+    AQEVIA_TELNET_ADDR=0.0.0.0:4000 \
     PERSIST_FLUSH_INTERVAL_MS=1000 \
     PERSIST_BATCH_CAPACITY=10
 VOLUME /data
-EXPOSE 7878
+EXPOSE 4000 7878
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["aqevia-engine", "healthcheck"]
 USER 999:999
