@@ -170,12 +170,13 @@ impl World {
         Ok(())
     }
 
-    /// Where a thing is that somebody in a room can reach: there, on them, or in something that is there or on them.
+    /// Where a thing is that somebody in a room can reach: there, on them, or in something that they can reach.
     fn within_reach(&self, thing: EntityId, room: EntityId, actor: EntityId) -> Result<EntityId, Refusal> {
         let place = self.entity(thing).and_then(|thing| thing.location).ok_or(Refusal::NotHere)?;
-        let holder = self.entity(place).filter(|holder| holder.kind == Kind::Thing).and_then(|holder| holder.location);
-        let is_near = |place| place == room || place == actor;
-        if is_near(place) || holder.is_some_and(is_near) { Ok(place) } else { Err(Refusal::NotHere) }
+        let outer =
+            |place: &EntityId| self.entity(*place).filter(|it| it.kind == Kind::Thing).and_then(|it| it.location);
+        let is_near = std::iter::successors(Some(place), outer).any(|place| place == room || place == actor);
+        if is_near { Ok(place) } else { Err(Refusal::NotHere) }
     }
 
     /// Whether a thing can be put into another: one that is made for it or holds something, if that becomes no circle and

@@ -268,15 +268,11 @@ fn connect(from: Ipv4Addr, to: SocketAddrV4) -> io::Result<TcpStream> {
     let socket = check(unsafe { libc::socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) })?;
     // SAFETY: a descriptor that was just opened and that nobody else has.
     let stream = unsafe { TcpStream::from_raw_fd(socket) };
-    for (address, call) in [
-        (SocketAddrV4::new(from, 0), libc::bind as unsafe extern "C" fn(_, _, _) -> _),
-        (to, libc::connect as unsafe extern "C" fn(_, _, _) -> _),
-    ] {
-        let address = raw(address);
-        // SAFETY: pointer and length describe a live local.
-        check(unsafe {
-            call(stream.as_raw_fd(), (&raw const address).cast(), size_of_val(&address) as libc::socklen_t)
-        })?;
-    }
+    let length = size_of::<libc::sockaddr_in>() as libc::socklen_t;
+    let (from, to) = (raw(SocketAddrV4::new(from, 0)), raw(to));
+    // SAFETY: pointer and length describe a live local.
+    check(unsafe { libc::bind(stream.as_raw_fd(), (&raw const from).cast(), length) })?;
+    // SAFETY: pointer and length describe a live local.
+    check(unsafe { libc::connect(stream.as_raw_fd(), (&raw const to).cast(), length) })?;
     Ok(stream)
 }
