@@ -13,29 +13,7 @@ use crate::folder::WALL;
 use crate::worlds;
 
 /// A square with things of every sort, an inn beside it, and a cellar that is locked.
-pub const TOWN: &str = r#"{ id: "town", name: "The Town", rooms: {
-    square: { name: "The Square", description: "Cobbles, and a well without a rope.",
-      exits: { north: "inn", east: "lane", "old gate": "lane", down: { locked: true, description: "A grating." } } },
-    inn: { name: "The Inn", description: "A low room with one window.", indoors: true, exits: { south: "square" } },
-    lane: { name: "The Lane", description: "It goes on for a while.", exits: { west: "square" } },
-  }, things: {
-    red: { name: "a red apple", description: "Nearly ripe.", in: "square" },
-    green: { name: "a green apple", description: "Sour.", in: "square" },
-    pear: { name: "a pear", description: "Soft." },
-    pear1: { prototype: "pear", in: "square" }, pear2: { prototype: "pear", in: "square" },
-    basket: { name: "a basket", description: "Of willow.", in: "square" },
-    coin: { name: "a copper coin", description: "Worn.", in: "basket" },
-    button: { name: "a copper button", description: "Four holes.", in: "basket" },
-    bag: { name: "a bag", description: "Of leather.", in: "square" },
-    silver: { name: "a silver coin", description: "Bright.", in: "bag" },
-    well: { name: "the well", description: "Dry.", in: "square", fixed: true },
-    letter: { name: "a letter", description: "Sealed.", in: "lane" },
-  }, creatures: {
-    alse: { name: "old Alse", description: "She has seen it all.", in: "square" },
-    heron: { name: "a heron", description: "Grey.", in: "lane" },
-    carrier: { name: "the carrier", description: "Broad.", in: "square",
-      habits: { carry: { every_minutes: 90000, things: ["pear"] } } },
-  } }"#;
+pub const TOWN: &str = include_str!("../sessions/town.json5");
 
 pub struct Visit {
     pub world: World,
