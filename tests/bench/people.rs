@@ -21,6 +21,8 @@ use crate::table::{digits, row, thousands, time};
 
 const CROWDS: [usize; 4] = [10, 100, 500, 1_000];
 const MEASURED: Duration = Duration::from_secs(10);
+/// How long all are there and do nothing before: what that costs is no command's.
+const QUIET: Duration = Duration::from_secs(4);
 const PACE: Duration = Duration::from_secs(1);
 /// Rooms to which one room leads at most.
 const BRANCHES: usize = 32;
@@ -37,7 +39,7 @@ const MEMORY_BUDGET: f64 = 20.0 * 1_024.0;
 struct Load {
     p50: f64,
     p99: f64,
-    /// Seconds on a core for a command: of the loop, and of the writer.
+    /// Seconds on a core for a command, beside what it costs that all are there: of the loop, and of the writer.
     cpu: [f64; 2],
     /// Bytes of the loop's memory for a session.
     memory: f64,
@@ -91,26 +93,29 @@ fn play(crowd: usize, pace: Duration) -> Load {
     assert_eq!(players.line(), "in");
     let memory = (resident_bytes(engine.child.id()) - before) / crowd as f64;
     let processes = [engine.child.id(), engine.writer()];
-    let used = || processes.map(cpu_seconds);
-    let (busy, lateness) = (used(), lateness(&engine));
-    let mut health: Vec<Duration> = Vec::new();
-    let end = Instant::now() + MEASURED;
-    while Instant::now() < end {
-        let begun = Instant::now();
-        assert_eq!(engine.get("/health").0, 200);
-        health.push(begun.elapsed());
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    let later = self::lateness(&engine);
-    let busy: Vec<f64> = used().iter().zip(busy).map(|(after, before)| after - before).collect();
+    let watch = |time: Duration| {
+        let (begun, before, mut health) = (Instant::now(), processes.map(cpu_seconds), Vec::new());
+        while begun.elapsed() < time {
+            let asked = Instant::now();
+            assert_eq!(engine.get("/health").0, 200);
+            health.push(asked.elapsed());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let used = [0, 1].map(|process| cpu_seconds(processes[process]) - before[process]);
+        health.sort_unstable();
+        (used.map(|used| used / begun.elapsed().as_secs_f64()), health[health.len() * 99 / 100].as_secs_f64())
+    };
+    let (quiet, _) = watch(QUIET);
+    assert_eq!(players.line(), "playing");
+    let before = lateness(&engine);
+    let (busy, health_p99) = watch(MEASURED);
+    let after = lateness(&engine);
     let said = players.end();
     let numbers: Vec<f64> = said.split_whitespace().map(|number| number.parse().unwrap()).collect();
     let [p50, p99, commands] = numbers[..] else { panic!("{said}") };
     engine.stop();
-    health.sort_unstable();
-    let cpu = [busy[0] / commands, busy[1] / commands];
-    let late = (later.0 - lateness.0) / (later.1 - lateness.1);
-    Load { p50, p99, cpu, memory, late, health_p99: health[health.len() * 99 / 100].as_secs_f64() }
+    let cpu = [0, 1].map(|process| (busy[process] - quiet[process]) * MEASURED.as_secs_f64() / commands);
+    Load { p50, p99, cpu, memory, late: (after.0 - before.0) / (after.1 - before.1), health_p99 }
 }
 
 /// The sum of the lateness of all ticks, and their number.
@@ -161,8 +166,8 @@ struct Session {
     expected: &'static str,
 }
 
-/// The process: `players ADDRESS SESSIONS PACE_MS`. It says `in` once all are in their rooms, plays until its input ends,
-/// and says how long answers took (p50, p99, in seconds) and how many commands it has given.
+/// The process: `players ADDRESS SESSIONS PACE_MS`. It says `in` once all are in their rooms, `playing` when it begins, and
+/// at its end how long answers took (p50, p99, in seconds) and how many commands it has given.
 pub fn run(arguments: &[String]) {
     let [address, sessions, pace] = arguments else { panic!("{arguments:?}") };
     let (address, sessions): (SocketAddrV4, usize) = (address.parse().unwrap(), sessions.parse().unwrap());
@@ -176,6 +181,8 @@ pub fn run(arguments: &[String]) {
         poller.watch(&session.stream, Token(number as u64), true, false).unwrap();
     }
     println!("in");
+    std::thread::sleep(QUIET);
+    println!("playing");
     let end = Instant::now() + MEASURED;
     for session in &mut all {
         session.next = Instant::now() + pace.mul_f64(random.below(1_000) as f64 / 1_000.0);
