@@ -506,6 +506,7 @@ mod tests {
         (entity.location, entity.home, entity.owner) = (reference(1), reference(2), None);
         (entity.prototype, entity.destination) = (reference(4), reference(5));
         (entity.active, entity.step, entity.locked, entity.asleep) = (Active::Night, 255, true, true);
+        entity.container = true;
         let (targets, lines) = (vec![id(3), id(8)], vec!["Well.".into(), "".into()]);
         let habit = Habit { verb: Verb::ALL[Verb::ALL.len() - 1], every_minutes: u64::MAX, targets, lines };
         let text = Some("It grows.".into());
@@ -516,6 +517,12 @@ mod tests {
         take(Record::Habit(id(10), &habit));
         take(Record::Spawn(u64::MAX, &spawn));
         take(Record::End);
+        let (posture, colour, screen_reader) = (Posture::Resting, Wish::On, Wish::Off);
+        let (brief, no_prompt, no_keepalive, width) = (true, false, true, u16::MAX);
+        let password = Some("sealed");
+        let player = Player { password, posture, brief, no_prompt, no_keepalive, colour, screen_reader, width };
+        take(Record::Player(id(11), player));
+        take(Record::Ban(id(12), &Ban { of: "::/0".into(), until: Some(u64::MAX) }));
     }
 
     /// The one frame of something.
@@ -579,6 +586,10 @@ mod tests {
                         assert_eq!((sent, spawn), (got, other));
                     }
                     (Record::End, Record::End) => (),
+                    (Record::Player(sent, player), Record::Player(got, other)) => {
+                        assert_eq!((sent, player), (got, other));
+                    }
+                    (Record::Ban(sent, ban), Record::Ban(got, other)) => assert_eq!((sent, ban), (got, other)),
                     _ => panic!("another kind of record"),
                 }
                 put_record(&back, &mut again);
@@ -589,10 +600,10 @@ mod tests {
             for end in 6..frame.len() {
                 assert!(!is_of_records(&frame[..end]), "cut at {end}");
             }
-            assert!(!is_of_records(&[&frame[..], &[6]].concat()));
+            assert!(!is_of_records(&[&frame[..], &[kinds + 8]].concat()));
             kinds += 1;
         });
-        assert_eq!(kinds, 6);
+        assert_eq!(kinds, 8);
     }
 
     #[test]
@@ -636,6 +647,8 @@ mod tests {
     fn what_is_out_of_range_is_refused() {
         assert_eq!((get::<bool>(&[1]), get::<bool>(&[2])), (Some(true), None));
         assert_eq!((get::<Kind>(&[4]), get::<Kind>(&[5])), (Some(Kind::Player), None));
+        assert_eq!((get::<Posture>(&[2]), get::<Posture>(&[3])), (Some(Posture::Resting), None));
+        assert_eq!((get::<Wish>(&[2]), get::<Wish>(&[3])), (Some(Wish::On), None));
         assert_eq!((get::<Level>(&[3]), get::<Level>(&[4])), (Some(Level::Debug), None));
         assert_eq!((get::<Option<u8>>(&[0]), get::<Option<u8>>(&[2, 0])), (Some(None), None));
         assert_eq!(get::<EntityId>(&0_u64.to_le_bytes()), None);

@@ -15,15 +15,18 @@ cp src/builtin.json5 $corpus/world_file/
 sed -n '/^```json5$/,/^```$/{//!p}' src/world/README.md >$corpus/world_file/taught.json5
 # No edit, of what a stopped engine leaves and of what a killed one does; and a whole file, which an engine has made.
 printf '\0' >$corpus/database/stopped
+cp tests/databases/0.1.0.sqlite $corpus/database/
 printf '\7' >$corpus/database/killed
 cargo build --locked
 AQEVIA_WORLD_PATH=$corpus/world_file/taught.json5 AQEVIA_SQLITE_PATH=$folder/storage.sqlite \
   AQEVIA_OBSERVABILITY_ADDR=127.0.0.1:0 timeout 2 "$target_folder/debug/aqevia-engine" || [ $? = 124 ]
 cp "$folder/storage.sqlite" $corpus/database/whole
-# A flush, an entity that is gone, a line for the log.
+# A flush, an entity that is gone, a line for the log, a player, a ban.
 printf '\21\0\0\0\4\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0' >$corpus/wire/flush
 printf '\12\0\0\0\0\2\1\0\0\0\0\0\0\0' >$corpus/wire/gone
 printf '\25\0\0\0\1\2\1\0\0\0a\1\0\0\0\1\0\0\0b\1\0\0\0c' >$corpus/wire/note
+printf '\30\0\0\0\0\6\1\0\0\0\0\0\0\0\1\1\0\0\0a\1\1\0\0\2\1\120\0' >$corpus/wire/player
+printf '\30\0\0\0\0\7\1\0\0\0\0\0\0\0\1\0\0\0a\1\1\0\0\0\0\0\0\0' >$corpus/wire/ban
 # A name, a size, a character set, a line.
 printf '\377\373\030\377\372\030\0MUDLET\377\360\377\373\037\377\372\037\0\120\0\030\377\360look\r\n' >$corpus/telnet/names
 printf '\377\375\052\377\372\052\2UTF-8\377\360\377\373\047\377\372\047\0\3MTTS\00113\377\360look\n' >$corpus/telnet/facts

@@ -88,6 +88,7 @@ struct Life {
 impl Life {
     fn pass(&mut self, ticks: u64) {
         (0..ticks).for_each(|_| self.world.tick(&mut unheard));
+        worlds::stir(&mut self.world);
     }
 
     fn flush(&mut self) -> Result<(), StorageError> {

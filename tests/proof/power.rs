@@ -66,6 +66,7 @@ type Shared = Rc<RefCell<Record>>;
 
 fn flush(world: &mut World, storage: &mut Storage, record: &Shared) -> Result<(), StorageError> {
     (0..5).for_each(|_| world.tick(&mut unheard));
+    worlds::stir(world);
     record.borrow_mut().cuts.insert(world.now(), world.digest());
     worlds::flush(storage, world)?;
     record.borrow_mut().acknowledged = Some(world.now());

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use aqevia_engine::storage::schema::{Found, SCHEMA_VERSION};
-use aqevia_engine::storage::{self, Storage, StorageError};
+use aqevia_engine::storage::{self, Storage, StorageError, Taker};
 use aqevia_engine::world::{Ban, Player, Posture, Wish, World, unheard};
 use rusqlite::Connection;
 
@@ -85,6 +85,23 @@ fn players_and_bans_come_back_as_they_were_founded_and_flushed() {
     assert_same(&worlds::load(&mut storage).unwrap(), &world);
     assert_eq!((count(&folder, "player"), count(&folder, "ban")), (2, 1));
     storage.close(&world.head()).unwrap();
+}
+
+#[test]
+fn what_is_put_in_place_of_an_emptied_database_or_rescued_has_its_players_and_bans() {
+    let mut world = peopled();
+    let (folder, mut storage) = stored(&mut world);
+    world.add_player("Bertha", None).unwrap();
+    let feed = |take: Taker| {
+        world.records(take);
+        true
+    };
+    fs::File::options().write(true).open(folder.database()).unwrap().set_len(0).unwrap();
+    storage.replace(&world.head(), WALL, feed).unwrap();
+    assert_same(&worlds::load(&mut storage).unwrap(), &world);
+    let rescue = storage::rescue::write(&folder.database(), world.head(), "test", WALL, feed).unwrap();
+    assert_same(&storage::examine(&rescue.path).unwrap().0, &world);
+    assert_eq!(tables(&rescue.path), tables(&folder.database()));
 }
 
 #[test]

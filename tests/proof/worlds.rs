@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aqevia_engine::clock::Wall;
 use aqevia_engine::storage::{Storage, StorageError, worldfile};
-use aqevia_engine::world::{Gathering, Record, World};
+use aqevia_engine::world::{Gathering, Record, World, unheard};
 
 /// A world file: a ring of rooms full of creatures that never rest, and things that are carried about, eaten and grow
 /// again, so that every flush changes, adds and removes records.
@@ -42,6 +42,22 @@ pub fn restless(rooms: usize, creatures: usize) -> String {
 /// The world of such a file.
 pub fn world(file: &str, seed: u64) -> World {
     worldfile::read(file, seed).unwrap_or_else(|problems| panic!("{}", problems.join("\n")))
+}
+
+/// Lets players and bans come, change and go, some each time.
+pub fn stir(world: &mut World) {
+    let tick = world.now().0;
+    let name = |n: u64| format!("Visitor{}", char::from(b'a' + (n % 5) as u8));
+    match world.player_named(&name(tick)) {
+        None => {
+            let added = world.add_player(&name(tick), (tick % 3 > 0).then(|| tick.to_string()));
+            world.wake(added.unwrap(), &mut unheard);
+        }
+        Some(player) if tick.is_multiple_of(2) => world.rest(player, &mut unheard),
+        Some(player) => world.change_player(player, |player| player.width = 20 + tick as u16 % 980),
+    }
+    assert!(world.ban(&name(tick), Some(tick)));
+    world.lift_ban(&name(tick + 1));
 }
 
 /// Flushes as the engine does: what fails is pending again. Returns the number of records.

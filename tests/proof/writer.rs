@@ -140,6 +140,7 @@ fn a_cut_that_does_not_come_to_its_end_is_dropped_and_the_writer_goes() {
     let (folder, mut world, mut stand) = attached();
     let before = stored(&folder);
     let mut ledger = ledger(&world);
+    worlds::stir(&mut world);
     let frames = cut(&mut world, &mut ledger);
     // At every end of a frame and at many places within: what is missing at least is the word that this is all.
     let (mut ends, mut at) = (vec![1, 4, 5, frames.len() - 1], 0);
@@ -282,6 +283,7 @@ fn only_the_writers_word_is_an_acknowledgement() {
 fn what_a_dead_writer_had_is_in_the_next_cut_with_the_digests_of_the_one_before() {
     let (folder, mut world, stand) = attached();
     let (mut ledger, mut metrics) = (ledger(&world), Metrics::default());
+    worlds::stir(&mut world);
     let lost = cut(&mut world, &mut ledger);
     (0..100).for_each(|_| world.tick(&mut unheard));
     drop(stand);

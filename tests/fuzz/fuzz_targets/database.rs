@@ -212,6 +212,10 @@ fn make() -> [Files; 2] {
     let text = readme.split("```json5\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a world");
     let folder = Folder::new();
     let mut world = worldfile::read(text, 1).expect("a sound world");
+    let ada = world.add_player("Ada", Some("sealed".to_owned())).expect("a player");
+    world.wake(ada, &mut unheard);
+    world.add_player("Guest", None).expect("a guest");
+    world.ban("192.0.2.0/24", Some(1_800_000_000));
     let (mut storage, _) = Storage::open(&folder.database(), WALL).expect("an empty database");
     storage.found(&world, "", WALL).expect("a founding");
     storage.attach(&world.head()).expect("a beginning");
