@@ -50,7 +50,7 @@ pub fn stir(world: &mut World) {
     let name = |n: u64| format!("Visitor{}", char::from(b'a' + (n % 5) as u8));
     match world.player_named(&name(tick)) {
         None => {
-            let added = world.add_player(&name(tick), (tick % 3 > 0).then(|| tick.to_string()));
+            let added = world.add_player(&name(tick), (!tick.is_multiple_of(3)).then(|| tick.to_string()));
             world.wake(added.unwrap(), &mut unheard);
         }
         Some(player) if tick.is_multiple_of(2) => world.rest(player, &mut unheard),
