@@ -51,8 +51,8 @@ impl Storage {
             let what = format!("others keep something under the name {name:?}, which a table of the engine has now");
             return Err(StorageError::unfit(path, what, "Nothing was changed. Rename what is theirs, or drop it."));
         }
-        let steps = STEPS.iter().skip(from as usize);
-        steps.into_iter().try_for_each(|step| transaction.execute_batch(step)).map_err(&failed)?;
+        let mut steps = STEPS.iter().skip(from as usize);
+        steps.try_for_each(|step| transaction.execute_batch(step)).map_err(&failed)?;
         transaction.pragma_update(None, "user_version", SCHEMA_VERSION).map_err(&failed)?;
         transaction.commit().map_err(&failed)?;
         self.found = Found::Ours;

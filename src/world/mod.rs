@@ -289,8 +289,13 @@ impl World {
 
     /// In what this world, which an earlier engine has made, is larger than any made today may be. It lives all the same.
     pub fn excesses(&self) -> Vec<String> {
-        let [entities_max, _, spawns_max, ..] = self.most;
-        let sizes = [("entities", self.entities.count(), entities_max), ("spawn rules", self.spawns.len(), spawns_max)];
+        let [entities_max, _, spawns_max, players_max, bans_max] = self.most;
+        let sizes = [
+            ("entities", self.entities.count(), entities_max),
+            ("spawn rules", self.spawns.len(), spawns_max),
+            ("players", self.players.len(), players_max),
+            ("bans", self.bans.len(), bans_max),
+        ];
         let above = sizes.into_iter().filter(|(_, size, most)| size > most);
         above.map(|(what, size, most)| format!("{size} {what}, and {most} are the most")).collect()
     }

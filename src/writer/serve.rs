@@ -244,9 +244,9 @@ impl<R: Input, W: Write> Writer<R, W> {
         self.compare_with_file(&wanted, &head, &source, storage.path())?;
         let rescue = storage::rescue::later(storage.path(), &head).map(|rescue| told_of(&rescue));
         if let Some(Raised { from, copy }) = storage.bring_up(&head)? {
-            let fields = [("from", &*from.to_string()), ("to", &SCHEMA_VERSION.to_string())];
-            let copy = [("copy", &*copy.display().to_string())];
-            self.note(Level::Info, "brought the database of an earlier engine up", &[&fields[..], &copy].concat());
+            let [from, to] = [from, SCHEMA_VERSION].map(|version| version.to_string());
+            let fields = [("from", &*from), ("to", &to), ("copy", &copy.display().to_string())];
+            self.note(Level::Info, "brought the database of an earlier engine up", &fields);
         }
         let error = match storage.attach(&head) {
             Err(error) if error.is_for_want_of_room() => Some(error.to_string()),
