@@ -14,7 +14,7 @@ use rusqlite::Connection;
 
 use crate::preload::Preload;
 use crate::support::{
-    Engine, Folder, PATIENCE, by_way_of, command, json, limit_process, output, query, skip, wait_for,
+    Engine, Folder, PATIENCE, by_way_of, command, json, limit_process, output, query, refused, skip, wait_for,
 };
 use crate::trouble::{expect_recovery, expect_unready, stop_and_check};
 
@@ -133,6 +133,24 @@ fn a_full_disk_keeps_no_world_from_being_loaded() {
     disk.free();
     expect_recovery(&engine);
     engine.stop();
+    disk.check();
+}
+
+#[test]
+fn without_room_for_a_copy_a_database_of_version_0_1_is_left_as_it_is_and_the_start_says_what_is_needed() {
+    let Some(disk) = Disk::new() else { return };
+    let first = fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/databases/0.1.0.sqlite")).unwrap();
+    let database = disk.filler().with_file_name("storage.sqlite");
+    fs::write(&database, &first).unwrap();
+    disk.fill();
+    let (code, stdout, _) = output(&mut disk.command(&[]));
+    let said = refused(&stdout);
+    assert_eq!(code, 3, "{stdout}");
+    assert!(said.contains("there is no room for the copy") && said.contains("Make room for 81920 bytes"), "{said}");
+    assert_eq!(fs::read(&database).unwrap(), first);
+    disk.free();
+    let log = disk.start().stop();
+    assert!(log.contains("brought the database of an earlier engine up"), "{log}");
     disk.check();
 }
 

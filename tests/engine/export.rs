@@ -1,13 +1,15 @@
 //! A world as a world file, there and back; and what `check` says of a file that is accepted.
 
 use std::fmt::Write;
+use std::fs;
 
 use aqevia_engine::limits::{HABIT_ITEMS_MAX, NAME_BYTES_MAX, PROBLEMS_LISTED_MAX, ROOM_EXITS_MAX, SPAWNS_MAX};
+use aqevia_engine::storage;
 use aqevia_engine::storage::export::{export, export_within};
 use aqevia_engine::storage::worldfile::{self, BUILTIN};
 use aqevia_engine::world::{World, unheard};
 
-use crate::support::{Engine, Folder, SMALL_WORLD, command, output};
+use crate::support::{Engine, Folder, SMALL_WORLD, command, output, query};
 use crate::world::RESTLESS;
 
 /// The file as it came back, and all that it holds.
@@ -181,4 +183,26 @@ fn a_prototype_of_which_the_last_copy_was_eaten_is_no_warning() {
     (0..20_000).for_each(|_| world.tick(&mut unheard));
     assert_eq!(world.counts()[aqevia_engine::world::Kind::Thing as usize], 1);
     assert_eq!(worldfile::warnings(&world), [""; 0]);
+}
+
+#[test]
+fn check_backup_and_export_take_a_database_of_version_0_1_as_it_is() {
+    let first = fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/databases/0.1.0.sqlite")).unwrap();
+    let folder = Folder::new();
+    folder.write("storage.sqlite", &first);
+    for arguments in
+        [&["check", "storage.sqlite"][..], &["backup", "copy.sqlite"], &["check", "copy.sqlite"], &["export"]]
+    {
+        let (code, stdout, stderr) = output(&mut command(&folder, arguments));
+        assert_eq!((code, &*stderr), (0, ""), "{arguments:?}");
+        if arguments == ["export"] {
+            let world = storage::examine(&folder.database()).unwrap().0;
+            assert_eq!(again(&world, &stdout).id, world.id);
+        }
+    }
+    assert_eq!(query(&folder.join("copy.sqlite"), "PRAGMA user_version"), "1");
+    let mut names: Vec<_> = fs::read_dir(folder.join("")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["copy.sqlite", "storage.sqlite"]);
+    assert_eq!(fs::read(folder.database()).unwrap(), first);
 }
