@@ -475,22 +475,30 @@ fn who_looks_into_a_running_database_does_not_take_its_log_along() {
 
 #[test]
 fn a_dump_read_in_again_is_told_the_two_numbers_that_it_lacks() {
-    let (folder, restored) = (stopped(), Folder::new());
-    let new = Connection::open(restored.database()).unwrap();
-    new.execute("ATTACH ?1 AS old", [folder.database().to_str().unwrap()]).unwrap();
-    let objects = "SELECT group_concat(sql || '; INSERT INTO main.' || name || ' SELECT * FROM old.' || name, ';')
+    let folder = stopped();
+    let of_before = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/databases/0.1.0.sqlite");
+    for (old, version) in [(folder.database(), 2), (of_before, 1)] {
+        let restored = Folder::new();
+        let new = Connection::open(restored.database()).unwrap();
+        new.execute("ATTACH ?1 AS old", [old.to_str().unwrap()]).unwrap();
+        let objects = "SELECT group_concat(sql || '; INSERT INTO main.' || name || ' SELECT * FROM old.' || name, ';')
                    FROM old.sqlite_schema WHERE sql IS NOT NULL";
-    let dump: String = new.query_row(objects, [], |row| row.get(0)).unwrap();
-    new.execute_batch(&dump).unwrap();
-    drop(new);
-    let (code, _, stderr) = run(&restored, &["check", "storage.sqlite"]);
-    assert!(code == 3 && stderr.contains(".dump leaves them out"), "{code} {stderr}");
-    assert_eq!(refusal(&restored, &[]).0, 3);
-    // The advice as printed.
-    let pragmas =
-        stderr.split('\'').nth(3).filter(|_| stderr.matches('\'').count() == 4).unwrap_or_else(|| panic!("{stderr}"));
-    edit(&restored.database(), pragmas);
-    stop_and_check(Engine::start(&restored), &restored);
+        let dump: String = new.query_row(objects, [], |row| row.get(0)).unwrap();
+        new.execute_batch(&dump).unwrap();
+        drop(new);
+        let (code, _, stderr) = run(&restored, &["check", "storage.sqlite"]);
+        assert!(code == 3 && stderr.contains(".dump leaves them out"), "{code} {stderr}");
+        assert_eq!(refusal(&restored, &[]).0, 3);
+        // The advice as printed.
+        let pragmas = stderr
+            .split('\'')
+            .nth(3)
+            .filter(|_| stderr.matches('\'').count() == 4)
+            .unwrap_or_else(|| panic!("{stderr}"));
+        edit(&restored.database(), pragmas);
+        assert_eq!(query(&restored.database(), "PRAGMA user_version"), version.to_string());
+        stop_and_check(Engine::start(&restored), &restored);
+    }
 }
 
 #[test]
