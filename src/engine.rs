@@ -442,7 +442,7 @@ impl Engine {
                 if is_over(HTTP_STOP_MS_MAX) {
                     self.net.hang_up();
                 }
-                if ledger.is_saved(world) && has_answered {
+                if ledger.is_saved(world) && (has_answered || is_over(HTTP_STOP_MS_MAX)) {
                     *end = Some((begun, End::Closing));
                     let close = ToWriter::Close { head: world.head() };
                     self.writer.iter_mut().for_each(|writer| writer.out.message(&close));
