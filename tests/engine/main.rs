@@ -16,6 +16,7 @@ mod neighbours;
 mod preload;
 mod remains;
 mod rescue;
+mod people;
 mod ranges;
 mod signals;
 mod slow;

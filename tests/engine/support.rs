@@ -262,6 +262,12 @@ impl Engine {
         self.wait_for_writer();
     }
 
+    /// Waits until it has ended, and its writer.
+    pub fn wait_for_end(mut self) {
+        self.child.wait().unwrap();
+        self.wait_for_writer();
+    }
+
     /// Waits until its writer is gone too, which ends what it has begun.
     pub fn wait_for_writer(&self) {
         // Then nobody holds its output any more, and the reader of that has ended.
