@@ -95,7 +95,9 @@ impl People {
             None
         };
         if let Some((limit, words)) = refused {
-            self.reach_from(limit, address, moment.now);
+            // Who closes the world or bans somebody knows of it.
+            let is_news = matches!(limit, Limit::Address | Limit::Logins);
+            self.reach_from(limit, address.filter(|_| is_news), moment.now);
             return self.end(number, words);
         }
         self.outside.insert(number);

@@ -18,7 +18,11 @@ pub fn sentence(world: &World, effect: &Effect, listener: Option<EntityId>) -> O
     Some(match effect.deed {
         // They see where they come to.
         Deed::Goes(_) | Deed::Arrives(_) | Deed::Enters if is_own => return None,
-        Deed::Goes(exit) => format!("{actor} {} {}.", world.gait_of(effect.actor?), name(exit)),
+        Deed::Goes(exit) => {
+            // A direction is one word; what has more is a thing that one goes by.
+            let by = if name(exit).contains(' ') { "by the " } else { "" };
+            format!("{actor} {} {by}{}.", world.gait_of(effect.actor?), name(exit).trim_start_matches("the "))
+        }
         Deed::Arrives(_) => format!("{actor} arrives."),
         Deed::Enters => format!("{actor} wakes into the world."),
         Deed::Leaves => does("leave", "leaves", " the world."),
