@@ -162,6 +162,8 @@ pub const COMMAND_BURST: u64 = 40;
 pub const OUTPUT_BYTES_MAX: usize = 64 * 1024;
 /// Lines kept for somebody whose connection is gone, until they come back or rest.
 pub const MISSED_LINES_MAX: usize = 100;
+/// What was said to somebody last, for them to read again.
+pub const HISTORY_LINES_MAX: usize = 20;
 /// How long the body of somebody stays whose connection is gone.
 pub const ABSENCE_MS_MAX: u64 = 90_000;
 /// After so long without a command a player is warned.

@@ -105,6 +105,8 @@ pub const COMMANDS: &[Command] = commands! {
     Speaking: ["reply"], "reply WORDS", "Answers whoever told you something last.", deeds::reply;
     Speaking: ["emote"], "emote WORDS | :WORDS", "Shows what you do: your name, then the words.", deeds::emote;
     Speaking: ["shout"], "shout WORDS", "Says something to everybody in the world.", deeds::shout;
+    Speaking: ["history"], "history", "Lists what was said to you last, the oldest first.", deeds::history;
+    Speaking: ["ignore"], "ignore [NAME]", "Lets you no longer read what somebody says, or read it again; until you leave.", deeds::ignore;
     Oneself: ["description"], "description [WORDS]", "Sets what others see who look at you.", deeds::description;
     Oneself: ["brief"], "brief on | off", "Leaves descriptions of places out when you come to them.", deeds::option;
     Oneself: ["prompt"], "prompt on | off", "Shows or leaves out the prompt.", deeds::option;

@@ -5,7 +5,7 @@ use super::matching::Place::{Carried, Company, Exits, Here, In};
 use super::matching::chosen;
 use super::page::Style;
 use super::{login, secret};
-use crate::limits::{CANDIDATES_MAX, PLAYER_WIDTH};
+use crate::limits::{CANDIDATES_MAX, LISTED_MAX, PLAYER_WIDTH};
 use crate::text::capitalised;
 use crate::world::{Action, Audience, Deed, Effect, Entity, EntityId, Kind, Player, Posture, Wish};
 
@@ -185,6 +185,34 @@ pub fn reply(turn: &mut Turn, args: &str) {
     }
 }
 
+pub fn history(turn: &mut Turn, _: &str) {
+    let lines: Vec<String> =
+        turn.people.bodies.get(&turn.me).map_or(Vec::new(), |body| body.heard.iter().rev().cloned().collect());
+    turn.say(if lines.is_empty() { "Nobody has said anything to you yet." } else { "What you heard last:" });
+    lines.iter().for_each(|line| turn.say(line));
+}
+
+pub fn ignore(turn: &mut Turn, args: &str) {
+    let world = &*turn.moment.world;
+    let named = world.player_named(args).filter(|named| *named != turn.me);
+    let Some(body) = turn.people.bodies.get_mut(&turn.me) else { return };
+    let words = match named {
+        None if args.is_empty() => {
+            let names: Vec<String> = body.ignored.iter().map(|id| world.name_of(*id).to_owned()).collect();
+            let names = if names.is_empty() { vec!["nobody".to_owned()] } else { names };
+            return turn.list(Style::Plain, "Ignored", &names);
+        }
+        None => format!("Nobody else is called {args}."),
+        Some(other) if body.ignored.remove(&other) => format!("You read what {} says again.", world.name_of(other)),
+        Some(_) if body.ignored.len() >= LISTED_MAX => "You ignore too many already.".to_owned(),
+        Some(other) => {
+            body.ignored.insert(other);
+            format!("You no longer read what {} says.", world.name_of(other))
+        }
+    };
+    turn.say(&words);
+}
+
 pub fn description(turn: &mut Turn, args: &str) {
     turn.moment.world.describe(turn.me, args);
     turn.say(if args.is_empty() {
@@ -284,6 +312,10 @@ impl Turn<'_, '_> {
 
     /// Says something to one alone, and shows oneself what was said.
     fn pass_on(&mut self, to: EntityId, deed: Deed) {
+        if self.people.ignores(to, self.me) {
+            let name = self.moment.world.name_of(to).to_owned();
+            return self.say(&format!("{name} does not listen to you."));
+        }
         for audience in [to, self.me].map(Audience::One) {
             self.people.hear(self.moment.world, &Effect { audience, actor: Some(self.me), deed });
         }

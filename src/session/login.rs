@@ -326,7 +326,8 @@ impl People {
                 }
             }
             None => {
-                let body = Body { session: Some(number), left: moment.now, missed: VecDeque::new(), told_by: None };
+                let (missed, told_by, heard, ignored) = Default::default();
+                let body = Body { session: Some(number), left: moment.now, missed, told_by, heard, ignored };
                 self.bodies.insert(id, body);
                 moment.world.wake(id, &mut |world, effect| self.hear(world, effect));
             }

@@ -24,8 +24,8 @@ use std::time::Duration;
 
 use crate::clock::{Monotonic, Wall};
 use crate::limits::{
-    ABSENCE_MS_MAX, COMMAND_BURST, COMMAND_PACE_MS, IDLE_MS_MAX, IDLE_WARNING_MS, KEEPALIVE_MS, LOGIN_MS_MAX,
-    MISSED_LINES_MAX, OUTPUT_BYTES_MAX, WARNING_INTERVAL_MS,
+    ABSENCE_MS_MAX, COMMAND_BURST, COMMAND_PACE_MS, HISTORY_LINES_MAX, IDLE_MS_MAX, IDLE_WARNING_MS, KEEPALIVE_MS,
+    LOGIN_MS_MAX, MISSED_LINES_MAX, OUTPUT_BYTES_MAX, WARNING_INTERVAL_MS,
 };
 use crate::log::{Level, Line};
 use crate::text::keys;
@@ -174,6 +174,10 @@ struct Body {
     missed: VecDeque<(Style, String)>,
     /// Whom `reply` answers.
     told_by: Option<EntityId>,
+    /// What was said to them last.
+    heard: VecDeque<String>,
+    /// Whom they do not hear.
+    ignored: BTreeSet<EntityId>,
 }
 
 /// What a transport is to send.
@@ -317,14 +321,26 @@ impl People {
                 let is_speech =
                     matches!(effect.deed, Deed::Says(_) | Deed::Shouts(_) | Deed::Whispers(..) | Deed::Tells(..))
                         && effect.actor != Some(listener);
-                self.tell(listener, if is_speech { Style::Speech } else { Style::Plain }, &words);
+                let is_own_words = is_speech || matches!(effect.deed, Deed::Acts(_));
+                if !(is_own_words && effect.actor.is_some_and(|actor| self.ignores(listener, actor))) {
+                    self.tell(listener, if is_speech { Style::Speech } else { Style::Plain }, &words);
+                }
             }
         }
+    }
+
+    /// Whether one does not want to hear another.
+    fn ignores(&self, listener: EntityId, actor: EntityId) -> bool {
+        self.bodies.get(&listener).is_some_and(|body| body.ignored.contains(&actor))
     }
 
     /// Lets one player read something, now or when they are back.
     pub fn tell(&mut self, id: EntityId, style: Style, text: &str) {
         let Some(body) = self.bodies.get_mut(&id) else { return };
+        if style == Style::Speech {
+            body.heard.truncate(HISTORY_LINES_MAX - 1);
+            body.heard.push_front(text.to_owned());
+        }
         match body.session {
             Some(number) => self.write(number, style, text),
             None => {

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use aqevia_engine::limits::{
-    ABSENCE_MS_MAX, COMMAND_BURST, COMMAND_PACE_MS, IDLE_MS_MAX, IDLE_WARNING_MS, INPUT_LINE_BYTES_MAX, KEEPALIVE_MS,
-    LISTED_MAX, LOGIN_FAILURES_MAX, LOGIN_MS_MAX, LOGIN_PACE_MS, LOGINS_FREE, LOGINS_MAX, MISSED_LINES_MAX,
-    NEW_PLAYER_PACE_MS, NEW_PLAYERS_FREE, OUTPUT_BYTES_MAX, SESSIONS_PER_ADDRESS_MAX, THROTTLE_WAIT_MS_MAX,
+    ABSENCE_MS_MAX, COMMAND_BURST, COMMAND_PACE_MS, HISTORY_LINES_MAX, IDLE_MS_MAX, IDLE_WARNING_MS,
+    INPUT_LINE_BYTES_MAX, KEEPALIVE_MS, LISTED_MAX, LOGIN_FAILURES_MAX, LOGIN_MS_MAX, LOGIN_PACE_MS, LOGINS_FREE,
+    LOGINS_MAX, MISSED_LINES_MAX, NEW_PLAYER_PACE_MS, NEW_PLAYERS_FREE, OUTPUT_BYTES_MAX, SESSIONS_PER_ADDRESS_MAX,
+    THROTTLE_WAIT_MS_MAX,
 };
 use aqevia_engine::session::Limit;
 use aqevia_engine::session::login::covers;
@@ -239,7 +240,9 @@ fn new_players_of_one_address_come_at_a_pace_and_guests_do_not_get_round_it() {
 #[test]
 fn one_address_has_so_many_sessions_and_keeps_nobody_out_who_comes_from_another() {
     let mut visit = Visit::new();
-    let many: Vec<u64> = (0..SESSIONS_PER_ADDRESS_MAX).map(|_| visit.arrive_from("2001:db8::1")).collect();
+    let mut many: Vec<u64> = (0..SESSIONS_PER_ADDRESS_MAX).map(|_| visit.arrive_from("2001:db8::1")).collect();
+    visit.drop(many[9]);
+    many[9] = visit.arrive_from("2001:db8::1");
     assert!(visit.over.is_empty());
     let more = visit.arrive_from("2001:db8::2");
     assert_eq!(visit.over, [more]);
@@ -376,6 +379,10 @@ fn whoever_drops_out_comes_back_within_90_seconds_to_where_they_were_and_reads_w
     let again = visit.arrive();
     let text = visit.lines(again, &["Anna", &password]);
     assert!(text.contains("The last 100 lines you missed:\nBob says, \"1.\"\n") && text.contains("\"100.\""), "{text}");
+
+    let history = visit.line(again, "history");
+    assert!(history.starts_with("What you heard last:\nBob says, \"81.\"\n"), "{history}");
+    assert_eq!(history.matches("Bob says").count(), HISTORY_LINES_MAX);
 
     // Then the body rests, out of sight, and nothing is lost.
     visit.drop(again);
