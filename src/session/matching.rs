@@ -76,7 +76,12 @@ impl Turn<'_, '_> {
             all.iter().filter(|thing| !thing.fixed && (typed.is_empty() || fit(world.name_of(thing.id), &typed) > 0));
         let found: Vec<EntityId> = found.map(|thing| thing.id).take(LISTED_MAX).collect();
         if found.is_empty() {
-            self.say(&nothing(places, "nothing of that kind"));
+            let what = match places {
+                _ if !typed.is_empty() => "nothing of that kind",
+                [Place::Carried] => "nothing",
+                _ => "nothing that can be moved",
+            };
+            self.say(&nothing(places, what));
         }
         found
     }

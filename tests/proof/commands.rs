@@ -95,7 +95,7 @@ const ROWS: &[Row] = &[
         &[('a', "get green apple"), ('a', "drop the apple")],
         "You put down a green apple.\n",
         &[('a', "drop"), ('a', "drop apple"), ('a', "drop all")],
-        "You carry nothing of that kind.\n",
+        "You carry nothing.\n",
     ),
     row(
         "put",

@@ -636,7 +636,8 @@ fn what_is_meant_is_found_and_what_may_be_several_things_is_asked() {
         ("get apple green", "You pick up a green apple."),
         ("put the apple into the basket", "You put a green apple into a basket."),
         ("get all from basket", "You take a green apple from a basket.\nYou take a copper coin from a basket."),
-        ("get all from basket", "There is nothing of that kind in it."),
+        ("get all from basket", "There is nothing that can be moved in it."),
+        ("get all.coin from basket", "There is nothing of that kind in it."),
         ("get ALL.PEAR", "You pick up a pear.\nYou pick up a pear."),
         ("drop 2.pear", "You put down a pear."),
         // What is possible goes before what is not.
@@ -654,6 +655,22 @@ fn what_is_meant_is_found_and_what_may_be_several_things_is_asked() {
         let text = visit.line(anna, line);
         assert!(text.starts_with(answer), "{line}: {text}");
     }
+    // Whom a name means, wherever they are: first its owner, then the only one whose name begins so.
+    let (bobby, _) = visit.player("Bobby");
+    for (line, answer) in [
+        ("tell bob x", "You tell Bob, \"x\""),
+        ("tell bobb x", "You tell Bobby, \"x\""),
+        ("tell bo x", "More than one name begins with bo."),
+        ("tell bobbyx x", "Nobody called bobbyx is in the world just now."),
+    ] {
+        let text = visit.line(anna, line);
+        assert!(text.starts_with(answer), "{line}: {text}");
+    }
+    visit.line(bob, "quit");
+    assert!(visit.line(anna, "tell bob x").starts_with("Bob is not in the world just now"));
+    assert!(visit.line(anna, "tell bo x").starts_with("You tell Bobby"));
+    visit.line(bobby, "quit");
+    assert!(visit.line(anna, "tell bo x").starts_with("Nobody called bo is in the world"));
     let long = format!("{} x", "q".repeat(900));
     assert!(visit.line(anna, &long).contains("`qqq"));
 }
