@@ -12,6 +12,7 @@ work=$(mktemp -d)
 output=$work/output
 passed=0 doing='preparing' where='' said=''
 export COMPOSE_PROJECT_NAME=$run ENGINE_IMAGE_TAG=$run ENGINE_VOLUME=$run ENGINE_PORT=127.0.0.1:0
+export ENGINE_TELNET_PORT=127.0.0.1:0
 export COMPOSE_DISABLE_ENV_FILE=1
 unset COMPOSE_FILE COMPOSE_PROFILES ENGINE_MEMORY AQEVIA_LOG_LEVEL AQEVIA_WORLD_ID WORLD FROM BACKUPS YES
 dev=aqevia-engine:$run runtime=aqevia-engine:$run-runtime changed=aqevia-engine:$run-changed
@@ -60,6 +61,15 @@ state() { docker inspect --format "{{.State.$1}}" "$(id)"; }
 healthy() { [ "$(docker inspect --format '{{.State.Health.Status}}' "$1")" = healthy ]; }
 # Docker picks the port anew at every start.
 url() { echo "http://$(docker compose port aqevia-engine 7878)"; }
+# visit LINES...: what a player reads who types these lines, by the published port, the last of which is `quit`.
+visit() {
+  local port
+  port=$(docker compose port aqevia-engine 4000)
+  exec 3<>"/dev/tcp/${port%:*}/${port##*:}"
+  printf '%s\r\n' "$@" >&3
+  timeout 30 cat <&3 | LC_ALL=C tr -cd '[:print:]\n' | tee -a "$output"
+  exec 3>&-
+}
 get() { curl --silent --show-error --fail --max-time 5 "$(url)$1"; }
 code() { curl --silent --output /dev/null --max-time 5 --write-out '%{http_code}' "${@:2}" "$(url)$1"; }
 ready() { get /ready >/dev/null 2>&1; }
@@ -152,15 +162,15 @@ echo "    size of the development image $(megabytes "$dev"), of the runtime imag
 checking 'both images declare user, entrypoint, volume, port, stop signal, health check and labels, and the same'
 said=$(declared "$dev")
 contains '999:999 ["aqevia-engine"] null /app' "$said"
-contains '{"/data":{}} {"7878/tcp":{}} SIGTERM' "$said"
+contains '{"/data":{}} {"4000/tcp":{},"7878/tcp":{}} SIGTERM' "$said"
 contains '["CMD","aqevia-engine","healthcheck"]' "$said"
 contains "    $(cat VERSION)" "$said"
 equal "$said" "$(declared "$runtime")"
 ok
 
-checking 'both images set the four variables'
+checking 'both images set the same variables'
 printf '%s\n' AQEVIA_OBSERVABILITY_ADDR=0.0.0.0:7878 AQEVIA_SQLITE_PATH=/data/storage.sqlite \
-  PERSIST_BATCH_CAPACITY=10 PERSIST_FLUSH_INTERVAL_MS=1000 >"$work/variables"
+  AQEVIA_TELNET_ADDR=0.0.0.0:4000 PERSIST_BATCH_CAPACITY=10 PERSIST_FLUSH_INTERVAL_MS=1000 >"$work/variables"
 equal "$(cat "$work/variables")" "$(variables "$dev")"
 equal "$(cat "$work/variables")" "$(variables "$runtime")"
 ok
@@ -304,6 +314,49 @@ exits 0 make up
 ready
 ok
 
+# --- players
+
+checking 'a player comes in by the published port, takes a thing, and has it after a kill'
+said=$(visit Anna yes east up 'get blanket from locker' 'say mine' quit)
+contains 'You take a grey blanket from a tarred locker.' "$said"
+contains 'You say, "mine"' "$said"
+contains 'Goodbye' "$said"
+password=$(sed -n 's/.*The password of Anna: \([a-z0-9-]*\)$/\1/p' <<<"$said")
+[ -n "$password" ] || complain 'no password was shown'
+before=$(tick)
+kept() { [ "$(persisted)" -gt "$before" ]; }
+within 30 kept
+quietly docker kill -s KILL "$(id)"
+quietly docker compose start
+within 30 ready
+said=$(visit Anna 'not it' Anna "$password" inventory quit)
+contains 'That is not the password of Anna.' "$said"
+contains 'The Refuge' "$said"
+contains 'a grey blanket' "$said"
+contains 'msg="a login failed" name=Anna address=' "$(docker compose logs)"
+[[ $(docker compose logs) != *"$password"* ]] || complain 'the log holds a password'
+ok
+
+checking 'seventeen players come at once from one address of the network of Docker, and none is shut out'
+# shellcheck disable=SC2016 # meant for the shell inside
+exits 0 container --network "${run}_default" --entrypoint bash "$dev" -euc '
+  awaits() { while read -r -t 30 line <&"$1"; do [[ $line != *"$2"* ]] || return 0; done; echo "no $2: $line"; exit 1; }
+  for letter in {a..q}; do
+    exec {line}<>/dev/tcp/aqevia-engine/4000
+    lines+=("$line")
+    printf "Sparrow%s\r\nyes\r\n" "$letter" >&"$line"
+  done
+  for line in "${lines[@]}"; do awaits "$line" Exits:; done
+  for line in "${lines[@]}"; do printf "who\r\n" >&"$line"; awaits "$line" "In the world: 17"; done
+  for line in "${lines[@]}"; do printf "quit\r\n" >&"$line"; awaits "$line" Goodbye; done'
+ready
+ok
+
+checking 'players come from this machine alone, unless it is said otherwise'
+said=$(env -u ENGINE_TELNET_PORT docker compose config)
+contains $'host_ip: 127.0.0.1\n        target: 4000\n        published: "4000"' "$said"
+ok
+
 # --- backup and restore
 
 # examined DATABASE-FOLDER-OR-VOLUME FILE: one line about the World in it, with its tick and digest.
@@ -412,13 +465,14 @@ ok
 
 checking 'a World beside the first has a name, and everything of its own that was said once'
 copy_tree "$work/named"
-named() { env -u ENGINE_PORT make --no-print-directory -C "$work/named" WORLD="$run" "$@"; }
+named() { env -u ENGINE_PORT -u ENGINE_TELNET_PORT make --no-print-directory -C "$work/named" WORLD="$run" "$@"; }
 exits 2 named backup
 contains "There is no World $run here" "$said"
 exits 2 named up
 contains 'Say once where it is to be published' "$said"
 exits 0 named up ENGINE_PORT=127.0.0.1:0
 contains "The World in the volume aqevia-${run}_data is at http://127.0.0.1:" "$said"
+contains '/ and for players: telnet 127.0.0.1 ' "$said"
 exits 0 named backup BACKUPS="$work/made"
 contains "$work/made/$run-" "$said"
 exits 2 named reset <<<no
@@ -430,6 +484,24 @@ exits 0 named reset YES=1
 equal 0 "$(COMPOSE_PROJECT_NAME=aqevia-$run began_at)"
 exits 0 named down
 ready
+ok
+
+checking 'the port for the players of a World beside the first is its own, without a word, and that of an older one too'
+mkdir "$work/stub"
+printf '#!/bin/sh\nexit 1\n' >"$work/stub/docker"
+chmod +x "$work/stub/docker"
+# port_of WORDS...: what is kept for a World that is to be published there.
+port_of() {
+  env -u ENGINE_TELNET_PORT PATH="$work/stub:$PATH" make -C "$work/named" WORLD=port up "$@" >>"$output" 2>&1 || :
+  grep ENGINE_TELNET_PORT "$work/named/.env.port"
+}
+equal ENGINE_TELNET_PORT=127.0.0.1:4001 "$(port_of ENGINE_PORT=7879)"
+sed -i /TELNET/d "$work/named/.env.port"
+equal ENGINE_TELNET_PORT=127.0.0.1:4001 "$(port_of ENGINE_PORT=7879)"
+rm "$work/named/.env.port"
+equal ENGINE_TELNET_PORT=127.0.0.1:56202 "$(port_of ENGINE_PORT=10.0.0.1:80)"
+rm "$work/named/.env.port"
+equal ENGINE_TELNET_PORT=4000 "$(port_of ENGINE_PORT=7880 ENGINE_TELNET_PORT=4000)"
 ok
 
 checking 'a tar of the volume, made while the engine is stopped, restores into a fresh volume'

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod clients;
 mod commands;
 mod deadlines;
 mod durability;
@@ -23,6 +24,7 @@ mod slow;
 mod support;
 mod trouble;
 mod vectors;
+mod visitor;
 mod world;
 mod writer;
 #[allow(dead_code)]
