@@ -1,8 +1,11 @@
 //! The command line: one function for each command, and the exit codes.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
+use std::mem;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
 use std::panic;
 use std::path::Path;
 use std::process;
@@ -10,9 +13,10 @@ use std::time::Duration;
 
 use crate::clock;
 use crate::config::{self, Config, Unknown, VARIABLES};
+use crate::control;
 use crate::engine::Engine;
 use crate::exit::{Exit, FAILED, USAGE, read_world_file, refused};
-use crate::limits::HEALTHCHECK_MS_MAX;
+use crate::limits::{CONTROL_ANSWER_MS_MAX, HEALTHCHECK_MS_MAX};
 use crate::log::{Level, Log};
 use crate::storage::schema::is_database;
 use crate::storage::{self, StorageError, export, worldfile};
@@ -22,12 +26,13 @@ use crate::world::{Kind, World};
 use crate::writer::link;
 
 /// How each command is called, and what it does.
-const COMMANDS: [(&str, &str); 7] = [
+const COMMANDS: [(&str, &str); 8] = [
     ("", "run the World"),
     ("healthcheck", "ask the running engine's /health; exit 0 if it answers ok"),
     ("backup PATH", "copy the live database to PATH, which must not exist"),
     ("check PATH", "examine a database, a backup or a world file"),
     ("export", "print the stored world as a world file"),
+    ("ctl COMMAND", "tell the running engine what to do:"),
     ("--version", "print the version"),
     ("--help", "print this"),
 ];
@@ -47,6 +52,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         ["backup", _] => backup(&arguments[1]),
         ["check", _] => check(&arguments[1]),
         ["export"] => read_config().0.and_then(|config| print(&export::export(&open(&config.sqlite_path)?))),
+        ["ctl", words @ ..] => ctl(words),
         ["--version" | "-V"] => print(&format!("aqevia-engine {}\n", env!("CARGO_PKG_VERSION"))),
         ["--help" | "-h" | "help"] => print(&help()),
         words => Err(misused(words.first().unwrap_or(&""))),
@@ -78,6 +84,8 @@ fn help() -> String {
         "Aqevia Engine hosts one World: ticks it, keeps it in SQLite, shows its state over HTTP.\n\n".to_owned();
     for (usage, meaning) in COMMANDS {
         text += &format!("  aqevia-engine {usage:13} {meaning}\n");
+        let commands = control::COMMANDS.iter().filter(|_| usage.starts_with("ctl"));
+        commands.for_each(|(usage, meaning)| text += &format!("    ctl {usage:36} {meaning}\n"));
     }
     text += "\nExit codes: 0 done, 1 failed, 2 usage or configuration, 3 storage, 4 cannot listen.\n\n";
     text += "Environment (an empty value counts as unset):\n";
@@ -172,13 +180,86 @@ fn open(path: &Path) -> Result<World, StorageError> {
 
 /// Writes a line to standard error, with the names of others in it that are to act on no terminal.
 fn complain(text: &str) {
-    let shown = |letter: char| if letter.is_control() { letter.escape_debug().to_string() } else { letter.into() };
-    let _ = writeln!(io::stderr(), "aqevia-engine: {}", text.chars().map(shown).collect::<String>());
+    let _ = writeln!(io::stderr(), "aqevia-engine: {}", text.chars().flat_map(shown).collect::<String>());
+}
+
+/// A letter as it acts on no terminal.
+fn shown(letter: char) -> impl Iterator<Item = char> {
+    let is_control = letter.is_control();
+    letter.escape_debug().filter(move |_| is_control).chain(Some(letter).filter(|_| !is_control))
 }
 
 /// Tells on standard error what was seen in a database that is no obstacle.
 fn warn(warnings: &[String]) {
     warnings.iter().for_each(|warning| complain(&format!("warning: {warning}")));
+}
+
+/// Gives an operator's command to the running engine, and prints what that says: lines of JSON, or on a terminal words.
+fn ctl(words: &[&str]) -> Result<(), Exit> {
+    let command = words.join(" ");
+    // An argument that is empty, or no text, would be lost between the others.
+    let problem = if words.contains(&"") { Some("an argument is empty, or is no text".to_owned()) } else { None };
+    if let Some(problem) = problem.or_else(|| control::parse(&command).err()) {
+        return Err(Exit { code: USAGE, problems: vec![problem], advice: "Try: aqevia-engine --help".to_owned() });
+    }
+    let path = control::socket_of(&read_config().0?.sqlite_path)?;
+    let unreached = |error: io::Error| {
+        Exit {
+        code: FAILED,
+        problems: vec![format!("no engine is reached by {}: {error}", path.display())],
+        advice: "An engine that runs the world of this database has a socket there, once the world is loaded, which its own \
+                 user may use; if it could not make one, its log says why."
+            .to_owned(),
+    }
+    };
+    // The path may be longer than connect(2) takes.
+    let name = sys::open_name(&path).map_err(unreached)?;
+    let mut stream = UnixStream::connect(format!("/proc/self/fd/{}", name.as_raw_fd())).map_err(unreached)?;
+    let unheard = refused("hear from the engine");
+    let patience = Some(Duration::from_millis(CONTROL_ANSWER_MS_MAX));
+    stream.set_read_timeout(patience).and_then(|()| stream.set_write_timeout(patience)).map_err(&unheard)?;
+    stream.write_all(format!("{command}\n").as_bytes()).map_err(&unheard)?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).map_err(&unheard)?;
+    let (rows, last) = answer.trim_end().rsplit_once('\n').unwrap_or(("", answer.trim_end()));
+    let why = readable(last);
+    let why = why.strip_prefix("done: false, error: ").map(str::to_owned);
+    let is_done = last == "{\"done\":true}";
+    if !io::stdout().is_terminal() {
+        print(&answer)?;
+    } else {
+        let rows = rows.lines().map(readable).chain(is_done.then(|| "done".to_owned()));
+        print(&rows.map(|row| row + "\n").collect::<String>())?;
+    }
+    match why {
+        _ if is_done => Ok(()),
+        Some(why) => Err(Exit::failed(why)),
+        None => Err(Exit::failed("the engine has not said whether that was done".to_owned())),
+    }
+}
+
+/// A line of JSON in the words of people: without quotes and brackets, what is nested in lines of its own.
+fn readable(json: &str) -> String {
+    let is_nested = json.contains(":{");
+    let (mut text, mut depth, mut is_quoted, mut is_escaped) = (String::new(), 0, false, false);
+    for letter in json.chars() {
+        match letter {
+            _ if mem::take(&mut is_escaped) => text.push(letter),
+            '\\' => is_escaped = true,
+            '"' => is_quoted = !is_quoted,
+            _ if is_quoted => text.extend(shown(letter)),
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ':' => text.push_str(": "),
+            ',' if !is_nested => text.push_str(", "),
+            _ => text.push(letter),
+        }
+        if is_nested && !is_quoted && !is_escaped && matches!(letter, ',' | '{') && depth > 0 {
+            text.truncate(text.trim_end_matches([',', ' ']).len());
+            text += &format!("\n{:width$}", "", width = 2 * (depth - 1));
+        }
+    }
+    text.trim_start().to_owned()
 }
 
 /// Whatever goes wrong is one failure: a health check has no other answer than yes or no.

@@ -13,16 +13,18 @@ use std::time::Duration;
 
 use crate::clock::{self, Monotonic, Wall};
 use crate::config::{Config, OBSERVABILITY_ADDR, TELNET_ADDR};
+use crate::control::{Around, Control};
 use crate::exit::{Exit, FAILED, LISTEN, refused};
 use crate::http::server::Server;
-use crate::http::{Snapshot, StorageView};
+use crate::http::{PeopleView, Snapshot, StorageView};
 use crate::limits::{
     DESCRIPTORS_RESERVED, DESCRIPTORS_WANTED, HTTP_CONNECTIONS_MAX, HTTP_STOP_MS_MAX, POLL_PAUSE_MS,
     SHUTDOWN_FLUSH_MS_MAX, SHUTDOWN_MS_MAX, TELNET_CONNECTIONS_MAX, WARNING_INTERVAL_MS,
 };
 use crate::log::{Fields, Level, Log};
 use crate::metrics::Metrics;
-use crate::net::{Net, connection};
+use crate::net::Net;
+use crate::net::connection::{self, Door};
 use crate::schedule::{Flusher, Ticker};
 use crate::session::{Moment, People, words};
 use crate::storage::{Failure, Stamp, StorageError};
@@ -47,6 +49,8 @@ pub struct Engine {
     server: Server,
     /// Where people come in by telnet, once the world is there; until then they wait before the door.
     telnet: (Option<TcpListener>, Option<Port>),
+    /// Where operators come in, unless no socket can be made beside the database.
+    control: Option<Control>,
     people: People,
     writer: Option<Link>,
     load: Load,
@@ -119,7 +123,7 @@ impl Engine {
         // The first to open is the first to have its places kept; where there are few, some are left for players.
         let for_http = if config.telnet_addr.is_some() { places / 2 } else { places }.min(HTTP_CONNECTIONS_MAX);
         let (listener, address) = listen("HTTP", OBSERVABILITY_ADDR, config.observability_addr)?;
-        let server = Server::open(listener, for_http, &mut net, &mut poller);
+        let server = Server::open(Door::Tcp(listener), for_http, &mut net, &mut poller);
         let server = server.map_err(refused("wait for connections"))?;
         let telnet = config.telnet_addr.map(|address| listen("telnet", TELNET_ADDR, address)).transpose()?;
         let (telnet, telnet_address) = telnet.unzip();
@@ -129,7 +133,7 @@ impl Engine {
             &[("addr", &address), ("telnet", &telnet_address), ("database", &database), ("version", &version)];
         log.info("listening", fields);
         let (writer, telnet) = (Some(writer), (telnet, None));
-        let (metrics, ready, people, load, life, warned) = Default::default();
+        let (metrics, ready, control, people, load, life, warned) = Default::default();
         Ok(Engine {
             config,
             log,
@@ -139,6 +143,7 @@ impl Engine {
             net,
             server,
             telnet,
+            control,
             people,
             writer,
             load,
@@ -172,15 +177,16 @@ impl Engine {
 
     /// Sleeps until something comes in or is due. Then `ready` tells what came in.
     fn wait(&mut self) {
+        let control = self.control.as_ref().and_then(Control::next_due);
         let own = self.life.as_ref().map(|life| match life.end {
-            None => life.ticker.next,
+            None => self.people.next_due().map_or(life.ticker.next, |due| due.min(life.ticker.next)),
             Some((begun, End::Saving)) if !self.has_answered() => after(begun, HTTP_STOP_MS_MAX),
             Some((begun, End::Saving)) => after(begun, SHUTDOWN_FLUSH_MS_MAX),
             Some((begun, End::Closing | End::Rescuing)) => after(begun, SHUTDOWN_MS_MAX),
         });
         let life = self.life.as_ref().filter(|life| life.flushes());
         let flush = life.and_then(|life| life.ledger.next(&life.world, self.writer.is_some()));
-        let next = [own, flush, self.people.next_due(), self.net.next_deadline()].into_iter().flatten().min();
+        let next = [own, flush, control, self.net.next_deadline()].into_iter().flatten().min();
         if let Err(error) = self.poller.wait(next, clock::monotonic(), &mut self.ready) {
             // The world goes on, is stored, and must still be stopped by a signal.
             self.ready.extend([SIGNAL, WRITER]);
@@ -190,20 +196,26 @@ impl Engine {
         self.metrics.wakeups += 1;
     }
 
-    /// The first signal begins the end: nobody new is accepted. One more is no news.
+    /// The first signal begins the end. One more is no news.
     fn take_signals(&mut self, now: Monotonic) {
-        let Some(life) = self.life.as_mut().filter(|_| self.ready.contains(&SIGNAL)) else { return };
-        while let Some(signal) = life.signals.take() {
-            if life.end.is_none() {
-                self.log.info("stopping", &[("signal", &signal)]);
-                life.end = Some((now, End::Saving));
-                life.ledger.hurry(now);
-                self.server.stop(&mut self.net);
-                self.people.is_closed = true;
-                self.people.end_all("The world stops, and saves all that you did. Come again when it is back.");
-                self.telnet.1.iter().for_each(|doors| doors.stop(&mut self.net));
-            }
+        while let Some(life) = self.life.as_mut().filter(|_| self.ready.contains(&SIGNAL))
+            && let Some(signal) = life.signals.take()
+        {
+            self.begin_end(&[("signal", &signal)], now);
         }
+    }
+
+    /// Begins the end, unless it has begun: nobody new is accepted.
+    fn begin_end(&mut self, why: Fields, now: Monotonic) {
+        let Some(life) = self.life.as_mut().filter(|life| life.end.is_none()) else { return };
+        self.log.info("stopping", why);
+        life.end = Some((now, End::Saving));
+        life.ledger.hurry(now);
+        self.server.stop(&mut self.net);
+        self.people.is_closed = true;
+        self.people.end_all("The world stops, and saves all that you did. Come again when it is back.");
+        self.telnet.1.iter().for_each(|doors| doors.stop(&mut self.net));
+        self.control.iter_mut().for_each(|control| control.stop(&mut self.net));
     }
 
     /// Takes what the writer has said. An error ends a start.
@@ -273,8 +285,12 @@ impl Engine {
         world.rest_all();
         world.note_containers();
         if let Some(listener) = self.telnet.0.take() {
-            let doors = Port::open(listener, TELNET_CONNECTIONS_MAX, &mut self.net, &mut self.poller);
+            let doors = Port::open(Door::Tcp(listener), TELNET_CONNECTIONS_MAX, &mut self.net, &mut self.poller);
             self.telnet.1 = Some(doors.map_err(refused("wait for players"))?);
+        }
+        match Control::open(&self.config.sqlite_path, &mut self.net, &mut self.poller) {
+            Ok(control) => self.control = Some(control),
+            Err(error) => self.log.warn("there is no socket for operators: `ctl` does not work", &[("error", &error)]),
         }
         self.life = Some(Life { world, ledger, ticker, signals, end: None, last_word: None });
         Ok(())
@@ -348,12 +364,17 @@ impl Engine {
                 StorageView { trouble: Some(format!("loading: {so_far} entities so far")), ..StorageView::default() }
             }
         };
+        let telnet = ("telnet", self.telnet.1.as_ref().map(|doors| doors.port));
+        let control = ("control", self.control.as_ref().map(|control| control.port));
+        let ports = [telnet, control];
+        let ports = ports.map(|(name, port)| (name, port.map(|port| self.net.counters(port)).unwrap_or_default()));
         let snapshot = Snapshot {
             wall: clock::wall(),
             started: self.started.1,
             uptime: now.since(self.started.0),
             world: self.life.as_ref().map(|life| &life.world),
             storage,
+            people: PeopleView { people: Some(&self.people), ports },
             tick_interval: self.config.tick_interval,
             metrics: &self.metrics,
             log_lines_dropped: self.log.dropped,
@@ -362,22 +383,35 @@ impl Engine {
         };
         self.net.hear(&self.ready, now);
         self.server.serve(&mut self.net, now, &snapshot);
+        if let Some(control) = &mut self.control {
+            control.show(&mut self.net, || self.server.status(&snapshot));
+        }
         if self.net.is_exhausted {
             self.warn_rarely("no descriptor is free for a new connection", &[]);
         }
     }
 
-    /// Hears people, and lets new ones in.
+    /// Hears people and operators, and lets new ones in.
     fn meet(&mut self, now: Monotonic) {
-        let Some((Life { world, end, .. }, doors)) = self.life.as_mut().zip(self.telnet.1.as_mut()) else { return };
+        let Some(Life { world, ledger, end, .. }) = &mut self.life else { return };
         let mut random = || sys::random().expect("getrandom(2) gives so few bytes whole, once the system has booted");
         let mut moment = Moment { world, now, wall: clock::wall(), random: &mut random };
-        if end.is_none() {
-            let quiet = self.people.pass(&mut moment);
-            doors.keep_alive(&mut self.net, &quiet);
+        if let Some(doors) = &mut self.telnet.1 {
+            if end.is_none() {
+                let quiet = self.people.pass(&mut moment);
+                doors.keep_alive(&mut self.net, &quiet);
+            }
+            doors.serve(&mut self.net, &mut self.people, &mut moment);
         }
-        doors.serve(&mut self.net, &mut self.people, &mut moment);
+        let mut ends = false;
+        if let Some(control) = &mut self.control {
+            control.serve(&mut self.net, &mut Around { people: &mut self.people, moment: &mut moment, ledger });
+            ends = control.ends(now);
+        }
         self.people.notes.drain(..).for_each(|line| self.log.line(&line));
+        if ends {
+            self.begin_end(&[("told_by", &"an operator")], now);
+        }
     }
 
     /// Gives people what there is for them to read, and ends the turn of the network.

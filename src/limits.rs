@@ -177,6 +177,27 @@ pub const CANDIDATES_MAX: usize = 1_000;
 /// Things that are listed, or done with at once.
 pub const LISTED_MAX: usize = 100;
 
+// The operators' socket.
+
+/// Connections of operators; the one longest idle makes way for a new one.
+pub const CONTROL_CONNECTIONS_MAX: usize = 16;
+/// Bytes of an operator's command.
+pub const CONTROL_LINE_BYTES_MAX: usize = 4 * 1024;
+/// How long an operator's command may take to come in.
+pub const CONTROL_LINE_MS_MAX: u64 = 5_000;
+/// From the first unsent byte until an operator must have taken all of an answer.
+pub const CONTROL_WRITE_MS_MAX: u64 = 10_000;
+/// How long an operator waits for everything to be acknowledged.
+pub const CONTROL_FLUSH_MS_MAX: u64 = 10_000;
+/// How long `ctl` waits for the next word of an answer.
+pub const CONTROL_ANSWER_MS_MAX: u64 = 15_000;
+/// Longest ban but one without an end.
+pub const BAN_SECONDS_MAX: u64 = 100 * 366 * 86_400;
+/// Longest notice before a stop.
+pub const NOTICE_SECONDS_MAX: u64 = 86_400;
+/// What is left of the notice when people are told again.
+pub const NOTICE_AGAIN_SECONDS: [u64; 4] = [60, 30, 10, 5];
+
 // Connections of every port.
 
 /// Connections accepted by one port in one turn of the loop.
@@ -264,7 +285,9 @@ const _: () = {
     // The longest message, one that lists problems, fits into a frame; and a text goes as far as the log shows it.
     assert!((PROBLEMS_LISTED_MAX + 2) * (TEXT_BYTES_MAX + 4) < FRAME_BYTES_MAX && LOG_LINE_BYTES_MAX < TEXT_BYTES_MAX);
     // A connection for each place must fit beside what the engine needs for itself.
-    assert!((HTTP_CONNECTIONS_MAX + TELNET_CONNECTIONS_MAX) as u64 + DESCRIPTORS_RESERVED <= DESCRIPTORS_WANTED);
+    let places = HTTP_CONNECTIONS_MAX + TELNET_CONNECTIONS_MAX + CONTROL_CONNECTIONS_MAX;
+    assert!(places as u64 + DESCRIPTORS_RESERVED <= DESCRIPTORS_WANTED);
+    assert!(CONTROL_FLUSH_MS_MAX < CONTROL_ANSWER_MS_MAX);
     assert!(HTTP_REQUEST_LINE_BYTES_MAX < HTTP_HEAD_BYTES_MAX);
     // One connection alone never takes all the memory, and all that are idle never have to make way for it.
     assert!(4 * (HTTP_HEAD_BYTES_MAX + HTTP_OUTPUT_BYTES_HIGH) < BUFFERS_BYTES_MAX);

@@ -53,6 +53,8 @@ keys! {
         Interval = "interval",
         /// So much is pending as the batch capacity says.
         Capacity = "capacity",
+        /// An operator wants it.
+        Operator = "operator",
         /// The engine stops.
         Shutdown = "shutdown",
     }

@@ -259,6 +259,21 @@ pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     check(unsafe { libc::renameat2(here, from.as_ptr(), here, to.as_ptr(), flags) }).map(drop)
 }
 
+/// Runs what makes a file that nobody else may open, not for a moment.
+pub fn with_closed_mask<T>(make: impl FnOnce() -> T) -> T {
+    // SAFETY: umask(2) takes a number and cannot fail.
+    let before = unsafe { libc::umask(0o177) };
+    let made = make();
+    // SAFETY: as above.
+    unsafe { libc::umask(before) };
+    made
+}
+
+/// Opens a name itself, not what it stands for (`O_PATH`), to reach a socket whose path is longer than connect(2) takes.
+pub fn open_name(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(path)
+}
+
 /// The user that this process acts as.
 pub fn effective_user() -> u32 {
     // SAFETY: geteuid(2) takes nothing and cannot fail.

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 
 use super::request::{Method, Path, Reject, Request};
-use super::{Snapshot, StorageView};
+use super::{PeopleView, Snapshot, StorageView};
 use crate::json::Json;
 use crate::metrics::{Exposition, Outcome};
 use crate::net;
 use crate::schedule::Trigger;
+use crate::session::{self, Counts, People};
 use crate::text::keys;
 use crate::world::{Bound, Kind, World};
 use crate::writer::State;
@@ -110,7 +111,9 @@ pub fn answer<'a>(request: &Request, snapshot: &'a Snapshot, counters: &Counters
         (_, Path::Root) => page(snapshot),
         (_, Path::Health) => json(Status::Ok, |json| json.key("status").string("ok")),
         (_, Path::Ready) => ready(&snapshot.storage),
-        (_, Path::Status) => status(snapshot, counters),
+        (_, Path::Status) => {
+            Answer { status: Status::Ok, content: Some(("application/json", report(snapshot, counters).into())) }
+        }
         (_, Path::Metrics) => {
             let text = snapshot.exposition.get_or_init(|| exposition(snapshot, counters)).into();
             Answer { status: Status::Ok, content: Some(("text/plain; version=0.0.4; charset=utf-8", text)) }
@@ -172,15 +175,19 @@ fn ready(storage: &StorageView) -> Answer<'static> {
     })
 }
 
-fn status(snapshot: &Snapshot, counters: &Counters) -> Answer<'static> {
-    let Snapshot { world, storage, metrics, .. } = snapshot;
+/// What the engine does, as JSON.
+pub fn report(snapshot: &Snapshot, counters: &Counters) -> String {
+    let Snapshot { world, storage, metrics, people: PeopleView { people, .. }, .. } = snapshot;
     let ready = storage.trouble.is_none();
-    json(Status::Ok, |json| {
+    Json::object(|json| {
         json.key("version").string(env!("CARGO_PKG_VERSION"));
         json.key("uptime_seconds").plain(snapshot.uptime.as_secs());
         json.key("ready").plain(ready);
         match world {
-            Some(world) => json.key("world").nested(|json| status_of_world(json, world)),
+            Some(world) => json.key("world").nested(|json| {
+                status_of_world(json, world);
+                json.key("players_online").plain(people.map_or(0, online));
+            }),
             None => json.key("world").string(None),
         }
         json.key("storage").nested(|json| {
@@ -214,7 +221,7 @@ fn status(snapshot: &Snapshot, counters: &Counters) -> Answer<'static> {
             json.key("tick_interval_ms").plain(snapshot.tick_interval.as_millis());
             json.key("ticks_skipped").plain(metrics.ticks_skipped);
             json.key("http_connections").plain(counters.net.connections);
-            json.key("sessions").plain(0);
+            json.key("sessions").plain(people.map_or(0, People::sessions));
         });
     })
 }
@@ -228,7 +235,11 @@ fn status_of_world(json: &mut Json, world: &World) {
     for (kind, count) in Kind::ALL.iter().zip(world.counts()) {
         json.key(&format!("{}s", kind.label())).plain(count);
     }
-    json.key("players_online").plain(0);
+}
+
+/// How many people are in the world and connected.
+fn online(people: &People) -> usize {
+    people.online().filter(|(_, is_there)| *is_there).count()
 }
 
 fn exposition(snapshot: &Snapshot, counters: &Counters) -> String {
@@ -238,6 +249,7 @@ fn exposition(snapshot: &Snapshot, counters: &Counters) -> String {
     world_metrics(&mut text, snapshot);
     storage_metrics(&mut text, snapshot);
     http_metrics(&mut text, counters);
+    people_metrics(&mut text, &snapshot.people);
     let dropped = snapshot.log_lines_dropped;
     text.counter("aqevia_log_lines_dropped_total", "Log lines that could not be written.", dropped);
     process_metrics(&mut text, snapshot);
@@ -305,6 +317,35 @@ fn http_metrics(text: &mut Exposition, counters: &Counters) {
     let limits = shared.chain(Limit::ALL.iter().map(|limit| limit.label()).zip(counters.limits));
     let limits = limits.map(|(limit, count)| ([("limit", limit)], count));
     text.counters("aqevia_http_limits_total", "How often a limit of an HTTP connection was reached.", limits);
+}
+
+fn people_metrics(text: &mut Exposition, PeopleView { people, ports }: &PeopleView) {
+    if let Some(people) = people {
+        let Counts { commands, logins, failures, reached } = &people.counts;
+        text.gauge(
+            "aqevia_sessions",
+            "Connections of people, those who are coming in among them.",
+            Some(people.sessions()),
+        );
+        text.gauge("aqevia_players_online", "Players in the world who are connected.", Some(online(people)));
+        text.counter("aqevia_logins_total", "Players and guests who came in.", logins);
+        text.counter("aqevia_login_failures_total", "Wrong passwords.", failures);
+        text.counter("aqevia_commands_total", "Lines that were taken as commands of players.", commands);
+        let reached = session::Limit::ALL.iter().map(|limit| [("limit", limit.label())]).zip(*reached);
+        text.counters("aqevia_session_limits_total", "How often a limit of sessions was reached.", reached);
+    }
+    let each = |count: fn(&net::Counters) -> u64| {
+        ports.iter().map(move |(name, counters)| ([("port", *name)], count(counters)))
+    };
+    text.gauges("aqevia_port_connections", "Open connections by port.", each(|counters| counters.connections as u64));
+    text.counters("aqevia_port_accepted_total", "Connections accepted by port.", each(|counters| counters.accepted));
+    let help = "Connections that made way for a new one by port.";
+    text.counters("aqevia_port_evictions_total", help, each(|counters| counters.evictions));
+    let limits = ports.iter().flat_map(|(name, counters)| {
+        let labels = net::Limit::ALL.iter().map(|limit| [("port", *name), ("limit", limit.label())]);
+        labels.zip(counters.limits)
+    });
+    text.counters("aqevia_port_limits_total", "How often a limit of a connection was reached by port.", limits);
 }
 
 fn process_metrics(text: &mut Exposition, snapshot: &Snapshot) {

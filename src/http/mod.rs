@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use crate::clock::Wall;
 use crate::metrics::Metrics;
+use crate::net;
+use crate::session::People;
 use crate::sys::Usage;
 use crate::world::World;
 pub use crate::writer::StorageView;
@@ -28,6 +30,8 @@ pub struct Snapshot<'a> {
     pub world: Option<&'a World>,
     /// Its storage.
     pub storage: StorageView<'a>,
+    /// People.
+    pub people: PeopleView<'a>,
     /// The pace of the world.
     pub tick_interval: Duration,
     /// What has been counted.
@@ -38,4 +42,13 @@ pub struct Snapshot<'a> {
     pub usage: fn() -> Usage,
     /// The text of `/metrics`, made when it is first asked for: who asks in the same turn of the loop gets the same.
     pub exposition: OnceCell<String>,
+}
+
+/// What is to be told of people.
+#[derive(Default)]
+pub struct PeopleView<'a> {
+    /// Everybody; `None`: nobody can come.
+    pub people: Option<&'a People>,
+    /// What is counted for the ports beside this one, each with its name.
+    pub ports: [(&'static str, net::Counters); 2],
 }

@@ -74,6 +74,11 @@ impl Server {
         }
     }
 
+    /// What /status tells.
+    pub fn status(&self, snapshot: &Snapshot) -> String {
+        answer::report(snapshot, &self.counters)
+    }
+
     /// Answers those that have a turn, and lets in who has connected.
     pub fn serve<L: Listener>(&mut self, net: &mut Net<L>, now: Monotonic, snapshot: &Snapshot) {
         self.counters.net = net.counters(self.port);

@@ -7,7 +7,8 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
 use super::Limit;
@@ -57,6 +58,7 @@ impl Stream for TcpStream {
     }
 
     fn peer(&self) -> Option<IpAddr> {
+        // One of this machine has no such address, and is an error.
         self.peer_addr().ok().map(|address| address.ip())
     }
 }
@@ -75,6 +77,47 @@ impl Listener for TcpListener {
     fn refuse(&self) {
         // Where that cannot be done, whoever comes in the last moment is reset.
         let _ = sys::refuse_connections(self);
+    }
+}
+
+/// A listener on the network, or on this machine alone.
+pub enum Door {
+    /// On the network.
+    Tcp(TcpListener),
+    /// At a path.
+    Unix(UnixListener),
+}
+
+impl AsRawFd for Door {
+    fn as_raw_fd(&self) -> RawFd {
+        match self {
+            Door::Tcp(listener) => listener.as_raw_fd(),
+            Door::Unix(listener) => listener.as_raw_fd(),
+        }
+    }
+}
+
+impl Listener for Door {
+    /// Once it is connected, whatever is done with a socket is done by the same calls for both.
+    type Stream = TcpStream;
+
+    fn accept(&self) -> io::Result<TcpStream> {
+        match self {
+            Door::Tcp(listener) => Listener::accept(listener),
+            Door::Unix(listener) => {
+                let (stream, _) = listener.accept()?;
+                stream.set_nonblocking(true)?;
+                Ok(OwnedFd::from(stream).into())
+            }
+        }
+    }
+
+    fn refuse(&self) {
+        match self {
+            Door::Tcp(listener) => listener.refuse(),
+            // Its name is taken away.
+            Door::Unix(_) => (),
+        }
     }
 }
 

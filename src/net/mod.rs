@@ -17,18 +17,18 @@ pub mod connection;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, ErrorKind};
 use std::mem;
-use std::net::{IpAddr, TcpListener};
+use std::net::IpAddr;
 use std::ops::Range;
 use std::time::Duration;
 
-use self::connection::{Connection, Listener, NEVER, Stream};
+use self::connection::{Connection, Door, Listener, NEVER, Stream};
 use crate::clock::Monotonic;
 use crate::limits::{ACCEPT_PAUSE_MS, ACCEPTS_PER_TURN, BUFFERS_BYTES_MAX, HELD_SHARE, HOLD_MS};
 use crate::sys::{self, Readiness, Token};
 use crate::text::keys;
 
 /// All ports and the connections that came by them.
-pub struct Net<L: Listener = TcpListener> {
+pub struct Net<L: Listener = Door> {
     ports: Vec<Port<L>>,
     /// By their numbers.
     held: BTreeMap<u64, Held<L::Stream>>,

@@ -11,6 +11,7 @@ mod deeds;
 pub mod login;
 mod look;
 mod matching;
+pub mod operators;
 pub mod page;
 pub mod secret;
 pub mod terminal;

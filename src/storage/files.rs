@@ -14,7 +14,7 @@ use crate::sys;
 
 /// What the names of the files beside a database end in that belong to it: SQLite's first, then ours. What was rescued
 /// has its tick behind the last but one, and a copy of what an earlier engine made its version and tick behind the last.
-pub const SUFFIXES: [&str; 6] = ["-wal", "-shm", "-journal", ".lock", ".rescued-", ".schema-"];
+pub const SUFFIXES: [&str; 7] = ["-wal", "-shm", "-journal", ".lock", ".sock", ".rescued-", ".schema-"];
 
 /// Under which name a file beside a database is made until it is whole, with a number of the process behind it.
 const PARTIAL: &str = ".partial-";

@@ -23,6 +23,8 @@ pub struct Ledger {
     cut: Cut,
     /// The end of the engine has begun, after so many cuts: one more is to be made.
     end: Option<u64>,
+    /// The cut that somebody waits for.
+    asked: u64,
     /// The states that may be stored: the one that was acknowledged, and those that were cut since.
     pub states: Vec<Stamp>,
     /// The database has lost its content.
@@ -56,8 +58,22 @@ impl Ledger {
     /// Of a world that is stored as `stamp` says, and a writer that has yet to say that it goes on from there.
     pub fn new(flusher: Flusher, stamp: Stamp) -> Ledger {
         let (state, states) = (State::Restarting, vec![stamp]);
-        let (cut, end, wants_all, view, rescue, last_flush_at, last_error, held_up, news) = Default::default();
-        Ledger { flusher, state, cut, end, states, wants_all, view, rescue, last_flush_at, last_error, held_up, news }
+        let (cut, end, asked, wants_all, view, rescue, last_flush_at, last_error, held_up, news) = Default::default();
+        Ledger {
+            flusher,
+            state,
+            cut,
+            end,
+            asked,
+            states,
+            wants_all,
+            view,
+            rescue,
+            last_flush_at,
+            last_error,
+            held_up,
+            news,
+        }
     }
 
     /// Since when an acknowledgement is out.
@@ -110,9 +126,25 @@ impl Ledger {
         is_tried && world.pending() == 0 && !self.flusher.is_failing()
     }
 
+    /// Asks for a flush of all that is there now, without a wait for the interval. Returns the number of its cut.
+    pub fn ask(&mut self, now: Monotonic) -> u64 {
+        if self.flusher.is_failing() {
+            self.flusher.succeeded(now);
+            self.flusher.failed(now);
+        }
+        self.asked = self.cut.number + 1;
+        self.asked
+    }
+
+    /// Whether a cut is acknowledged, or one after it.
+    pub fn holds(&self, cut: u64) -> bool {
+        self.cut.number >= cut && self.state == State::Idle && !self.flusher.is_failing()
+    }
+
     /// Whether a flush is due, and why. There is one at a time.
     pub fn due(&mut self, world: &World, now: Monotonic, metrics: &mut Metrics) -> Option<Trigger> {
-        let due = self.flusher.due(now, self.pending(world));
+        let is_asked = self.asked > self.cut.number && self.flusher.retry_at().is_none_or(|at| at <= now);
+        let due = self.flusher.due(now, self.pending(world)).or(is_asked.then_some(Trigger::Operator));
         if self.state == State::Flushing && due.is_some() && !self.cut.is_waited_for {
             metrics.flushes_waited += 1;
             self.cut.is_waited_for = true;

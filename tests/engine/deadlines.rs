@@ -2,12 +2,12 @@
 
 use std::cell::OnceCell;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use aqevia_engine::clock::{self, Monotonic, Wall};
 use aqevia_engine::http::server::Server;
-use aqevia_engine::http::{Snapshot, StorageView};
+use aqevia_engine::http::{PeopleView, Snapshot, StorageView};
 use aqevia_engine::limits::{
     HTTP_HEAD_MS_MAX, HTTP_IDLE_MS_MAX, HTTP_OUTPUT_BYTES_HIGH, HTTP_WRITE_MS_MAX, LINGER_MS_MAX,
 };
@@ -23,7 +23,7 @@ use crate::support::{PATIENCE, SMALL_WORLD};
 /// A server whose turns are taken one by one.
 struct Stand {
     server: Server,
-    net: Net,
+    net: Net<TcpListener>,
     address: SocketAddr,
     poller: Poller,
     world: World,
@@ -63,6 +63,7 @@ impl Stand {
             uptime: Duration::ZERO,
             world: Some(&self.world),
             storage: StorageView::default(),
+            people: PeopleView::default(),
             tick_interval: Duration::ZERO,
             metrics: &self.metrics,
             log_lines_dropped: 0,

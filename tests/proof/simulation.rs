@@ -16,7 +16,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use aqevia_engine::clock::{self, Monotonic};
-use aqevia_engine::http::{Snapshot, StorageView};
+use aqevia_engine::http::{PeopleView, Snapshot, StorageView};
 use aqevia_engine::limits::HTTP_HEAD_MS_MAX;
 use aqevia_engine::metrics::Metrics;
 use aqevia_engine::schedule::{Flusher, Ticker, Trigger};
@@ -960,6 +960,7 @@ impl Simulation {
             uptime: self.now.since(Monotonic::default()),
             world: Some(world),
             storage: StorageView { unsent_bytes, ..ledger.status(world, self.now) },
+            people: PeopleView::default(),
             tick_interval: TICK,
             metrics,
             log_lines_dropped: 0,

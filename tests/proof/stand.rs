@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use aqevia_engine::clock::Monotonic;
-use aqevia_engine::http::{Snapshot, StorageView, server};
+use aqevia_engine::http::{PeopleView, Snapshot, StorageView, server};
 use aqevia_engine::limits::{HTTP_HEAD_MS_MAX, HTTP_WRITE_MS_MAX};
 use aqevia_engine::metrics::Metrics;
 use aqevia_engine::net::Net;
@@ -116,6 +116,7 @@ impl Stand {
             uptime: Duration::ZERO,
             world: Some(&self.world),
             storage: StorageView::default(),
+            people: PeopleView::default(),
             tick_interval: Duration::ZERO,
             metrics: &self.metrics,
             log_lines_dropped: 0,
