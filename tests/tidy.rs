@@ -11,6 +11,7 @@ use std::process::Command;
 use aqevia_engine::config::VARIABLES;
 use aqevia_engine::http::answer::Limit;
 use aqevia_engine::net;
+use aqevia_engine::session;
 use aqevia_engine::storage::files::SUFFIXES;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -219,7 +220,8 @@ fn every_metric_and_limit_is_described_for_auditors_or_builders() {
         assert!(readme.contains(&format!("| `{name}` |")), "README does not describe {name}");
     }
     let shared = net::Limit::ALL.iter().map(|limit| limit.label());
-    for limit in Limit::ALL.iter().map(|limit| limit.label()).chain(shared) {
+    let people = session::Limit::ALL.iter().map(|limit| limit.label());
+    for limit in Limit::ALL.iter().map(|limit| limit.label()).chain(shared).chain(people) {
         assert!(readme.contains(&format!("limit `{limit}`")), "{limit}");
     }
     for line in read("src/limits.rs").lines().filter_map(|line| line.strip_prefix("pub const ")) {
@@ -255,8 +257,8 @@ fn what_belongs_to_a_database_is_the_same_everywhere() {
     let moved = script.split("belongings=(").nth(1).unwrap().split(')').next().unwrap();
     for suffix in SUFFIXES {
         assert!(table.contains(&format!("`{suffix}")), "README, Files: {suffix}");
-        // Whoever moves a database leaves its lock, which an engine may hold.
-        assert_eq!(moved.contains(suffix), suffix != ".lock", ".ops/world: {suffix}");
+        // Whoever moves a database leaves its lock, which an engine may hold, and its socket.
+        assert_eq!(moved.contains(suffix), ![".lock", ".sock"].contains(&suffix), ".ops/world: {suffix}");
     }
 }
 

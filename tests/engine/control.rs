@@ -8,7 +8,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aqevia_engine::clock::{self, Monotonic, Wall};
 use aqevia_engine::control::{Around, Control};
@@ -85,8 +85,10 @@ impl Visitor {
 
     /// Waits until something was sent; what came before it is not looked at again.
     fn reads(&mut self, text: &str) -> String {
-        let mut bytes = [0; 4_096];
+        let (mut bytes, begun) = ([0; 4_096], Instant::now());
         loop {
+            // A sign of life comes now and then.
+            assert!(begun.elapsed() < PATIENCE, "it did not say {text:?}: {}", self.read);
             if let Some(at) = self.read.find(text) {
                 return self.read.drain(..at + text.len()).collect();
             }
@@ -157,7 +159,7 @@ fn a_lost_password_is_replaced_and_the_lost_one_opens_nothing() {
     let folder = Folder::new();
     let engine = start(&folder);
     let mut ann = Visitor::connect(&engine).talk(&[("Name: ", "Ann"), ("Yes or no: ", "yes")]);
-    ann.reads("The password of Ann is ");
+    ann.reads("The password of Ann: ");
     let before = ann.reads("\r\n").trim().to_owned();
     let [row] = &rows(&folder, "password ann")[..] else { panic!("one row") };
     assert_eq!(json(row, "$.name"), "Ann");
