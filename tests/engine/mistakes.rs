@@ -342,6 +342,27 @@ fn all_that_a_refused_start_says_is_log_and_on_standard_output() {
 }
 
 #[test]
+fn a_database_of_version_0_1_whose_world_is_refused_is_not_brought_up() {
+    let first = fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/databases/0.1.0.sqlite")).unwrap();
+    for (edit, wanted, expected) in [
+        ("", "another", "AQEVIA_WORLD_ID"),
+        ("UPDATE entity SET name = 'x' WHERE id = 1", "", "the records are not those of the last flush"),
+        ("UPDATE entity SET home = 999999; UPDATE world SET digest = NULL", "", "has a home that is no room"),
+        ("CREATE INDEX mine ON entity (name)", "", "others have put the index"),
+    ] {
+        let folder = Folder::new();
+        folder.write("storage.sqlite", &first);
+        Connection::open(folder.database()).unwrap().execute_batch(edit).unwrap();
+        let before = fs::read(folder.database()).unwrap();
+        let (code, said) = refusal(&folder, &[("AQEVIA_WORLD_ID", wanted)]);
+        assert!(code == 3 && said.contains(expected), "{edit}: {said}");
+        assert_eq!(fs::read(folder.database()).unwrap(), before);
+        let names = fs::read_dir(folder.join("")).unwrap().map(|entry| entry.unwrap().file_name());
+        assert!(names.into_iter().all(|name| !name.to_str().unwrap().contains(".schema-")), "{edit}");
+    }
+}
+
+#[test]
 fn the_database_wins_over_a_changed_world_file_and_another_worlds_file_is_refused() {
     let folder = Folder::new();
     let path = folder.write("world.json5", SMALL_WORLD);

@@ -275,7 +275,7 @@ fn a_backup_is_not_written_to_a_name_that_belongs_to_the_database_however_it_is_
         let twice = folder.join("..").join(folder.file_name().unwrap()).join(name);
         [folder.join(name), twice, linked.join("data").join(name)]
     };
-    for suffix in ["-wal", "-shm", "-journal", ".rescued-7", ".partial-1-0"] {
+    for suffix in ["-wal", "-shm", "-journal", ".rescued-7", ".schema-1-7", ".partial-1-0"] {
         for path in spelled(&format!("storage.sqlite{suffix}")) {
             let (code, _, stderr) = run(&folder, &["backup", path.to_str().unwrap()]);
             assert!(code == 3 && stderr.contains("that name belongs to the database"), "{path:?}: {code} {stderr}");
