@@ -31,3 +31,29 @@ impl Throttle {
         wait
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_that_is_full_forgets_who_waits_no_more_and_then_half_of_the_others() {
+        let (mut throttle, now) = (Throttle::default(), Monotonic(Duration::from_secs(100)));
+        let try_it = |throttle: &mut Throttle, key: usize, now: Monotonic| {
+            throttle.wait(format!("{key:06}"), Duration::from_secs(10), 0, Duration::from_secs(60), now)
+        };
+        let fill = |throttle: &mut Throttle, now| {
+            (0..THROTTLED_MAX).for_each(|key| assert!(!try_it(throttle, key, now).is_zero()));
+        };
+        fill(&mut throttle, now);
+        assert_eq!(throttle.0.len(), THROTTLED_MAX);
+        try_it(&mut throttle, THROTTLED_MAX, now);
+        assert_eq!(throttle.0.len(), THROTTLED_MAX / 2 + 1);
+        // Those that are left have still to wait.
+        assert_eq!(try_it(&mut throttle, THROTTLED_MAX - 1, now), Duration::from_secs(20));
+        throttle = Throttle::default();
+        fill(&mut throttle, now);
+        try_it(&mut throttle, THROTTLED_MAX, now.after(Duration::from_secs(60)));
+        assert_eq!(throttle.0.len(), 1);
+    }
+}

@@ -710,6 +710,10 @@ fn lines_are_as_wide_as_the_terminal_and_wide_signs_take_two_columns() {
         "cafe\u{301} cafe\u{301} cafe\u{301} caf\u{e9}x\n"
     );
     assert_eq!(wrapped(view(20, false), "\u{201c}caf\u{e9}\u{201d}"), "\"cafe\"\n");
+    // An empty line is a pause for the eye, and noise for the ear.
+    let aloud = View { is_read_aloud: true, ..view(20, true) };
+    assert_eq!(wrapped(view(20, true), "one\n\n  two"), "one\n\n  two\n");
+    assert_eq!(wrapped(aloud, "one\n\n  `two` that goes on and on"), "one\ntwo that goes on and on\n");
     // Without a wish for colours there are none, whatever the terminal can; with one there are, whatever it says.
     for (colours, wish, has_some) in [
         (Colours::Many, aqevia_engine::world::Wish::Off, false),
