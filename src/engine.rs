@@ -279,8 +279,6 @@ impl Engine {
         let now = clock::monotonic();
         let flusher = Flusher::new(self.config.flush_interval, self.config.batch_capacity, now);
         let (ledger, ticker) = (Ledger::new(flusher, stamp), Ticker::new(self.config.tick_interval, now));
-        let (start_ms, tick) = (now.since(self.started.0).as_millis(), world.now().0);
-        self.log.info("running", &[("world", &world.id), ("tick", &tick), ("start_ms", &start_ms)]);
         // Nobody is there when an engine starts.
         world.rest_all();
         world.note_containers();
@@ -292,6 +290,8 @@ impl Engine {
             Ok(control) => self.control = Some(control),
             Err(error) => self.log.warn("there is no socket for operators: `ctl` does not work", &[("error", &error)]),
         }
+        let (start_ms, tick) = (now.since(self.started.0).as_millis(), world.now().0);
+        self.log.info("running", &[("world", &world.id), ("tick", &tick), ("start_ms", &start_ms)]);
         self.life = Some(Life { world, ledger, ticker, signals, end: None, last_word: None });
         Ok(())
     }
