@@ -341,7 +341,7 @@ checking 'seventeen players come at once from one address of the network of Dock
 # shellcheck disable=SC2016 # meant for the shell inside
 exits 0 container --network "${run}_default" --entrypoint bash "$dev" -euc '
   awaits() { while read -r -t 30 line <&"$1"; do [[ $line != *"$2"* ]] || return 0; done; echo "no $2: $line"; exit 1; }
-  for letter in {a..q}; do
+  for letter in {a..k} {m..r}; do
     exec {line}<>/dev/tcp/aqevia-engine/4000
     lines+=("$line")
     printf "Sparrow%s\r\nyes\r\n" "$letter" >&"$line"

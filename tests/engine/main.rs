@@ -10,6 +10,7 @@ mod durability;
 mod environment;
 mod export;
 mod flips;
+mod hostile;
 mod http;
 mod kill;
 mod memory;

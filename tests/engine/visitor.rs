@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::time::Instant;
 
 use crate::support::{Engine, Folder, PATIENCE};
 
@@ -47,6 +48,7 @@ pub struct Visitor {
     /// The commands of telnet that came, without what they are about.
     pub commands: Vec<u8>,
     state: State,
+    asked: u32,
 }
 
 /// What the next byte is (RFC 854).
@@ -65,7 +67,7 @@ impl Visitor {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        Visitor { stream, text: Vec::new(), commands: Vec::new(), state: State::Text }
+        Visitor { stream, text: Vec::new(), commands: Vec::new(), state: State::Text, asked: 0 }
     }
 
     /// A new player, who is in. Their password.
@@ -95,13 +97,16 @@ impl Visitor {
 
     /// Waits until something was sent, and returns what came before it; that is not looked at again.
     pub fn reads(&mut self, wanted: &str) -> String {
+        let begun = Instant::now();
         loop {
             let found = self.text.windows(wanted.len()).position(|text| text == wanted.as_bytes());
             if let Some(at) = found {
                 let before = self.text.drain(..at + wanted.len()).take(at).collect();
                 return String::from_utf8(before).unwrap();
             }
-            assert!(self.receive(), "it ended, and {wanted:?} was not in {}", String::from_utf8_lossy(&self.text));
+            // A sign of life is no answer.
+            let goes_on = self.receive() && begun.elapsed() < PATIENCE;
+            assert!(goes_on, "it ended, and {wanted:?} was not in {}", String::from_utf8_lossy(&self.text));
         }
     }
 
@@ -111,11 +116,13 @@ impl Visitor {
         String::from_utf8(std::mem::take(&mut self.text)).unwrap()
     }
 
-    /// Types a command and reads until the answer to the next is there.
+    /// Types a command and returns what was sent until it was done, as the answer to the next one shows, which is no command.
     pub fn asks(&mut self, line: &str) -> String {
+        self.asked += 1;
+        let mark = format!("mark{}.", self.asked);
         self.types(line);
-        self.types("emote is done.");
-        self.reads(" is done.\r\n")
+        self.types(&mark);
+        self.reads(&format!("There is no command `{mark}`"))
     }
 
     /// Takes what comes; false at the end.
