@@ -44,7 +44,7 @@ pub const COMMANDS: [(&str, &str); 12] = [
     ("open", "let people in again"),
     ("announce TEXT", "tell everybody who is in the world"),
     ("flush", "save what is pending, and wait until it is"),
-    ("shutdown [SECONDS]", "tell everybody, then stop"),
+    ("shutdown [SECONDS]", "tell everybody, then stop; the last one that is given counts"),
 ];
 
 /// A command of an operator.

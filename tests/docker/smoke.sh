@@ -352,6 +352,24 @@ exits 0 container --network "${run}_default" --entrypoint bash "$dev" -euc '
 ready
 ok
 
+checking 'whoever may run commands in the container is an operator: a lost password, a ban, a stop with notice'
+exits 0 inside aqevia-engine ctl password Anna
+password=$(sed -n 's/.*"password":"\([a-z0-9-]*\)".*/\1/p' <<<"$said")
+said=$(visit Anna "$password" inventory quit)
+contains 'a grey blanket' "$said"
+exits 0 inside aqevia-engine ctl ban Anna
+contains 'You are not let in.' "$(visit Anna "$password")"
+exits 0 inside aqevia-engine ctl unban Anna
+exits 1 inside aqevia-engine ctl boot Anna
+contains 'Anna is not in the world' "$said"
+exits 1 container --user 998 -v "$run:/data" "$dev" ctl who
+contains 'Permission denied' "$said"
+exits 0 inside aqevia-engine ctl shutdown 1
+stopped() { docker compose logs | grep -q 'msg=stopping told_by="an operator"'; }
+within 30 stopped
+within 30 ready
+ok
+
 checking 'players come from this machine alone, unless it is said otherwise'
 said=$(env -u ENGINE_TELNET_PORT docker compose config)
 contains $'host_ip: 127.0.0.1\n        target: 4000\n        published: "4000"' "$said"

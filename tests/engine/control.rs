@@ -3,12 +3,12 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::Shutdown;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aqevia_engine::clock::{self, Monotonic, Wall};
 use aqevia_engine::control::{Around, Control};
@@ -22,14 +22,9 @@ use aqevia_engine::world::World;
 use aqevia_engine::writer::ledger::Ledger;
 
 use crate::support::{Engine, Folder, PATIENCE, SMALL_WORLD, by_way_of, command, json, output, skip, wait_for};
+use crate::visitor::{Visitor, host};
 
 const DONE: &str = "{\"done\":true}\n";
-
-/// An engine that people can come into.
-fn start(folder: &Folder) -> Engine {
-    let file = folder.write("world.json5", SMALL_WORLD);
-    Engine::start_with(folder, &[("AQEVIA_TELNET_ADDR", "127.0.0.1:0"), ("AQEVIA_WORLD_PATH", file.to_str().unwrap())])
-}
 
 /// Gives a command: exit code, standard output, standard error.
 fn ctl(folder: &Folder, words: &str) -> (i32, String, String) {
@@ -54,65 +49,30 @@ fn refusal(folder: &Folder, words: &str) -> String {
     why
 }
 
-/// Somebody at the other end of a telnet connection.
-struct Visitor {
-    stream: TcpStream,
-    read: String,
+/// Somebody who types each of these lines once what they wait for was sent.
+fn talk(engine: &Engine, talk: &[(&str, &str)]) -> Visitor {
+    let mut visitor = Visitor::connect(engine);
+    for (prompt, line) in talk {
+        visitor.reads(prompt);
+        visitor.types(line);
+    }
+    visitor
 }
 
-impl Visitor {
-    fn connect(engine: &Engine) -> Visitor {
-        let address = engine.told("msg=listening", " telnet=").unwrap();
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        Visitor { stream, read: String::new() }
-    }
-
-    /// Says one line after the other, each when it was asked for.
-    fn talk(mut self, talk: &[(&str, &str)]) -> Visitor {
-        for (prompt, line) in talk {
-            self.reads(prompt);
-            self.stream.write_all(format!("{line}\n").as_bytes()).unwrap();
-        }
-        self
-    }
-
-    fn come(engine: &Engine, name: &str) -> Visitor {
-        let mut visitor = Visitor::connect(engine).talk(&[("Name: ", name), ("Yes or no: ", "yes")]);
-        visitor.reads("Exits: ");
-        visitor
-    }
-
-    /// Waits until something was sent; what came before it is not looked at again.
-    fn reads(&mut self, text: &str) -> String {
-        let (mut bytes, begun) = ([0; 4_096], Instant::now());
-        loop {
-            // A sign of life comes now and then.
-            assert!(begun.elapsed() < PATIENCE, "it did not say {text:?}: {}", self.read);
-            if let Some(at) = self.read.find(text) {
-                return self.read.drain(..at + text.len()).collect();
-            }
-            let count = self.stream.read(&mut bytes).unwrap();
-            assert!(count > 0, "it ended before {text:?}: {}", self.read);
-            self.read += &String::from_utf8_lossy(&bytes[..count]);
-        }
-    }
-
-    /// All that is sent until the connection ends.
-    fn reads_to_the_end(mut self) -> String {
-        let mut bytes = Vec::new();
-        self.stream.read_to_end(&mut bytes).unwrap();
-        self.read + &String::from_utf8_lossy(&bytes)
-    }
+/// A new player, who is in.
+fn come(engine: &Engine, name: &str) -> Visitor {
+    Visitor::new_player(engine, name).0
 }
 
 #[test]
 fn who_is_here_is_told_by_the_socket_and_counted_on_the_port() {
     let folder = Folder::new();
-    let engine = start(&folder);
+    let engine = host(&folder, &[]);
     assert_eq!(rows(&folder, "who"), Vec::<String>::new());
-    let ann = Visitor::come(&engine, "Ann");
-    let _guest = Visitor::connect(&engine).talk(&[("Name: ", "guest"), ("Exits: ", "look")]);
+    let ann = come(&engine, "Ann");
+    let mut guest = Visitor::guest(&engine);
+    guest.types("look");
+    guest.reads("Exits: ");
     let mut coming = Visitor::connect(&engine);
     coming.reads("Name: ");
     let who = wait_for("all three", || Some(rows(&folder, "who")).filter(|who| who.len() == 3));
@@ -157,26 +117,24 @@ fn who_is_here_is_told_by_the_socket_and_counted_on_the_port() {
 #[test]
 fn a_lost_password_is_replaced_and_the_lost_one_opens_nothing() {
     let folder = Folder::new();
-    let engine = start(&folder);
-    let mut ann = Visitor::connect(&engine).talk(&[("Name: ", "Ann"), ("Yes or no: ", "yes")]);
-    ann.reads("The password of Ann: ");
-    let before = ann.reads("\r\n").trim().to_owned();
+    let engine = host(&folder, &[]);
+    let (mut ann, before) = Visitor::new_player(&engine, "Ann");
     let [row] = &rows(&folder, "password ann")[..] else { panic!("one row") };
     assert_eq!(json(row, "$.name"), "Ann");
     let after = json(row, "$.password");
     assert!(after.len() == 19 && after != before, "{after}");
     ann.reads("** An operator has made a new password for you.\r\n");
-    let mut elsewhere = Visitor::connect(&engine).talk(&[("Name: ", "ann"), ("Password: ", &before)]);
+    let mut elsewhere = talk(&engine, &[("Name: ", "ann"), ("Password: ", &before)]);
     elsewhere.reads("That is not the password");
-    elsewhere = elsewhere.talk(&[("Name: ", "ann"), ("Password: ", &after)]);
+    elsewhere.types(&format!("ann\r\n{after}"));
     elsewhere.reads("Exits: ");
     assert_eq!(engine.metric("aqevia_login_failures_total"), 1.0);
     // Neither is in the log, only that it was done.
-    let log = engine.log();
+    let acted = "msg=\"an operator gave a command\" command=\"password ann\"\n";
+    let log = wait_for("the log", || Some(engine.log()).filter(|log| log.matches(acted).count() == 1));
     assert!(!log.contains(&after) && !log.contains(&before), "{log}");
-    assert_eq!(log.matches("msg=\"an operator gave a command\" command=\"password ann\"\n").count(), 1, "{log}");
 
-    let _guest = Visitor::connect(&engine).talk(&[("Name: ", "guest"), ("Exits: ", "look")]);
+    let _guest = Visitor::guest(&engine);
     assert_eq!(refusal(&folder, "password Guest1"), "Guest1 is a guest, and has no password");
     assert_eq!(refusal(&folder, "password Bob"), "there is no player called Bob");
     let refused = "command=\"password Bob\" refused=\"there is no player called Bob\"\n";
@@ -186,21 +144,21 @@ fn a_lost_password_is_replaced_and_the_lost_one_opens_nothing() {
 #[test]
 fn who_is_booted_reads_why_and_is_out_of_sight_at_once_and_may_come_back() {
     let folder = Folder::new();
-    let engine = start(&folder);
-    let (ann, mut bea) = (Visitor::come(&engine, "Ann"), Visitor::come(&engine, "Bea"));
+    let engine = host(&folder, &[]);
+    let (mut ann, mut bea) = (come(&engine, "Ann"), come(&engine, "Bea"));
     assert_eq!(rows(&folder, "boot ANN"), Vec::<String>::new());
     assert!(ann.reads_to_the_end().ends_with("** An operator has ended your visit.\r\n"));
     bea.reads("Ann leaves the world.\r\n");
     assert_eq!(refusal(&folder, "boot Ann"), "Ann is not in the world");
     assert_eq!(refusal(&folder, "boot Bob"), "there is no player called Bob");
-    Visitor::connect(&engine).talk(&[("Name: ", "Ann")]).reads("Password: ");
+    talk(&engine, &[("Name: ", "Ann")]).reads("Password: ");
 }
 
 #[test]
 fn a_ban_of_a_name_or_of_addresses_ends_visits_and_keeps_out_until_it_is_lifted_or_over() {
     let folder = Folder::new();
-    let engine = start(&folder);
-    let (ann, mut bea) = (Visitor::come(&engine, "Ann"), Visitor::come(&engine, "Bea"));
+    let engine = host(&folder, &[]);
+    let (mut ann, mut bea) = (come(&engine, "Ann"), come(&engine, "Bea"));
     let [row] = &rows(&folder, "ban ann 7d")[..] else { panic!("one row") };
     assert_eq!((json(row, "$.ban"), json(row, "$.ended")), ("Ann".to_owned(), "1".to_owned()));
     assert!(ann.reads_to_the_end().ends_with("** An operator keeps you out from now on.\r\n"));
@@ -226,7 +184,7 @@ fn a_ban_of_a_name_or_of_addresses_ends_visits_and_keeps_out_until_it_is_lifted_
 
     // The name alone is kept out, and only after the password.
     let password = json(&rows(&folder, "password Ann")[0], "$.password");
-    let come = || Visitor::connect(&engine).talk(&[("Name: ", "Ann"), ("Password: ", &password)]);
+    let come = || talk(&engine, &[("Name: ", "Ann"), ("Password: ", &password)]);
     assert!(come().reads_to_the_end().contains("You are not let in."));
     rows(&folder, "ban Ann 1s");
     wait_for("the end of the ban", || (rows(&folder, "bans").len() == 1).then_some(()));
@@ -243,25 +201,25 @@ fn a_ban_of_a_name_or_of_addresses_ends_visits_and_keeps_out_until_it_is_lifted_
 #[test]
 fn a_closed_world_lets_nobody_in_and_keeps_who_is_there_until_it_is_opened() {
     let folder = Folder::new();
-    let engine = start(&folder);
-    let ann = Visitor::come(&engine, "Ann");
+    let engine = host(&folder, &[]);
+    let mut ann = come(&engine, "Ann");
     // Who has begun to come in is not in.
-    let coming = Visitor::connect(&engine).talk(&[("Name: ", "Bea")]);
+    let coming = talk(&engine, &[("Name: ", "Bea")]);
     assert_eq!(rows(&folder, "close"), Vec::<String>::new());
-    for visitor in [coming, Visitor::connect(&engine)] {
+    for mut visitor in [coming, Visitor::connect(&engine)] {
         assert!(visitor.reads_to_the_end().ends_with("** The world is closed just now. Come again later.\r\n"));
     }
     assert_eq!(engine.metric("aqevia_session_limits_total{limit=\"closed\"}"), 1.0);
-    ann.talk(&[("", "who")]).reads("In the world: 1");
+    assert!(ann.asks("who").contains("In the world: 1"));
     assert_eq!(rows(&folder, "open"), Vec::<String>::new());
-    Visitor::come(&engine, "Bea");
+    come(&engine, "Bea");
 }
 
 #[test]
 fn an_announcement_reaches_everybody_as_the_engines_own_words() {
     let folder = Folder::new();
-    let engine = start(&folder);
-    let (mut ann, mut bea) = (Visitor::come(&engine, "Ann"), Visitor::come(&engine, "Bea"));
+    let engine = host(&folder, &[]);
+    let (mut ann, mut bea) = (come(&engine, "Ann"), come(&engine, "Bea"));
     assert_eq!(rows(&folder, "announce Tea is ready: \"come\"."), Vec::<String>::new());
     for visitor in [&mut ann, &mut bea] {
         visitor.reads("\r\n** Tea is ready: \"come\".\r\n");
@@ -288,7 +246,7 @@ fn a_flush_that_is_asked_for_waits_for_no_interval_and_is_told_when_it_is_acknow
 #[test]
 fn a_shutdown_tells_people_and_ends_as_a_signal_does() {
     let folder = Folder::new();
-    let mut engine = start(&folder);
+    let mut engine = host(&folder, &[]);
     assert_eq!(rows(&folder, "announce nobody hears this"), Vec::<String>::new());
     assert_eq!(refusal(&folder, "boot Ann"), "there is no player called Ann");
     assert_eq!(rows(&folder, "shutdown 1"), Vec::<String>::new());
@@ -303,11 +261,11 @@ fn a_shutdown_tells_people_and_ends_as_a_signal_does() {
     assert!(!folder.join("storage.sqlite.sock").exists());
 
     // At once, with somebody there.
-    let mut engine = start(&folder);
-    let guest = Visitor::connect(&engine).talk(&[("Name: ", "guest"), ("Exits: ", "look")]);
+    let mut engine = host(&folder, &[]);
+    let mut guest = Visitor::guest(&engine);
     assert_eq!(rows(&folder, "shutdown"), Vec::<String>::new());
     assert!(guest.reads_to_the_end().contains("** The world stops, and saves all that you did."));
-    engine.child.wait().unwrap();
+    assert_eq!(engine.child.wait().unwrap().code(), Some(0));
 }
 
 #[test]
@@ -335,7 +293,7 @@ fn what_is_no_command_or_has_no_engine_is_told_apart_by_the_exit_code() {
 #[test]
 fn on_a_terminal_an_answer_is_in_words() {
     let folder = Folder::new();
-    let _engine = start(&folder);
+    let _engine = host(&folder, &[]);
     let engine = command(&folder, &["ctl", "ban", "192.0.2.0/24"]);
     let line = format!("exec '{}' ctl ban 192.0.2.0/24", engine.get_program().to_str().unwrap());
     let mut script = Command::new("script");
@@ -430,8 +388,8 @@ fn the_paths_of_sockets_may_be_longer_than_the_kernel_takes() {
 #[test]
 fn a_clumsy_or_hostile_program_at_the_socket_harms_nobody() {
     let folder = Folder::new();
-    let engine = start(&folder);
-    let mut ann = Visitor::come(&engine, "Ann");
+    let engine = host(&folder, &[]);
+    let mut ann = come(&engine, "Ann");
     let connect = || {
         let stream = UnixStream::connect(folder.join("storage.sqlite.sock")).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
