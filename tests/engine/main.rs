@@ -24,6 +24,7 @@ mod ranges;
 mod signals;
 mod slow;
 mod support;
+mod trade;
 mod trouble;
 mod vectors;
 mod visitor;

@@ -1,6 +1,6 @@
 //! Somebody at the other end of a telnet connection of a test's own, who reads what a person would.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Instant;
 
@@ -92,7 +92,11 @@ impl Visitor {
     }
 
     pub fn types(&mut self, line: &str) {
-        self.sends(format!("{line}\r\n").as_bytes());
+        self.try_types(line).unwrap();
+    }
+
+    pub fn try_types(&mut self, line: &str) -> io::Result<()> {
+        self.stream.write_all(format!("{line}\r\n").as_bytes())
     }
 
     /// Waits until something was sent, and returns what came before it; that is not looked at again.
