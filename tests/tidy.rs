@@ -156,7 +156,7 @@ fn every_file_says_what_it_is_for_and_stays_small() {
         assert!(lines <= 500, "{file} has {lines} lines of code");
         total += lines;
     }
-    assert!(total <= 7_800, "src has {total} lines of code");
+    assert!(total <= 10_900, "src has {total} lines of code");
 }
 
 #[test]

@@ -32,6 +32,8 @@ pub struct Command {
     pub usage: &'static str,
     /// What it does.
     pub about: &'static str,
+    /// Who may give it.
+    pub right: Right,
     /// Does it, with what followed the word.
     run: fn(&mut Turn, &str),
 }
@@ -50,6 +52,17 @@ keys! {
         /// How one is and is shown things.
         Oneself = "Oneself",
     }
+}
+
+/// Who may give a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Right {
+    /// Whoever is in the world.
+    Everybody,
+    /// Who has a password.
+    Player,
+    /// Who has none.
+    Guest,
 }
 
 /// What is asked if more than one thing fits: the command, and its arguments by what is chosen.
@@ -73,52 +86,54 @@ pub const DIRECTIONS: [(&str, &str); 10] = [
 ];
 
 macro_rules! commands {
-    ($($topic:ident: $words:expr, $usage:literal, $about:literal, $run:expr;)*) => {
-        &[$(Command { words: &$words, topic: Topic::$topic, usage: $usage, about: $about, run: $run },)*]
+    ($($topic:ident $right:ident: $words:expr, $usage:literal, $about:literal, $run:expr;)*) => {
+        &[$(Command {
+            words: &$words, topic: Topic::$topic, right: Right::$right, usage: $usage, about: $about, run: $run,
+        },)*]
     };
 }
 
 /// All of them. The first are the directions, which go before all else.
 pub const COMMANDS: &[Command] = commands! {
-    Moving: ["north", "n", "east", "e", "south", "s", "west", "w", "up", "u", "down", "d", "northeast", "ne", "northwest",
+    Moving Everybody: ["north", "n", "east", "e", "south", "s", "west", "w", "up", "u", "down", "d", "northeast", "ne", "northwest",
         "nw", "southeast", "se", "southwest", "sw", "in", "out"], "north",
         "Goes that way. Any other exit is gone through by its name.", |turn, _| deeds::go(turn, turn.command);
-    Moving: ["go", "walk"], "go EXIT", "Goes through an exit.", deeds::go;
-    Moving: ["enter"], "enter EXIT", "Goes through an exit that is not a direction.", deeds::go;
-    Moving: ["sit"], "sit", "Sits down.", deeds::sit;
-    Moving: ["rest"], "rest", "Lies down to rest.", deeds::lie;
-    Moving: ["stand"], "stand", "Stands up. Whoever goes somewhere stands up first.", deeds::stand;
-    Seeing: ["look", "l"], "look [at THING | in THING]", "Shows the place, or a thing, or what is in it. `2.apple` is the second apple.", look::look_at;
-    Seeing: ["examine", "x"], "examine THING", "Shows a thing and what is in it.", look::examine;
-    Seeing: ["exits"], "exits", "Lists the ways out and where they lead.", look::exits;
-    Seeing: ["inventory", "i"], "inventory", "Lists what you carry.", look::inventory;
-    Seeing: ["time"], "time", "Tells the time in the world.", look::time;
-    Seeing: ["weather"], "weather", "Tells what the sky does.", look::weather;
-    Seeing: ["who"], "who", "Lists who is in the world.", look::who;
-    Things: ["get", "take"], "get THING [from THING] | get all", "Picks up a thing, or takes it out of another. `all.apple` is all apples.", deeds::get;
-    Things: ["drop"], "drop THING | drop all", "Puts down what you carry.", deeds::drop;
-    Things: ["put"], "put THING in THING", "Puts what you carry into something.", deeds::put;
-    Things: ["give"], "give THING to NAME", "Gives what you carry to somebody here.", deeds::give;
-    Speaking: ["say"], "say WORDS | 'WORDS", "Says something to all who are here.", deeds::say;
-    Speaking: ["whisper"], "whisper NAME WORDS", "Says something to one who is here.", deeds::whisper;
-    Speaking: ["tell"], "tell NAME WORDS", "Says something to one, wherever they are.", deeds::tell;
-    Speaking: ["reply"], "reply WORDS", "Answers whoever told you something last.", deeds::reply;
-    Speaking: ["emote"], "emote WORDS | :WORDS", "Shows what you do: your name, then the words.", deeds::emote;
-    Speaking: ["shout"], "shout WORDS", "Says something to everybody in the world.", deeds::shout;
-    Speaking: ["history"], "history", "Lists what was said to you last, the oldest first.", deeds::history;
-    Speaking: ["ignore"], "ignore [NAME]", "Lets you no longer read what somebody says, or read it again; until you leave.", deeds::ignore;
-    Oneself: ["description"], "description [WORDS]", "Sets what others see who look at you.", deeds::description;
-    Oneself: ["brief"], "brief on | off", "Leaves descriptions of places out when you come to them.", deeds::option;
-    Oneself: ["prompt"], "prompt on | off", "Shows or leaves out the prompt.", deeds::option;
-    Oneself: ["colour", "color"], "colour on | off | auto", "Sets whether lines have colours.", deeds::option;
-    Oneself: ["width"], "width COLUMNS | auto", "Sets how long lines are, from 20 columns to 1,000.", deeds::option;
-    Oneself: ["screenreader"], "screenreader on | off | auto", "Sets whether words are for a screen reader.", deeds::option;
-    Oneself: ["keepalive"], "keepalive on | off", "Sets whether a quiet connection is kept alive by a sign.", deeds::option;
-    Oneself: ["password"], "password", "Makes a new password for you and shows it, once.", deeds::password;
-    Oneself: ["register"], "register NAME", "Makes a guest a player, with all that they have.", deeds::register;
-    Oneself: ["help"], "help [COMMAND | WORD]", "Explains a command, or lists those that have to do with a word.", help;
-    Oneself: ["commands"], "commands", "Lists all commands.", list;
-    Oneself: ["quit"], "quit", "Leaves the world. What a player carries stays with them; what a guest carries stays where they are.", deeds::quit;
+    Moving Everybody: ["go", "walk"], "go EXIT", "Goes through an exit.", deeds::go;
+    Moving Everybody: ["enter"], "enter EXIT", "Goes through an exit that is not a direction.", deeds::go;
+    Moving Everybody: ["sit"], "sit", "Sits down.", deeds::sit;
+    Moving Everybody: ["rest"], "rest", "Lies down to rest.", deeds::lie;
+    Moving Everybody: ["stand"], "stand", "Stands up. Whoever goes somewhere stands up first.", deeds::stand;
+    Seeing Everybody: ["look", "l"], "look [at THING | in THING]", "Shows the place, or a thing, or what is in it. `2.apple` is the second apple.", look::look_at;
+    Seeing Everybody: ["examine", "x"], "examine THING", "Shows a thing and what is in it.", look::examine;
+    Seeing Everybody: ["exits"], "exits", "Lists the ways out and where they lead.", look::exits;
+    Seeing Everybody: ["inventory", "i"], "inventory", "Lists what you carry.", look::inventory;
+    Seeing Everybody: ["time"], "time", "Tells the time in the world.", look::time;
+    Seeing Everybody: ["weather"], "weather", "Tells what the sky does.", look::weather;
+    Seeing Everybody: ["who"], "who", "Lists who is in the world.", look::who;
+    Things Everybody: ["get", "take"], "get THING [from THING] | get all", "Picks up a thing, or takes it out of another. `all.apple` is all apples.", deeds::get;
+    Things Everybody: ["drop"], "drop THING | drop all", "Puts down what you carry.", deeds::drop;
+    Things Everybody: ["put"], "put THING in THING", "Puts what you carry into something.", deeds::put;
+    Things Everybody: ["give"], "give THING to NAME", "Gives what you carry to somebody here.", deeds::give;
+    Speaking Everybody: ["say"], "say WORDS | 'WORDS", "Says something to all who are here.", deeds::say;
+    Speaking Everybody: ["whisper"], "whisper NAME WORDS", "Says something to one who is here.", deeds::whisper;
+    Speaking Everybody: ["tell"], "tell NAME WORDS", "Says something to one, wherever they are.", deeds::tell;
+    Speaking Everybody: ["reply"], "reply WORDS", "Answers whoever told you something last.", deeds::reply;
+    Speaking Everybody: ["emote"], "emote WORDS | :WORDS", "Shows what you do: your name, then the words.", deeds::emote;
+    Speaking Everybody: ["shout"], "shout WORDS", "Says something to everybody in the world.", deeds::shout;
+    Speaking Everybody: ["history"], "history", "Lists what was said to you last, the oldest first.", deeds::history;
+    Speaking Everybody: ["ignore"], "ignore [NAME]", "Lets you no longer read what somebody says, or read it again; until you leave.", deeds::ignore;
+    Oneself Everybody: ["description"], "description [WORDS]", "Sets what others see who look at you.", deeds::description;
+    Oneself Everybody: ["brief"], "brief on | off", "Leaves descriptions of places out when you come to them.", deeds::option;
+    Oneself Everybody: ["prompt"], "prompt on | off", "Shows or leaves out the prompt.", deeds::option;
+    Oneself Everybody: ["colour", "color"], "colour on | off | auto", "Sets whether lines have colours.", deeds::option;
+    Oneself Everybody: ["width"], "width COLUMNS | auto", "Sets how long lines are, from 20 columns to 1,000.", deeds::option;
+    Oneself Everybody: ["screenreader"], "screenreader on | off | auto", "Sets whether words are for a screen reader.", deeds::option;
+    Oneself Everybody: ["keepalive"], "keepalive on | off", "Sets whether a quiet connection is kept alive by a sign.", deeds::option;
+    Oneself Player: ["password"], "password", "Makes a new password for you and shows it, once.", deeds::password;
+    Oneself Guest: ["register"], "register NAME", "Makes a guest a player, with all that they have.", deeds::register;
+    Oneself Everybody: ["help"], "help [COMMAND | WORD]", "Explains a command, or lists those that have to do with a word.", help;
+    Oneself Everybody: ["commands"], "commands", "Lists all commands.", list;
+    Oneself Everybody: ["quit"], "quit", "Leaves the world. What a player carries stays with them; what a guest carries stays where they are.", deeds::quit;
 };
 
 /// Bytes of the longest word that may be a slip of one.
@@ -135,8 +150,7 @@ pub fn run(turn: &mut Turn, line: &str) {
     let number = line.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
     if let Some((question, number)) = question.zip(number) {
         let Some(args) = question.answers.get(number) else { return turn.say("There was no such number to choose.") };
-        turn.command = question.command;
-        return find(question.command).into_iter().for_each(|command| (command.run)(turn, args));
+        return find(question.command).into_iter().for_each(|command| turn.give(command, question.command, args));
     }
     let (word, args) = match line.char_indices().next() {
         None => return,
@@ -153,13 +167,12 @@ pub fn run(turn: &mut Turn, line: &str) {
     }
     match (exact, close.as_slice()) {
         (Some(command), _) => {
-            turn.command = command.words.iter().find(|with| **with == word).copied().unwrap_or_default();
-            (command.run)(turn, args);
+            let word = command.words.iter().find(|with| **with == word).copied().unwrap_or_default();
+            turn.give(command, word, args);
         }
         _ if turn.exit_called(line).is_some() => deeds::go(turn, line),
         (None, [(command, word), ..]) if close.len() == 1 || std::ptr::eq(*command, &COMMANDS[0]) => {
-            turn.command = word;
-            (command.run)(turn, args);
+            turn.give(command, word, args);
         }
         (None, []) => {
             let known = COMMANDS.iter().flat_map(|command| command.words.iter().copied());
@@ -176,6 +189,18 @@ pub fn run(turn: &mut Turn, line: &str) {
 }
 
 impl Turn<'_, '_> {
+    /// Gives a command by one of its words, if that may be.
+    fn give(&mut self, command: &Command, word: &'static str, args: &str) {
+        self.command = word;
+        match (command.right, self.player().is_guest()) {
+            (Right::Player, true) => {
+                self.say("A guest has no password. `register` and a name make you a player, who has one.")
+            }
+            (Right::Guest, false) => self.say("You are a player already."),
+            _ => (command.run)(self, args),
+        }
+    }
+
     /// Answers whoever's turn it is.
     pub fn say(&mut self, words: &str) {
         self.write(Style::Plain, words);

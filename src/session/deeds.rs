@@ -264,9 +264,6 @@ pub fn option(turn: &mut Turn, args: &str) {
 }
 
 pub fn password(turn: &mut Turn, _: &str) {
-    if turn.player().is_guest() {
-        return turn.say("A guest has no password. `register` and a name make you a player, who has one.");
-    }
     let password = secret::issue((turn.moment.random)());
     let sealed = secret::sealed(&password);
     turn.moment.world.change_player(turn.me, |player| player.password = Some(sealed.into()));
@@ -275,9 +272,6 @@ pub fn password(turn: &mut Turn, _: &str) {
 }
 
 pub fn register(turn: &mut Turn, args: &str) {
-    if !turn.player().is_guest() {
-        return turn.say("You are a player already.");
-    }
     if let Some(why) = login::unfit(args, turn.moment) {
         return turn.say(why);
     }

@@ -45,37 +45,8 @@ impl Stage {
 const CLOSED: &str = "The world is closed just now. Come again later.";
 
 /// Names that would mislead, beside the words of commands.
-const RESERVED: &[&str] = &[
-    "guest",
-    "the",
-    "from",
-    "into",
-    "with",
-    "myself",
-    "anybody",
-    "anyone",
-    "yes",
-    "no",
-    "you",
-    "me",
-    "self",
-    "someone",
-    "somebody",
-    "something",
-    "everyone",
-    "everybody",
-    "nobody",
-    "all",
-    "admin",
-    "administrator",
-    "operator",
-    "moderator",
-    "wizard",
-    "system",
-    "server",
-    "engine",
-    "world",
-];
+const RESERVED: &str = "guest the from into with myself anybody anyone yes no you me self someone somebody something \
+    everyone everybody nobody all admin administrator operator moderator wizard system server engine world";
 
 impl People {
     /// The first words to a new connection, or why it is not let in. The address goes before the crowd: who comes often
@@ -387,7 +358,7 @@ pub(super) fn unfit(name: &str, moment: &Moment) -> Option<&'static str> {
     let small = name.to_ascii_lowercase();
     if !PLAYER_NAME_LETTERS.contains(&name.len()) || !name.bytes().all(|byte| byte.is_ascii_alphabetic()) {
         Some("A name has 3 to 16 letters, from a to z, and nothing else.")
-    } else if RESERVED.contains(&small.as_str()) || commands::find(&small).is_some() {
+    } else if RESERVED.split_whitespace().any(|word| word == small) || commands::find(&small).is_some() {
         Some("That word means something here. Choose another name.")
     } else if moment.world.has_creature_named(name) {
         Some("Somebody in the world is called so already. Choose another name.")
