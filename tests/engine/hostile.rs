@@ -87,7 +87,6 @@ fn hostile_clients_harm_nobody_who_plays() {
     assert!(good.plays(&engine).contains("I hear you"));
 
     // Who speaks something else is let go without a word, and nobody hears of it.
-    let players = engine.metric("aqevia_http_accepted_total");
     for foreign in [
         &b"GET / HTTP/1.1\r\nHost: secret-host\r\n\r\n"[..],
         b"POST /secret-host HTTP/1.0\r\n\r\n",
@@ -98,9 +97,9 @@ fn hostile_clients_harm_nobody_who_plays() {
         other.reads("Name: ");
         other.sends(foreign);
         assert_eq!(other.reads_to_the_end(), "", "{}", String::from_utf8_lossy(foreign));
-        good.plays(&engine);
+        assert!(!good.plays(&engine).contains("secret-host"));
     }
-    assert!(engine.metric("aqevia_http_accepted_total") > players && !engine.log().contains("secret-host"));
+    assert!(!engine.log().contains("secret-host"));
     drop((silent, ended));
     assert_eq!(engine.get("/ready").0, 200);
     engine.stop();
@@ -184,12 +183,12 @@ fn of_few_descriptors_some_are_left_for_players_and_some_for_http() {
     let folder = Folder::new();
     let mut limited = by_way_of("sh", &["-c", "ulimit -n 40 && exec \"$0\""], &command(&folder, &[]));
     let engine = Engine::spawn(limited.env(TELNET.0, TELNET.1));
-    let (mut player, _) = Visitor::new_player(&engine, "Patience");
+    let mut players: Vec<Visitor> = (0..5).map(|_| Visitor::guest(&engine)).collect();
     let web: Vec<TcpStream> = (0..50).map(|_| engine.connect()).collect();
-    player.asks("look");
+    players.iter_mut().for_each(|player| _ = player.asks("look"));
     let address = address(&engine);
     let flood: Vec<TcpStream> = (0..50).map(|_| TcpStream::connect(&address).unwrap()).collect();
-    player.asks("look");
+    players.iter_mut().for_each(|player| _ = player.asks("look"));
     assert_eq!(engine.get("/health").0, 200);
     drop((web, flood));
     wait_for("a place for another player", || {
