@@ -450,7 +450,7 @@ exits 0 second make restore YES=1 FROM="$work/made/$made"
 equal "$(began_with "$backup")" "$(second began_at)"
 kept=$(sed -n 's|.* is now /data/\(replaced-[0-9]*-.*sqlite\)\.$|\1|p' <<<"$said")
 at_least "$replaced" "$(began_with "$(examined "$run-second" "$kept")")"
-equal '' "$(second inside sh -c 'ls /data | grep -v -e ^storage.sqlite$ -e ^storage.sqlite-wal -e -shm -e lock$ -e ^replaced- || true')"
+equal '' "$(second inside sh -c 'ls /data | grep -v -e ^storage.sqlite$ -e ^storage.sqlite-wal -e -shm -e lock$ -e sock$ -e ^replaced- || true')"
 ok
 
 checking 'what make does to a World it does to the one that is meant, or not at all'
