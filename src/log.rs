@@ -12,7 +12,7 @@ use std::os::unix::fs::FileTypeExt;
 use crate::clock;
 use crate::limits::LOG_LINE_BYTES_MAX;
 use crate::sys;
-use crate::text::{keys, quote};
+use crate::text::{disturbs, keys, quote};
 
 keys! {
     /// How much a line matters; a log shows the lines of its level and of those before it.
@@ -141,15 +141,9 @@ fn write_value(line: &mut String, value: &impl Display) -> bool {
     if !line[start..].bytes().all(plain) {
         let text = line.split_off(start);
         // As JSON does it, so that whatever a stranger sent stays on one line.
-        quote(line, &text, '"', is_unseen);
+        quote(line, &text, '"', disturbs);
     }
     line.len() > start
-}
-
-/// What acts on a terminal (the control characters of C0 and C1), separators that some viewers break lines at, and what
-/// changes the direction of writing.
-fn is_unseen(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

@@ -104,6 +104,13 @@ pub fn quote(to: &mut String, text: &str, quote: char, hidden: impl Fn(char) -> 
     to.push(quote);
 }
 
+/// Whether a character acts on how others are shown: control characters, and what breaks lines, turns their direction
+/// (Unicode Standard Annex 9) or cannot be seen.
+pub fn disturbs(c: char) -> bool {
+    let acts = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}');
+    acts || c.is_control() || matches!(c, '\u{61c}' | '\u{feff}')
+}
+
 /// The text with its first letter as at the beginning of a sentence.
 pub fn capitalised(text: &str) -> String {
     let mut letters = text.chars();

@@ -2,6 +2,7 @@
 
 use super::terminal::{Colours, Terminal, ascii};
 use crate::limits::INPUT_LINE_BYTES_MAX;
+use crate::text::disturbs;
 use crate::world::{Player, Wish};
 
 /// What a line is. Colour tells nothing that the words do not.
@@ -32,12 +33,8 @@ const STARS: &[char] = &['*', '\u{2022}', '\u{b7}', '\u{2217}', '\u{204e}', '\u{
 /// stars side by side, and no more than `INPUT_LINE_BYTES_MAX`.
 pub fn harmless(line: &str) -> String {
     let line = &line[..line.floor_char_boundary(INPUT_LINE_BYTES_MAX)];
-    let is_harmful = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-    };
     let mut text = String::with_capacity(line.len());
-    for c in line.chars().filter(|c| !is_harmful(*c)) {
+    for c in line.chars().filter(|c| !disturbs(*c)) {
         if !(STARS.contains(&c) && text.ends_with(STARS)) {
             text.push(c);
         }

@@ -1,10 +1,11 @@
 //! The line that somebody is typing, byte by byte.
 //!
 //! Only text comes out: valid UTF-8 without control characters (C0, DEL, C1), without escape sequences, and without what
-//! would turn or break the lines of others (the separators and directional marks of Unicode). A tab is a space. Bytes
+//! would turn, break or hide the lines of others (separators, directional and invisible marks of Unicode). A tab is a space. Bytes
 //! that are no UTF-8 are dropped, and so is what was begun of a character when another byte comes.
 
 use crate::limits::INPUT_LINE_BYTES_MAX;
+use crate::text::disturbs;
 
 /// A line, as far as it has come.
 #[derive(Default)]
@@ -105,7 +106,7 @@ impl Line {
             _ if !is_typed => (),
             '\x08' | '\x7f' => self.erase_character(),
             '\t' => self.put(' '),
-            character if character.is_control() || turns_or_breaks(character) => (),
+            character if disturbs(character) => (),
             character => self.put(character),
         }
     }
@@ -123,9 +124,4 @@ impl Line {
             self.text.pop();
         }
     }
-}
-
-/// Marks of Unicode that end a line or change its direction (Unicode Standard Annex 9), for what follows them too.
-fn turns_or_breaks(character: char) -> bool {
-    matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{61c}')
 }

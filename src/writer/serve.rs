@@ -142,7 +142,7 @@ impl<R: Input, W: Write> Writer<R, W> {
     }
 
     fn send(&mut self) {
-        self.inlet.is_over |= self.inlet.is_over || self.output.write_all(&self.out.bytes).is_err();
+        self.inlet.is_over = self.inlet.is_over || self.output.write_all(&self.out.bytes).is_err();
         self.out.clear();
     }
 
