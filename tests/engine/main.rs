@@ -13,6 +13,8 @@ mod flips;
 mod hostile;
 mod http;
 mod kill;
+#[path = "../vectors/lines.rs"]
+mod lines;
 mod memory;
 mod mistakes;
 mod neighbours;

@@ -9,6 +9,8 @@ mod disk;
 mod faults;
 mod folder;
 mod hosts;
+#[path = "../vectors/lines.rs"]
+mod lines;
 mod network;
 mod parties;
 mod ports;

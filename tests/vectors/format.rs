@@ -15,11 +15,9 @@
 //! connection `open`, or says `keep-alive` or `close`; `empty` in place of a reason: it has no body, as for HEAD;
 //! `expect 100 times 200 open` is a hundred such answers. Anything else in a file is an error.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
-
 use aqevia_engine::http::request::Reject;
+
+use crate::lines::{self, number};
 
 /// One conversation.
 pub struct Vector {
@@ -48,30 +46,15 @@ pub struct Expected {
 
 /// All vectors, in the order of their names.
 pub fn all() -> Vec<Vector> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/http");
-    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.sort();
-    let read = |path: &PathBuf| {
-        let name = path.file_name().unwrap().to_str().unwrap();
-        let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{name}: {error}"));
-        read(name, &text).unwrap_or_else(|error| panic!("{name}: {error}"))
-    };
-    files.iter().map(read).collect()
+    lines::all("http", read)
 }
 
 /// Reads one vector, or says what is wrong with it.
 pub fn read(name: &str, text: &str) -> Result<Vector, String> {
     let mut vector = Vector { name: name.to_owned(), sends: vec![], ends: false, answers: vec![], closed: false };
     let mut over = false;
-    for (index, line) in text.lines().enumerate() {
-        let wrong = |what: &str| Err(format!("line {}: {what}: {line}", index + 1));
-        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
-        if index == 0 && word != "#" {
-            return wrong("a vector opens with what it probes");
-        }
-        if line.trim() != line || !line.chars().all(|c| matches!(c, ' '..='~')) {
-            return wrong("white space at an end, or no plain ASCII");
-        }
+    lines::each(text, |word, rest| {
+        let wrong = |what: &str| Err(what.to_owned());
         match word {
             "#" if vector.sends.is_empty() && vector.answers.is_empty() => (),
             "send" | "repeat" if vector.ends || !vector.answers.is_empty() || over => return wrong("too late"),
@@ -92,34 +75,19 @@ pub fn read(name: &str, text: &str) -> Result<Vector, String> {
             _ => return wrong("unknown"),
         }
         vector.closed |= vector.answers.last().is_some_and(|answer| answer.connection == "close");
-    }
+        Ok(())
+    })?;
     let expects = over || !vector.answers.is_empty();
     if expects { Ok(vector) } else { Err("it expects nothing at all".to_owned()) }
 }
 
-fn number<N: FromStr>(text: &str) -> Result<N, String> {
-    text.parse().map_err(|_| format!("no number: {text}"))
-}
-
 fn bytes(text: &str) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let [first, after @ ..] = rest {
-        let (byte, length) = match (first, after) {
-            (b'\\', [b'r', ..]) => (b'\r', 2),
-            (b'\\', [b'n', ..]) => (b'\n', 2),
-            (b'\\', [b't', ..]) => (b'\t', 2),
-            (b'\\', [b'0', ..]) => (0, 2),
-            (b'\\', [b'\\', ..]) => (b'\\', 2),
-            (b'\\', [b'x', digits @ ..]) => {
-                let digits = digits.get(..2).and_then(|digits| str::from_utf8(digits).ok()).unwrap_or_default();
-                (u8::from_str_radix(digits, 16).map_err(|_| format!("no two digits after \\x in {text}"))?, 4)
-            }
-            (b'\\', _) => return Err(format!("an unknown escape in {text}")),
-            (byte, _) => (*byte, 1),
-        };
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (byte, after) = lines::byte(rest)?;
         bytes.push(byte);
-        rest = &rest[length..];
+        rest = after;
     }
     Ok(bytes)
 }

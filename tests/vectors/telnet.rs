@@ -16,12 +16,10 @@
 //! In bytes, `\r`, `\n`, `\t`, `\0`, `\\`, `\<` and `\xNN` stand for what does not survive every editor, and between `<` and
 //! `>` stand telnet's words and numbers. Anything else in a file is an error.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
-
 use aqevia_engine::session::terminal::{Colours, Terminal};
 use aqevia_engine::telnet::{Event, Telnet};
+
+use crate::lines::{self, number};
 
 /// One conversation.
 pub struct Vector {
@@ -55,15 +53,7 @@ pub enum Happened {
 
 /// All vectors, in the order of their names.
 pub fn all() -> Vec<Vector> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/telnet");
-    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.sort();
-    let read = |path: &PathBuf| {
-        let name = path.file_name().unwrap().to_str().unwrap();
-        let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{name}: {error}"));
-        read(name, &text).unwrap_or_else(|error| panic!("{name}: {error}"))
-    };
-    files.iter().map(read).collect()
+    lines::all("telnet", read)
 }
 
 /// What comes of bytes that are sent in these pieces. Whether each change of the terminal was told is seen on the way.
@@ -95,15 +85,8 @@ pub fn converse<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
 /// Reads one vector, or says what is wrong with it.
 pub fn read(name: &str, text: &str) -> Result<Vector, String> {
     let (mut sends, mut answers, mut events, mut terminal) = (vec![], vec![], vec![], None);
-    for (index, line) in text.lines().enumerate() {
-        let wrong = |what: &str| Err(format!("line {}: {what}: {line}", index + 1));
-        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
-        if index == 0 && word != "#" {
-            return wrong("a vector opens with what it probes");
-        }
-        if line.trim() != line || !line.chars().all(|c| matches!(c, ' '..='~')) {
-            return wrong("white space at an end, or no plain ASCII");
-        }
+    lines::each(text, |word, rest| {
+        let wrong = |what: &str| Err(what.to_owned());
         let repeated = || {
             let (count, what) = rest.split_once(' ').ok_or("how often what?")?;
             Ok::<_, String>(bytes(what)?.repeat(number(count)?))
@@ -123,13 +106,10 @@ pub fn read(name: &str, text: &str) -> Result<Vector, String> {
             "terminal" if terminal.is_none() => terminal = Some(facts(rest)?),
             _ => return wrong("unknown"),
         }
-    }
+        Ok(())
+    })?;
     let terminal = terminal.ok_or("what is known in the end?")?;
     Ok(Vector { name: name.to_owned(), sends, outcome: Outcome { answers, events, terminal } })
-}
-
-fn number<N: FromStr>(text: &str) -> Result<N, String> {
-    text.parse().map_err(|_| format!("no number: {text}"))
 }
 
 fn facts(text: &str) -> Result<Terminal, String> {
@@ -153,36 +133,25 @@ fn facts(text: &str) -> Result<Terminal, String> {
 fn bytes(text: &str) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let mut rest = text;
-    while let Some(first) = rest.chars().next() {
-        let length = match first {
-            '<' => {
-                let end = rest.find('>').ok_or_else(|| format!("no end of < in {text}"))?;
-                for word in rest[1..end].split(' ') {
+    while !rest.is_empty() {
+        rest = match (rest.strip_prefix('<'), rest.strip_prefix("\\<")) {
+            (None, Some(after)) => {
+                bytes.push(b'<');
+                after
+            }
+            (Some(words), _) => {
+                let (words, after) = words.split_once('>').ok_or_else(|| format!("no end of < in {text}"))?;
+                for word in words.split(' ') {
                     bytes.extend(telnet_word(word)?);
                 }
-                end + 1
+                after
             }
-            '\\' => {
-                let digits = rest.get(2..4).filter(|_| rest.starts_with("\\x"));
-                match (rest.as_bytes().get(1), digits) {
-                    (_, Some(digits)) => {
-                        bytes.push(u8::from_str_radix(digits, 16).map_err(|_| format!("no \\xNN in {text}"))?);
-                        4
-                    }
-                    (Some(escaped), None) => {
-                        let known = b"rnt0\\<".iter().position(|known| known == escaped);
-                        bytes.push(b"\r\n\t\0\\<"[known.ok_or_else(|| format!("an unknown escape in {text}"))?]);
-                        2
-                    }
-                    _ => return Err(format!("an unknown escape in {text}")),
-                }
-            }
-            first => {
-                bytes.push(first as u8);
-                1
+            (None, None) => {
+                let (byte, after) = lines::byte(rest)?;
+                bytes.push(byte);
+                after
             }
         };
-        rest = &rest[length..];
     }
     Ok(bytes)
 }
