@@ -92,7 +92,7 @@ impl Traders {
 }
 
 /// Waits until what was done before this is stored.
-fn wait_until_stored(engine: &Engine) {
+pub fn wait_until_stored(engine: &Engine) {
     let tick = engine.status_number("$.world.tick");
     wait_for("a flush of it", || {
         // It is not known while a writer is on its way.
