@@ -243,6 +243,8 @@ pub const HTTP_REQUESTS_PER_TURN: usize = 100;
 pub const HTTP_ANSWERS_PER_TURN: usize = 1_000;
 /// From the first unsent byte of an answer until the peer must have taken all of the output.
 pub const HTTP_WRITE_MS_MAX: u64 = 10_000;
+/// After so long without a sign of a peer its connection fails: where nothing is sent, TCP asks for one.
+pub const LOST_PEER_SECONDS: u16 = 60;
 /// Unsent bytes at which a connection gets no further answer until the peer has read.
 pub const HTTP_OUTPUT_BYTES_HIGH: usize = 64 * 1024;
 /// How long `healthcheck` waits for the whole answer.

@@ -300,7 +300,21 @@ pub fn is_locked(file: &File) -> io::Result<bool> {
 
 /// Bounds what the kernel buffers for sending on a socket; connections accepted from a listener inherit it.
 pub fn set_send_buffer(socket: &impl AsRawFd, bytes: usize) -> io::Result<()> {
-    set_option(socket, libc::SO_SNDBUF, &libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX))
+    set_option(socket, (libc::SOL_SOCKET, libc::SO_SNDBUF), &libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX))
+}
+
+/// Lets connections of a TCP listener fail whose peer has not been heard of for so many seconds, whether something is on its
+/// way to it (tcp(7), TCP_USER_TIMEOUT) or nothing is (TCP_KEEPIDLE); they inherit it.
+pub fn notice_lost_peers(listener: &impl AsRawFd, seconds: u16) -> io::Result<()> {
+    for (level, option, value) in [
+        (libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1),
+        (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, seconds.into()),
+        (libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, seconds.into()),
+        (libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, 1_000 * libc::c_int::from(seconds)),
+    ] {
+        set_option(listener, (level, option), &value)?;
+    }
+    Ok(())
 }
 
 /// Keeps new connections from a TCP listener, while those that wait there can still be accepted. Their first packet is
@@ -311,14 +325,15 @@ pub fn refuse_connections(listener: &impl AsRawFd) -> io::Result<()> {
     let steps = [(0x30, 0, 0, 13), (0x54, 0, 0, 0x12), (0x15, 0, 1, 0x02), (0x06, 0, 0, 0), (0x06, 0, 0, u32::MAX)];
     let mut steps = steps.map(|(code, jt, jf, k)| libc::sock_filter { code, jt, jf, k });
     let program = libc::sock_fprog { len: steps.len() as u16, filter: steps.as_mut_ptr() };
-    set_option(listener, libc::SO_ATTACH_FILTER, &program)
+    set_option(listener, (libc::SOL_SOCKET, libc::SO_ATTACH_FILTER), &program)
 }
 
-/// Sets an option at the level of sockets, of the type that socket(7) gives for it.
-fn set_option<T>(socket: &impl AsRawFd, option: libc::c_int, value: &T) -> io::Result<()> {
+/// Sets an option of a level, of the type that socket(7) or tcp(7) gives for it.
+fn set_option<T>(socket: &impl AsRawFd, option: (libc::c_int, libc::c_int), value: &T) -> io::Result<()> {
+    let (level, option) = option;
     let (value, length) = (ptr::from_ref(value), size_of::<T>() as libc::socklen_t);
     // SAFETY: `value` and `length` describe a live value, and what it points to lives as long.
-    check(unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, option, value.cast(), length) }).map(drop)
+    check(unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, value.cast(), length) }).map(drop)
 }
 
 /// Raises the soft limit on open descriptors to `wanted`, or as far as the hard limit allows. Never lowers it.

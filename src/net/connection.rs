@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::Limit;
 use crate::clock::Monotonic;
-use crate::limits::{BUFFER_BYTES_KEPT, LINGER_MS_MAX, SOCKET_SEND_BYTES};
+use crate::limits::{BUFFER_BYTES_KEPT, LINGER_MS_MAX, LOST_PEER_SECONDS, SOCKET_SEND_BYTES};
 use crate::sys;
 
 /// Later than anything.
@@ -48,6 +48,7 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     listener.set_nonblocking(true)?;
     // Accepted sockets inherit it: a peer that does not read must not fill the kernel's memory.
     sys::set_send_buffer(&listener, SOCKET_SEND_BYTES)?;
+    sys::notice_lost_peers(&listener, LOST_PEER_SECONDS)?;
     Ok(listener)
 }
 

@@ -5,7 +5,8 @@ use std::net::{Shutdown, TcpStream};
 use std::process::{Command, Stdio};
 
 use aqevia_engine::limits::{
-    COMMAND_BURST, OUTPUT_BYTES_MAX, SESSIONS_PER_ADDRESS_MAX, SUBNEGOTIATION_BYTES_MAX, TELNET_CONNECTIONS_MAX,
+    COMMAND_BURST, LOST_PEER_SECONDS, OUTPUT_BYTES_MAX, SESSIONS_PER_ADDRESS_MAX, SUBNEGOTIATION_BYTES_MAX,
+    TELNET_CONNECTIONS_MAX,
 };
 
 use crate::support::{Engine, Folder, by_way_of, command, skip, wait_for};
@@ -258,4 +259,27 @@ fn is_clean(text: &str) -> bool {
             || "\u{2028}\u{2029}".contains(character)
     };
     !text.contains(is_harmful) && text.split("\r\n").all(|line| !line.contains('\r'))
+}
+
+/// A peer whose machine has gone says nothing any more, not even that.
+#[test]
+fn the_kernel_asks_for_a_sign_of_peers_that_are_silent() {
+    let folder = Folder::new();
+    let engine = host(&folder, &[]);
+    let (visitor, web) = (Visitor::connect(&engine), engine.connect());
+    for stream in [&visitor.stream, &web] {
+        let (ours, theirs) = (stream.local_addr().unwrap().port(), stream.peer_addr().unwrap().port());
+        wait_for("a timer that asks", || {
+            let connections = std::fs::read_to_string("/proc/net/tcp").unwrap();
+            // Local and remote address, state, queues, timer (proc(5)); 2 is the one that asks, in hundredths of a second.
+            let asks = |line: &str| {
+                let fields: Vec<&str> = line.split_whitespace().collect();
+                let is_it =
+                    fields[1].ends_with(&format!(":{theirs:04X}")) && fields[2].ends_with(&format!(":{ours:04X}"));
+                let left = fields[5].strip_prefix("02:").and_then(|left| u64::from_str_radix(left, 16).ok());
+                is_it && left.is_some_and(|left| left <= 100 * u64::from(LOST_PEER_SECONDS))
+            };
+            connections.lines().skip(1).any(asks).then_some(())
+        });
+    }
 }
