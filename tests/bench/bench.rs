@@ -56,7 +56,7 @@ const ROLES: [(&str, Role); 5] = [
 ];
 
 const LEGEND: &str = "
-The numbers are medians, and a ratio is the median of the ratios of all alternations. The yardsticks: *bare loop*, poll(2)
+The numbers are medians, and a ratio is the median of the ratios of all alternations. The yardsticks: *bare loop*, epoll(7)
 in a process of its own that answers the same bytes without parsing; *nginx*, one worker that answers `return 200` with a
 body of the same length; *bare rusqlite*, the same rows by prepared upserts in one transaction with the same pragmas;
 *bare queue*, a binary heap of the same turns at the same ticks; *bare reader*, rusqlite that checks the same database

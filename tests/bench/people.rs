@@ -23,12 +23,14 @@ const CROWDS: [usize; 4] = [10, 100, 500, 1_000];
 const MEASURED: Duration = Duration::from_secs(10);
 /// How long all are there and do nothing before: what that costs is no command's.
 const QUIET: Duration = Duration::from_secs(4);
+/// Until then what their coming has left behind is stored.
+const SETTLING: Duration = Duration::from_secs(2);
 const PACE: Duration = Duration::from_secs(1);
 /// Rooms to which one room leads at most.
 const BRANCHES: usize = 32;
 const PLAYERS_PER_ROOM: usize = 2;
-/// No address has more sessions than the engine lets in.
-const PER_ADDRESS: usize = 50;
+/// Logins from one address at once are not slowed up to more than this.
+const PER_ADDRESS: usize = 25;
 
 const P99_BUDGET: f64 = 1e-3;
 const CPU_BUDGET: f64 = 15e-6;
@@ -105,6 +107,7 @@ fn play(crowd: usize, pace: Duration) -> Load {
         health.sort_unstable();
         (used.map(|used| used / begun.elapsed().as_secs_f64()), health[health.len() * 99 / 100].as_secs_f64())
     };
+    std::thread::sleep(SETTLING);
     let (quiet, _) = watch(QUIET);
     assert_eq!(players.line(), "playing");
     let before = lateness(&engine);
@@ -181,7 +184,7 @@ pub fn run(arguments: &[String]) {
         poller.watch(&session.stream, Token(number as u64), true, false).unwrap();
     }
     println!("in");
-    std::thread::sleep(QUIET);
+    std::thread::sleep(SETTLING + QUIET);
     println!("playing");
     let end = Instant::now() + MEASURED;
     for session in &mut all {
