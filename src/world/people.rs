@@ -170,7 +170,6 @@ impl World {
         let entity = |id| Entity { name: Some(name.into()), home: Some(room), ..Entity::new(id, Kind::Player) };
         let id = self.create(entity)?;
         self.parts.players.insert(id, Player { password: password.map(Into::into), ..Player::default() });
-        self.names.insert(folded(name), id);
         Some(id)
     }
 
@@ -246,14 +245,11 @@ impl World {
     /// Lets somebody in again. False: nobody of that name was kept out.
     pub fn lift_ban(&mut self, of: &str) -> bool {
         let found = self.bans.iter().find(|(_, ban)| ban.of.eq_ignore_ascii_case(of)).map(|(id, _)| *id);
-        found.is_some_and(|id| self.forget(id))
-    }
-
-    /// Takes what stands beside entities, or stood beside one, out of the world.
-    fn forget(&mut self, id: EntityId) -> bool {
-        self.note(id);
-        let found = self.parts.bans.remove(&id).is_some();
-        self.forget_unseen(id);
-        found
+        if let Some(id) = found {
+            self.note(id);
+            self.parts.bans.remove(&id);
+            self.forget_unseen(id);
+        }
+        found.is_some()
     }
 }
