@@ -162,9 +162,11 @@ impl Ledger {
         }
     }
 
-    /// How much is there for another flush. The last one is made in any case.
+    /// How much is there for another flush. At the end one is made in any case, and after a failure one more: a writer that
+    /// is lost when all is stored leaves nobody to close the database.
     fn pending(&self, world: &World) -> usize {
-        world.pending_since_cut().max(usize::from(self.end == Some(self.cut.number)))
+        let is_last = self.end.is_some_and(|before| before == self.cut.number || self.flusher.is_failing());
+        world.pending_since_cut().max(usize::from(is_last))
     }
 
     /// Cuts the world and writes what is pending into frames.

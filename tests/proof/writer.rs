@@ -311,3 +311,26 @@ fn the_states_that_are_remembered_are_bounded_and_the_first_and_the_last_are_amo
     assert_eq!(ledger.states.len(), STATES_MAX);
     assert_eq!((ledger.states.first(), ledger.states.last()), (Some(&first), Some(&last)));
 }
+
+#[test]
+fn a_stop_that_has_lost_its_writer_after_the_last_flush_flushes_once_more_by_another() {
+    let (_folder, mut world, mut stand) = attached();
+    let (mut ledger, mut metrics) = (ledger(&world), Metrics::default());
+    ledger.hurry(parties::now());
+    let frames = cut(&mut world, &mut ledger);
+    stand.tell_bytes(&frames);
+    stand.hear().into_iter().flatten().for_each(|said| ledger.hear(said, &mut world, parties::now(), &mut metrics));
+    assert!(ledger.is_saved(&world));
+    // Who has connected is still being answered, and whoever is to close the database is killed.
+    ledger.lose(Some("killed".to_owned()), &mut world, parties::now(), &mut metrics);
+    assert!(!ledger.is_saved(&world) && world.pending() == 0);
+    let again = ledger.next(&world, false).unwrap();
+    let attached = ToEngine::Attached { view: ledger.view.clone(), error: None, rescue: None };
+    ledger.hear(attached, &mut world, again, &mut metrics);
+    assert_eq!(ledger.due(&world, again, &mut metrics), Some(Trigger::Shutdown));
+    let mut frames = Frames::default();
+    ledger.cut(&mut world, Trigger::Shutdown, again, WALL, &mut frames);
+    stand.tell_bytes(&frames.bytes);
+    stand.hear().into_iter().flatten().for_each(|said| ledger.hear(said, &mut world, again, &mut metrics));
+    assert!(ledger.is_saved(&world));
+}
