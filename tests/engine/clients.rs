@@ -188,7 +188,7 @@ fn with_the_openings_of_mudlet_and_blightmud_one_comes_in_walks_talks_and_leaves
         // Once agreed on, the mark is the same for every prompt.
         let first = marks.iter().position(|other| *other == mark).unwrap();
         assert!(marks[first..].iter().all(|other| *other == mark), "{client}: {marks:?}");
-        assert!(engine.log().contains(&format!(" client={client}")), "{}", engine.log());
+        wait_for("its name in the log", || engine.log().contains(&format!(" client={client}")).then_some(()));
     }
     engine.stop();
 }
