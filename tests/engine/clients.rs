@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::{Engine, Folder, PATIENCE, skip, wait_for};
+use crate::support::{Engine, Folder, PATIENCE, skip};
 use crate::visitor::{Visitor, address, host};
 
 /// Columns and lines of the terminal.
@@ -141,7 +141,7 @@ fn by_tintin_one_comes_in_walks_talks_and_leaves() {
     let folder = Folder::new();
     let (engine, address) = open(&folder);
     visit(&engine, "tt++", &format!("tt++ -G -e '#session world {address}'"), "Tinka", true);
-    wait_for("its name in the log", || engine.log().contains(" client=TINTIN++").then_some(()));
+    engine.logs(" client=TINTIN++");
     engine.stop();
 }
 
@@ -188,7 +188,7 @@ fn with_the_openings_of_mudlet_and_blightmud_one_comes_in_walks_talks_and_leaves
         // Once agreed on, the mark is the same for every prompt.
         let first = marks.iter().position(|other| *other == mark).unwrap();
         assert!(marks[first..].iter().all(|other| *other == mark), "{client}: {marks:?}");
-        wait_for("its name in the log", || engine.log().contains(&format!(" client={client}")).then_some(()));
+        engine.logs(&format!(" client={client}"));
     }
     engine.stop();
 }

@@ -180,6 +180,11 @@ impl Engine {
         self.log.lock().unwrap().clone()
     }
 
+    /// Waits for words in the log, which comes here in its own time.
+    pub fn logs(&self, words: &str) {
+        wait_for(words, || self.log().contains(words).then_some(()));
+    }
+
     pub fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect_timeout(&self.address, PATIENCE).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();

@@ -98,7 +98,7 @@ fn expect_late_acknowledgement(engine: &Engine, folder: &Folder, begun: Instant)
     });
     assert!(reason.contains("storage has not acknowledged a flush for 10 s"), "{reason}");
     assert!(begun.elapsed() + Duration::from_secs(1) > Duration::from_millis(ACKNOWLEDGEMENT_MS_MAX));
-    wait_for("that to be logged", || engine.log().contains("storage has not acknowledged a flush").then_some(()));
+    engine.logs("storage has not acknowledged a flush");
     assert_eq!(persisted(engine), promised);
     // Others see what was committed, and what is only written they do not.
     let committed: u64 = query(&folder.database(), "SELECT tick FROM world").parse().unwrap();
@@ -251,7 +251,7 @@ fn a_writer_killed_at_any_moment_again_and_again_costs_nothing() {
     }
     expect_recovery(&engine);
     assert!(persisted(&engine) >= promised);
-    assert!(engine.log().contains("the writer has ended: signal: 9 (SIGKILL)"), "{}", engine.log());
+    engine.logs("the writer has ended: signal: 9 (SIGKILL)");
     stop_and_check(engine, &folder);
 }
 
@@ -325,7 +325,7 @@ fn an_index_of_the_log_that_is_cut_short_ends_the_writer_alone() {
             expect_acknowledgement(&engine);
         });
     }
-    assert!(engine.log().contains("the writer has ended: signal: 7 (SIGBUS)"), "{}", engine.log());
+    engine.logs("the writer has ended: signal: 7 (SIGBUS)");
     stop_and_check(engine, &folder);
 }
 
@@ -570,7 +570,7 @@ fn of_two_engines_that_found_a_world_at_once_one_waits_and_takes_over_what_the_o
     let runs = |engine: &Engine| engine.told("msg=running", " tick=");
     wait_for("one of them to run", || runs(&first).or(runs(&second)));
     let (one, other) = if runs(&first).is_some() { (first, second) } else { (second, first) };
-    assert!(one.log().contains("founded a new world"), "{}", one.log());
+    one.logs("founded a new world");
     one.wait_for_tick(3);
     assert_eq!((other.get("/health").0, other.get("/ready").0, runs(&other)), (200, 503, None));
     let tick = field(&one.stop(), "tick");
@@ -778,7 +778,7 @@ fn a_stop_whose_writer_was_just_killed_saves_everything() {
         thread::sleep(Duration::from_millis(pause_ms));
         engine.signal("TERM");
         if again {
-            wait_for("the stop to begin", || engine.log().contains("msg=stopping").then_some(()));
+            engine.logs("msg=stopping");
             // The one that was to save it; if all is saved by then, that costs nothing either.
             children(engine.child.id()).iter().for_each(|writer| try_signal(*writer, "KILL"));
         }
@@ -821,7 +821,7 @@ fn as_process_one_it_reaps_whatever_is_left_to_it_and_notices_the_end_of_its_wri
     let [other] = children(process)[..] else { panic!("{:?}", children(process)) };
     assert!(other != writer && !is_gone(other));
     assert_eq!(engine.metric("aqevia_writer_restarts_total"), 1.0);
-    assert!(engine.log().contains("the writer has ended: signal: 9 (SIGKILL)"), "{}", engine.log());
+    engine.logs("the writer has ended: signal: 9 (SIGKILL)");
     send_signal(&target, "TERM");
     assert_eq!(engine.child.wait().unwrap().code(), Some(0), "{}", engine.log());
     engine.wait_for_writer();
