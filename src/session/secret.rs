@@ -57,25 +57,41 @@ pub fn matches(kept: &str, typed: &str) -> bool {
 
 /// SHA-256, as FIPS 180-4 section 6.2 has it.
 pub fn sha_256(message: &[u8]) -> [u8; 32] {
-    let mut hash: [u32; 8] =
-        [0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19];
+    let first = [0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19];
+    digest(first, compress_256, message)
+}
+
+/// SHA-1, as section 6.1 has it. It keeps no secret and proves nothing: RFC 6455 wants it in the handshake.
+pub fn sha_1(message: &[u8]) -> [u8; 20] {
+    digest([0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476, 0xc3d2e1f0], compress_1, message)
+}
+
+/// What both have in common: blocks of the message, one after another, change a hash of so many words.
+fn digest<const WORDS: usize, const BYTES: usize>(
+    mut hash: [u32; WORDS],
+    compress: fn(&mut [u32; WORDS], [u32; 16]),
+    message: &[u8],
+) -> [u8; BYTES] {
     let (blocks, rest) = message.as_chunks::<64>();
-    blocks.iter().for_each(|block| compress(&mut hash, block));
     // Section 5.1.1: a single bit, then zeros, and the length in bits at the end of a block.
     let mut padded = rest.to_vec();
     padded.push(0x80);
     padded.resize(if rest.len() < 56 { 56 } else { 120 }, 0);
     padded.extend((message.len() as u64 * 8).to_be_bytes());
-    padded.as_chunks::<64>().0.iter().for_each(|block| compress(&mut hash, block));
-    let mut digest = [0; 32];
+    for block in blocks.iter().chain(padded.as_chunks::<64>().0) {
+        let mut words = [0; 16];
+        words.iter_mut().zip(block.as_chunks::<4>().0).for_each(|(word, bytes)| *word = u32::from_be_bytes(*bytes));
+        compress(&mut hash, words);
+    }
+    let mut digest = [0; BYTES];
     digest.as_chunks_mut::<4>().0.iter_mut().zip(hash).for_each(|(bytes, word)| *bytes = word.to_be_bytes());
     digest
 }
 
 /// Section 6.2.2, for one block.
-fn compress(hash: &mut [u32; 8], block: &[u8; 64]) {
+fn compress_256(hash: &mut [u32; 8], block: [u32; 16]) {
     let mut words = [0u32; 64];
-    words.iter_mut().zip(block.as_chunks::<4>().0).for_each(|(word, bytes)| *word = u32::from_be_bytes(*bytes));
+    words[..16].copy_from_slice(&block);
     for t in 16..64 {
         let (a, b) = (words[t - 15], words[t - 2]);
         let small_0 = a.rotate_right(7) ^ a.rotate_right(18) ^ a >> 3;
@@ -93,6 +109,27 @@ fn compress(hash: &mut [u32; 8], block: &[u8; 64]) {
         (d, c, b, a) = (c, b, a, first.wrapping_add(large_0).wrapping_add(majority));
     }
     hash.iter_mut().zip([a, b, c, d, e, f, g, h]).for_each(|(old, new)| *old = old.wrapping_add(new));
+}
+
+/// Section 6.1.2, for one block.
+fn compress_1(hash: &mut [u32; 5], block: [u32; 16]) {
+    let mut words = [0u32; 80];
+    words[..16].copy_from_slice(&block);
+    for t in 16..80 {
+        words[t] = (words[t - 3] ^ words[t - 8] ^ words[t - 14] ^ words[t - 16]).rotate_left(1);
+    }
+    let [mut a, mut b, mut c, mut d, mut e] = *hash;
+    for (t, word) in words.into_iter().enumerate() {
+        let (mixed, constant) = match t {
+            0..20 => (b & c ^ !b & d, 0x5a827999),
+            20..40 => (b ^ c ^ d, 0x6ed9eba1),
+            40..60 => (b & c ^ b & d ^ c & d, 0x8f1bbcdc),
+            _ => (b ^ c ^ d, 0xca62c1d6),
+        };
+        let next = a.rotate_left(5).wrapping_add(mixed).wrapping_add(e).wrapping_add(constant).wrapping_add(word);
+        (e, d, c, b, a) = (d, c, b.rotate_left(30), a, next);
+    }
+    hash.iter_mut().zip([a, b, c, d, e]).for_each(|(old, new)| *old = old.wrapping_add(new));
 }
 
 /// Section 4.2.2.
@@ -172,6 +209,40 @@ mod tests {
         ] {
             assert_eq!(hex(sha_256("a".repeat(length).as_bytes())), digest, "{length}");
         }
+    }
+
+    /// The same of SHA-1.
+    #[test]
+    fn digests_of_sha_1_are_those_that_nist_states() {
+        let a_million = "a".repeat(1_000_000);
+        for (message, digest) in [
+            ("", "da39a3ee5e6b4b0d3255bfef95601890afd80709"),
+            ("abc", "a9993e364706816aba3e25717850c26c9cd0d89d"),
+            ("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq", "84983e441c3bd26ebaae4aa1f95129e5e54670f1"),
+            (
+                "abcdefghbcdefghicdefghijdefghijkefghijklfghijklmghijklmnhijklmnoijklmnopjklmnopqklmnopqrlmnopqrsmnopqrst\
+                 nopqrstu",
+                "a49b2446a02c645bf419f995b67091253a04a259",
+            ),
+            (&a_million, "34aa973cd4c4daa4f61eeb2bdbad27316534016f"),
+            ("6", "c1dfd96eea8cc2b62785275bca38ac261256e278"),
+            (&a_million[..55], "c1c8bbdc22796e28c0e15163d20899b65621d65a"),
+            (&a_million[..56], "c2db330f6083854c99d4b5bfb6e8f29f201be699"),
+            (&a_million[..63], "03f09f5b158a7a8cdad920bddc29b81c18a551f5"),
+            (&a_million[..64], "0098ba824b5c16427bd7a1122a5a442a25ec644d"),
+            (&a_million[..119], "ee971065aaa017e0632a8ca6c77bb3bf8b1dfc56"),
+            (&a_million[..120], "f34c1488385346a55709ba056ddd08280dd4c6d6"),
+        ] {
+            assert_eq!(hex(sha_1(message.as_bytes())), digest, "{}", message.len());
+        }
+        let seed = bytes("dd4df644eaf3d85bace2b21accaa22b28821f5cd");
+        let mut last = [seed.clone(), seed.clone(), seed];
+        for _ in 0..1_000 {
+            let next = sha_1(&last.concat()).to_vec();
+            last.rotate_left(1);
+            last[2] = next;
+        }
+        assert_eq!(hex(&last[2]), "11f5c38b4479d4ad55cb69fadf62de0b036d5163");
     }
 
     /// The Secure Hash Algorithm Validation System, section 6.4: a thousand digests, each of the three before it.
