@@ -21,6 +21,7 @@ pub mod net;
 pub mod session;
 pub mod telnet;
 pub mod http;
+pub mod web;
 pub mod control;
 pub mod engine;
 pub mod cli;

@@ -254,6 +254,8 @@ pub const HEALTHCHECK_MS_MAX: u64 = 3_000;
 
 /// Bytes of a line that a player types; what is beyond them is lost.
 pub const INPUT_LINE_BYTES_MAX: usize = 1_024;
+/// Bytes of a message of a WebSocket, all of its frames together; a longer one ends the connection with code 1009.
+pub const WEB_MESSAGE_BYTES_MAX: usize = 4 * 1024;
 /// Bytes of a telnet subnegotiation (RFC 855); a longer one is skipped to its end.
 pub const SUBNEGOTIATION_BYTES_MAX: usize = 4 * 1024;
 /// How often a client is asked for a further name of its terminal: the first is its own, the second that of what it
@@ -303,6 +305,8 @@ const _: () = {
     assert!(TERMINAL_COLUMNS_MIN < TERMINAL_COLUMNS_UNKNOWN);
     // What players say of themselves fits where it is kept.
     assert!(INPUT_LINE_BYTES_MAX <= DESCRIPTION_BYTES_MAX);
+    // A line that is cut is told so, and does not end a WebSocket.
+    assert!(2 * INPUT_LINE_BYTES_MAX < WEB_MESSAGE_BYTES_MAX);
     // Whoever may say what a creature may say has room for the command before it.
     assert!(2 * LINE_BYTES_MAX < INPUT_LINE_BYTES_MAX);
     // A world that is founded has room to grow.

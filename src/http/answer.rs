@@ -61,6 +61,8 @@ keys! {
         NoContent = "204 No Content",
         /// No request.
         BadRequest = "400 Bad Request",
+        /// Understood, and not for whoever asks.
+        Forbidden = "403 Forbidden",
         /// Nothing of that name.
         NotFound = "404 Not Found",
         /// Known, and not here.
@@ -71,6 +73,8 @@ keys! {
         ContentTooLarge = "413 Content Too Large",
         /// Its first line is too long.
         UriTooLong = "414 URI Too Long",
+        /// Only by another protocol.
+        UpgradeRequired = "426 Upgrade Required",
         /// Its head is too large.
         HeaderFieldsTooLarge = "431 Request Header Fields Too Large",
         /// Not known.
@@ -100,13 +104,16 @@ pub struct Answer<'a> {
 /// What RFC 9110 sections 9.3.7 and 10.2.1 want named in the answer to OPTIONS and beside a 405.
 const ALLOW: &str = "Allow: GET, HEAD, OPTIONS\r\n";
 
+/// What RFC 9110 sections 7.8 and 15.5.22 and RFC 6455 section 4.4 want beside a 426.
+const UPGRADE: &str = "Connection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
+
 /// What a request gets.
 pub fn answer<'a>(request: &Request, snapshot: &'a Snapshot, counters: &Counters) -> Answer<'a> {
     match (request.method, request.path) {
         (Method::Unknown, _) => error(Status::NotImplemented, "this method is not known here"),
         (Method::NotAllowed, _) => error(Status::MethodNotAllowed, "only GET, HEAD and OPTIONS are allowed here"),
         // What is not there has no options either.
-        (_, Path::Other) => error(Status::NotFound, &format!("there are {} here", list(str::to_owned))),
+        (_, Path::Other | Path::Socket) => error(Status::NotFound, &format!("there are {} here", list(str::to_owned))),
         (Method::Options, _) | (_, Path::Asterisk) => Answer { status: Status::NoContent, content: None },
         (_, Path::Root) => page(snapshot),
         (_, Path::Health) => json(Status::Ok, |json| json.key("status").string("ok")),
@@ -132,21 +139,25 @@ fn json(status: Status, fields: impl FnOnce(&mut Json)) -> Answer<'static> {
 
 /// What is here, each shown in a way.
 fn list(show: impl Fn(&str) -> String) -> String {
-    Path::all_named().map(|path| show(path.label())).collect::<Vec<_>>().join(", ")
+    Path::all_named().filter(|path| *path != Path::Socket).map(|path| show(path.label())).collect::<Vec<_>>().join(", ")
 }
 
 impl Answer<'_> {
     /// Appends the answer to `output`. `date` is the value of the Date field; without `with_body`, as for HEAD,
     /// everything but the body is as it would be with it (RFC 9110 section 9.3.2).
     pub fn write(&self, output: &mut Vec<u8>, date: &str, connection: Connection, with_body: bool) {
-        let allow = if matches!(self.status, Status::NoContent | Status::MethodNotAllowed) { ALLOW } else { "" };
+        let more = match self.status {
+            Status::NoContent | Status::MethodNotAllowed => ALLOW,
+            Status::UpgradeRequired => UPGRADE,
+            _ => "",
+        };
         let connection = connection.label();
         // Writing to a vector cannot fail.
         let _ = write!(output, "HTTP/1.1 {}\r\nDate: {date}\r\n", self.status.label());
         if let Some((content_type, body)) = &self.content {
             let _ = write!(output, "Content-Type: {content_type}\r\nContent-Length: {}\r\n", body.len());
         }
-        let _ = write!(output, "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n{allow}{connection}\r\n");
+        let _ = write!(output, "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n{more}{connection}\r\n");
         if let Some((_, body)) = self.content.as_ref().filter(|_| with_body) {
             output.extend_from_slice(body.as_bytes());
         }

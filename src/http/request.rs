@@ -56,6 +56,8 @@ keys! {
         Status = "/status",
         /// The same for Prometheus.
         Metrics = "/metrics",
+        /// Where a connection becomes a WebSocket.
+        Socket = "/ws",
         /// The server as a whole, for OPTIONS alone.
         Asterisk = "*",
         /// Nothing that is here.
@@ -98,6 +100,15 @@ keys! {
 /// Reads one request from the beginning of `bytes`.
 pub fn parse(bytes: &[u8]) -> Parsed {
     Parser::default().read_on(bytes)
+}
+
+/// The fields of a head that was accepted: their names as they came, their values without the white space around them.
+pub fn fields(head: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    // A request line with a colon in it is taken for a field, but of a name with a space, which no field has.
+    head.split(|byte| *byte == b'\n').filter_map(|line| {
+        let colon = line.iter().position(|byte| *byte == b':')?;
+        Some((&line[..colon], line[colon + 1..].trim_ascii()))
+    })
 }
 
 /// How far a request has been read.

@@ -67,6 +67,11 @@ impl Line {
         self.is_whole
     }
 
+    /// Ends the line where it is, without a byte that would.
+    pub fn end(&mut self) {
+        (self.is_whole, self.after_return) = (true, false);
+    }
+
     fn decode(&mut self, byte: u8) {
         self.begun[self.begun_bytes] = byte;
         self.begun_bytes += 1;

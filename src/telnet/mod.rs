@@ -7,7 +7,7 @@
 //! Read `options` for what is agreed on, `line` for how a line is typed.
 #![forbid(unsafe_code)]
 
-mod line;
+pub mod line;
 mod options;
 pub mod port;
 

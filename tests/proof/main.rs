@@ -23,5 +23,6 @@ mod telnet;
 mod vectors;
 mod vfs;
 mod visit;
+mod websocket;
 mod worlds;
 mod writer;
