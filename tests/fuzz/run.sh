@@ -9,7 +9,7 @@ corpus=tests/fuzz/corpus
 folder=$(mktemp -d -p /dev/shm 2>/dev/null || mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
-mkdir -p $corpus/{request,world_file,database,wire,telnet,commands}
+mkdir -p $corpus/{request,world_file,database,wire,telnet,websocket,commands}
 printf 'GET / HTTP/1.1\r\nHost: a\r\n\r\n' >$corpus/request/seed
 cp src/builtin.json5 $corpus/world_file/
 sed -n '/^```json5$/,/^```$/{//!p}' src/world/README.md >$corpus/world_file/taught.json5
@@ -30,6 +30,11 @@ printf '\30\0\0\0\0\7\1\0\0\0\0\0\0\0\1\0\0\0a\1\1\0\0\0\0\0\0\0' >$corpus/wire/
 # A name, a size, a character set, a line.
 printf '\377\373\030\377\372\030\0MUDLET\377\360\377\373\037\377\372\037\0\120\0\030\377\360look\r\n' >$corpus/telnet/names
 printf '\377\375\052\377\372\052\2UTF-8\377\360\377\373\047\377\372\047\0\3MTTS\00113\377\360look\n' >$corpus/telnet/facts
+# A line, a ping, GMCP in parts, the end; a handshake.
+printf '\0\201\204\0\0\0\0look\211\201\1\2\3\4p\210\200\0\0\0\0' >$corpus/websocket/line
+printf '\2\1\202\0\0\0\0A \200\201\0\0\0\0001\202\202\0\0\0\0n\n' >$corpus/websocket/gmcp
+printf '\3GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\nOrigin: http://a\r\n' >$corpus/websocket/handshake
+printf 'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n' >>$corpus/websocket/handshake
 # Two come in, one takes what the other wants, a question, a way, somebody who is gone and comes back.
 printf '%s\n' +0 0Anna 0yes +1 1guest '0get apple' 02 '1get all' '1give red to anna' "0'Thanks." 0n -0 '~' +2 2anna \
   20000-0000-0000-0000 '2put apple in basket' '1register Zoe' '.' '!' >$corpus/commands/visit
@@ -42,11 +47,11 @@ else
   echo 'SKIPPED: without clang nothing tells the fuzzer its way through SQLite' >&2
 fi
 
-declare -A bytes_max=([request]=36864 [world_file]=65536 [database]=32768 [wire]=65536 [telnet]=8192 [commands]=4096)
+declare -A bytes_max=([request]=36864 [world_file]=65536 [database]=32768 [wire]=65536 [telnet]=8192 [websocket]=8192 [commands]=4096)
 results=() found=0
 # The database target works on files, in TMPDIR.
 export TMPDIR=$folder
-for target in request world_file database wire telnet commands; do
+for target in request world_file database wire telnet websocket commands; do
   echo "== $target, for $seconds seconds"
   options=(-max_total_time="$seconds" -max_len="${bytes_max[$target]}" -timeout=30 -rss_limit_mb=2048
     -print_final_stats=1 -verbosity=0)
