@@ -11,8 +11,10 @@ use crate::text::{keys, labelled_by};
 
 keys! {
     /// What frames hold: <https://mudstandards.org/websocket/>.
+    #[derive(Default)]
     Subprotocol {
         /// Text messages of lines, for whoever asks for nothing else.
+        #[default]
         Plain = "",
         /// Binary messages, of what a terminal would get and send in UTF-8.
         Terminal = "terminal.mudstandards.org",

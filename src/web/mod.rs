@@ -16,17 +16,13 @@ use crate::telnet::line::Line;
 
 use handshake::Subprotocol;
 
-/// Section 11.8.
-mod opcode {
-    pub const CONTINUATION: u8 = 0;
-    pub const TEXT: u8 = 1;
-    pub const BINARY: u8 = 2;
-    pub const CLOSE: u8 = 8;
-    pub const PING: u8 = 9;
-    pub const PONG: u8 = 10;
-}
-use opcode::{BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT};
-
+/// Section 11.8: what a frame is. From `CLOSE` on it is a control frame.
+const CONTINUATION: u8 = 0;
+const TEXT: u8 = 1;
+const BINARY: u8 = 2;
+const CLOSE: u8 = 8;
+const PING: u8 = 9;
+const PONG: u8 = 10;
 /// Section 5.2: the bit of the last frame of a message, three that are reserved, the bit of a mask, and what stands in
 /// place of a length for one of 16 bits or of 64.
 const LAST: u8 = 0x80;
@@ -74,18 +70,22 @@ pub enum Event<'a> {
 }
 
 /// One connection, from the end of its handshake.
+#[derive(Default)]
 pub struct Socket {
     subprotocol: Subprotocol,
-    state: State,
+    is_over: bool,
     head: Head,
+    /// Bytes of what the frame holds that are still to come, once its head is there.
+    left: Option<u64>,
     /// What a control frame holds. It may come between the parts of a message.
     control: Vec<u8>,
-    /// What the message is that is being received, if one has begun, and the bytes of it that have been announced.
-    message: Option<Message>,
+    /// If a message has begun: whether it is text or binary.
+    message: Option<u8>,
+    /// Bytes of it that have been announced.
     message_bytes: u64,
-    /// The text of a message that is no line.
-    gmcp: Vec<u8>,
     utf8: Utf8,
+    /// A message of GMCP. All others are bytes of lines.
+    gmcp: Vec<u8>,
     line: Line,
     /// Whether what came last of a message was the end of a line.
     is_line_ended: bool,
@@ -97,28 +97,6 @@ enum Happened {
     Gmcp,
     Frame,
     Closed,
-}
-
-/// What the next byte is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// Of the head of a frame.
-    Head,
-    /// Of what a frame holds, of which so much is still to come.
-    Content(u64),
-    /// Nothing that matters.
-    Over,
-}
-
-/// What a message is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Message {
-    /// Lines, with or without an end to the last one.
-    Lines,
-    /// Bytes of lines, which may go on in the next message.
-    Terminal,
-    /// A package and its JSON.
-    Gmcp,
 }
 
 /// What has come of the head of a frame: two bytes, up to eight of the length, four of the mask.
@@ -138,18 +116,7 @@ struct Utf8 {
 impl Socket {
     /// A connection whose handshake has come to this.
     pub fn new(subprotocol: Subprotocol) -> Socket {
-        Socket {
-            subprotocol,
-            state: State::Head,
-            head: Head::default(),
-            control: Vec::new(),
-            message: None,
-            message_bytes: 0,
-            gmcp: Vec::new(),
-            utf8: Utf8::default(),
-            line: Line::default(),
-            is_line_ended: false,
-        }
+        Socket { subprotocol, ..Socket::default() }
     }
 
     /// Takes bytes until something has happened or none is left. Returns how many it has taken, and what has happened;
@@ -157,7 +124,7 @@ impl Socket {
     pub fn next(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> (usize, Option<Event<'_>>) {
         self.line.begin();
         for (at, byte) in bytes.iter().enumerate() {
-            if self.state == State::Over {
+            if self.is_over {
                 break;
             }
             let happened = self.take(*byte, out).unwrap_or_else(|code| {
@@ -204,21 +171,18 @@ impl Socket {
     /// Says why the connection ends. Nothing is said after that, and nothing more will happen.
     pub fn close(&mut self, code: u16, out: &mut Vec<u8>) {
         self.send(CLOSE, &code.to_be_bytes(), out);
-        self.state = State::Over;
+        self.is_over = true;
     }
 
     /// One frame, without a mask, as a server sends them, its length in as few bytes as can be.
     fn send(&self, opcode: u8, content: &[u8], out: &mut Vec<u8>) {
-        if self.state == State::Over {
+        if self.is_over {
             return;
         }
         out.push(LAST | opcode);
         match content.len() {
             length @ 0..=125 => out.push(length as u8),
-            length @ 126..=0xffff => {
-                out.push(LENGTH_16);
-                out.extend((length as u16).to_be_bytes());
-            }
+            length @ 126..=0xffff => out.extend([LENGTH_16, (length >> 8) as u8, length as u8]),
             length => {
                 out.push(LENGTH_64);
                 out.extend((length as u64).to_be_bytes());
@@ -243,25 +207,21 @@ impl Socket {
     }
 
     fn take(&mut self, byte: u8, out: &mut Vec<u8>) -> Result<Option<Happened>, u16> {
-        let (left, happened) = match self.state {
-            State::Head => match self.take_head(byte)? {
-                Some(length) => (length, None),
-                None => return Ok(None),
-            },
-            State::Content(left) => {
+        let mut happened = None;
+        self.left = match self.left {
+            None => self.take_head(byte)?,
+            Some(left) => {
                 let byte = self.head.unmask(byte);
-                (left - 1, self.take_content(byte)?)
+                happened = self.take_content(byte)?;
+                Some(left - 1)
             }
-            State::Over => return Ok(None),
         };
-        self.state = State::Content(left);
-        if left > 0 {
-            return Ok(happened);
+        if self.left == Some(0) {
+            let ended = self.end_frame(out)?;
+            (self.left, self.head.count) = (None, 0);
+            happened = happened.or(Some(ended));
         }
-        self.state = State::Head;
-        let ended = self.end_frame(out)?;
-        self.head.count = 0;
-        Ok(happened.or(Some(ended)))
+        Ok(happened)
     }
 
     /// Takes a byte of a head, and judges as soon as it can; returns the length of what follows once that is known.
@@ -269,7 +229,7 @@ impl Socket {
         self.head.bytes[self.head.count] = byte;
         self.head.count += 1;
         match self.head.count {
-            1 => self.begin_frame(byte)?,
+            1 => self.begin_frame()?,
             2 if byte & MASKED == 0 || self.head.is_control() && byte & !MASKED > CONTROL_BYTES_MAX => {
                 return Err(code::PROTOCOL);
             }
@@ -286,26 +246,23 @@ impl Socket {
     }
 
     /// Sections 5.2, 5.4 and 5.5: what may come when. No extension was agreed on, so none of its bits may be set.
-    fn begin_frame(&mut self, first: u8) -> Result<(), u16> {
-        let is_last = first & LAST != 0;
-        let message = match (self.head.opcode(), self.subprotocol) {
-            _ if first & RESERVED != 0 => return Err(code::PROTOCOL),
-            (CLOSE | PING | PONG, _) if is_last => {
+    fn begin_frame(&mut self) -> Result<(), u16> {
+        match (self.head.opcode(), self.message, self.subprotocol) {
+            _ if self.head.bytes[0] & RESERVED != 0 => Err(code::PROTOCOL),
+            (CLOSE | PING | PONG, ..) if self.head.is_last() => {
                 self.control.clear();
-                return Ok(());
+                Ok(())
             }
-            (CONTINUATION, _) if self.message.is_some() => return Ok(()),
-            (TEXT | BINARY, _) if self.message.is_some() => return Err(code::PROTOCOL),
-            (TEXT, Subprotocol::Plain) => Message::Lines,
-            (TEXT, Subprotocol::Gmcp) => Message::Gmcp,
-            (BINARY, Subprotocol::Terminal | Subprotocol::Gmcp) => Message::Terminal,
-            (TEXT | BINARY, _) => return Err(code::UNACCEPTABLE),
-            _ => return Err(code::PROTOCOL),
-        };
-        self.message = Some(message);
-        (self.message_bytes, self.is_line_ended) = (0, false);
-        self.gmcp.clear();
-        Ok(())
+            (CONTINUATION, Some(_), _) => Ok(()),
+            (opcode @ TEXT, None, Subprotocol::Plain | Subprotocol::Gmcp)
+            | (opcode @ BINARY, None, Subprotocol::Terminal | Subprotocol::Gmcp) => {
+                (self.message, self.message_bytes, self.is_line_ended) = (Some(opcode), 0, false);
+                self.gmcp.clear();
+                Ok(())
+            }
+            (TEXT | BINARY, None, _) => Err(code::UNACCEPTABLE),
+            _ => Err(code::PROTOCOL),
+        }
     }
 
     fn take_content(&mut self, byte: u8) -> Result<Option<Happened>, u16> {
@@ -313,12 +270,12 @@ impl Socket {
             self.control.push(byte);
             return Ok(None);
         }
-        if self.message != Some(Message::Terminal) {
+        if self.message == Some(TEXT) {
             self.utf8.take(byte)?;
-        }
-        if self.message == Some(Message::Gmcp) {
-            self.gmcp.push(byte);
-            return Ok(None);
+            if self.subprotocol == Subprotocol::Gmcp {
+                self.gmcp.push(byte);
+                return Ok(None);
+            }
         }
         self.is_line_ended = matches!(byte, b'\r' | b'\n');
         Ok(self.line.take(byte).then_some(Happened::Line))
@@ -327,26 +284,22 @@ impl Socket {
     fn end_frame(&mut self, out: &mut Vec<u8>) -> Result<Happened, u16> {
         match self.head.opcode() {
             PING => self.send(PONG, &self.control, out),
-            PONG => (),
             CLOSE => {
-                let code = judge_close(&self.control)?;
-                self.send(CLOSE, code, out);
-                self.state = State::Over;
+                self.send(CLOSE, judge_close(&self.control)?, out);
+                self.is_over = true;
                 return Ok(Happened::Closed);
             }
-            _ if self.head.bytes[0] & LAST != 0 => return self.end_message(),
+            CONTINUATION | TEXT | BINARY if self.head.is_last() => return self.end_message(),
             _ => (),
         }
         Ok(Happened::Frame)
     }
 
     fn end_message(&mut self) -> Result<Happened, u16> {
-        if self.utf8.count > 0 {
-            return Err(code::NO_TEXT);
-        }
-        match self.message.take() {
-            Some(Message::Gmcp) => Ok(Happened::Gmcp),
-            Some(Message::Lines) if !self.is_line_ended => {
+        match (self.message.take(), self.subprotocol) {
+            _ if self.utf8.count > 0 => Err(code::NO_TEXT),
+            (Some(TEXT), Subprotocol::Gmcp) => Ok(Happened::Gmcp),
+            (Some(TEXT), _) if !self.is_line_ended => {
                 self.line.end();
                 Ok(Happened::Line)
             }
@@ -358,6 +311,10 @@ impl Socket {
 impl Head {
     fn opcode(&self) -> u8 {
         self.bytes[0] & !(LAST | RESERVED)
+    }
+
+    fn is_last(&self) -> bool {
+        self.bytes[0] & LAST != 0
     }
 
     fn is_control(&self) -> bool {
@@ -543,7 +500,7 @@ mod tests {
         let mut longest = 0;
         for round in 0..3_000 {
             let (mut socket, mut out, mut sent) = (Socket::new(ALL[round % 3]), Vec::new(), 0);
-            while socket.state != State::Over {
+            while !socket.is_over {
                 let opcode = [0, 0, 1, 2, 9, 9, 10, 8][draw(8) as usize];
                 let first = if draw(3) > 0 { 0x80 | opcode } else { opcode };
                 let length = if opcode < 8 { draw(1_500) } else { draw(126) };
