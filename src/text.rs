@@ -125,6 +125,21 @@ pub fn squeeze(text: &str) -> String {
     })
 }
 
+/// The signs of Base64 (RFC 4648 section 4).
+pub const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/// Bytes in Base64.
+pub fn base64(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for three in bytes.chunks(3) {
+        let bits = (0..3).fold(0, |bits, at| bits << 8 | usize::from(*three.get(at).unwrap_or(&0)));
+        // As many signs as it takes, and one more, tell of so many bytes.
+        let sign = |at: usize| if at <= three.len() { char::from(BASE64[bits >> (18 - 6 * at) & 63]) } else { '=' };
+        text.extend((0..4).map(sign));
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -151,5 +166,22 @@ mod tests {
     #[test]
     fn white_space_is_squeezed() {
         assert_eq!(squeeze("  a \n\t b  c "), "a b c");
+    }
+
+    /// RFC 4648 section 10.
+    #[test]
+    fn base64_is_that_of_the_rfc() {
+        for (bytes, text) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("fooba", "Zm9vYmE="),
+            ("foobar", "Zm9vYmFy"),
+        ] {
+            assert_eq!(base64(bytes.as_bytes()), text);
+        }
+        assert_eq!(base64(&[0xfb, 0xff, 0xfe]), "+//+");
     }
 }

@@ -7,7 +7,7 @@
 use crate::http::answer::Status;
 use crate::http::request::{Method, Request, fields};
 use crate::session::secret::sha_1;
-use crate::text::{keys, labelled_by};
+use crate::text::{BASE64, base64, keys, labelled_by};
 
 keys! {
     /// What frames hold: <https://mudstandards.org/websocket/>.
@@ -96,19 +96,6 @@ fn is_key(text: &[u8]) -> bool {
     text.len() == 24 && text.strip_suffix(b"==").is_some_and(|signs| signs.iter().all(|sign| BASE64.contains(sign)))
 }
 
-const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-fn base64(bytes: &[u8]) -> String {
-    let mut text = String::new();
-    for three in bytes.chunks(3) {
-        let bits = (0..3).fold(0, |bits, at| bits << 8 | usize::from(*three.get(at).unwrap_or(&0)));
-        // As many signs as it takes, and one more, tell of so many bytes.
-        let sign = |at: usize| if at <= three.len() { char::from(BASE64[bits >> (18 - 6 * at) & 63]) } else { '=' };
-        text.extend((0..4).map(sign));
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,23 +126,6 @@ mod tests {
         let answer = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                       Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
         assert_eq!(with(""), Ok((Subprotocol::Plain, answer.to_owned())));
-    }
-
-    /// RFC 4648 section 10.
-    #[test]
-    fn base64_is_that_of_the_rfc() {
-        for (bytes, text) in [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foob", "Zm9vYg=="),
-            ("fooba", "Zm9vYmE="),
-            ("foobar", "Zm9vYmFy"),
-        ] {
-            assert_eq!(base64(bytes.as_bytes()), text);
-        }
-        assert_eq!(base64(&[0xfb, 0xff, 0xfe]), "+//+");
     }
 
     #[test]
