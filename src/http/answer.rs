@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Write as _;
 
+use super::page::Page;
 use super::request::{Method, Path, Reject, Request};
 use super::{PeopleView, Snapshot, StorageView};
 use crate::json::Json;
@@ -97,8 +98,8 @@ impl Status {
 pub struct Answer<'a> {
     /// Its status.
     pub status: Status,
-    /// Its type and its body; none where it must not even have a length (RFC 9110 section 8.6).
-    content: Option<(&'static str, Cow<'a, str>)>,
+    /// The fields that say what it holds, and its body; none where it must not even have a length (RFC 9110 section 8.6).
+    content: Option<(&'a str, Cow<'a, str>)>,
 }
 
 /// What RFC 9110 sections 9.3.7 and 10.2.1 want named in the answer to OPTIONS and beside a 405.
@@ -106,6 +107,9 @@ const ALLOW: &str = "Allow: GET, HEAD, OPTIONS\r\n";
 
 /// What RFC 9110 sections 7.8 and 15.5.22 and RFC 6455 section 4.4 want beside a 426.
 const UPGRADE: &str = "Connection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
+
+const JSON: &str = "Content-Type: application/json\r\n";
+const TEXT: &str = "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n";
 
 /// What a request gets.
 pub fn answer<'a>(request: &Request, snapshot: &'a Snapshot, counters: &Counters) -> Answer<'a> {
@@ -115,17 +119,21 @@ pub fn answer<'a>(request: &Request, snapshot: &'a Snapshot, counters: &Counters
         // What is not there has no options either.
         (_, Path::Other | Path::Socket) => error(Status::NotFound, &format!("there are {} here", list(str::to_owned))),
         (Method::Options, _) | (_, Path::Asterisk) => Answer { status: Status::NoContent, content: None },
-        (_, Path::Root) => page(snapshot),
+        (_, Path::Root) => overview(snapshot),
         (_, Path::Health) => json(Status::Ok, |json| json.key("status").string("ok")),
         (_, Path::Ready) => ready(&snapshot.storage),
-        (_, Path::Status) => {
-            Answer { status: Status::Ok, content: Some(("application/json", report(snapshot, counters).into())) }
-        }
-        (_, Path::Metrics) => {
-            let text = snapshot.exposition.get_or_init(|| exposition(snapshot, counters)).into();
-            Answer { status: Status::Ok, content: Some(("text/plain; version=0.0.4; charset=utf-8", text)) }
-        }
+        (_, Path::Status) => ok(JSON, report(snapshot, counters)),
+        (_, Path::Metrics) => ok(TEXT, snapshot.exposition.get_or_init(|| exposition(snapshot, counters))),
     }
+}
+
+/// A page.
+pub fn page(page: &Page) -> Answer<'_> {
+    ok(&page.fields, &*page.text)
+}
+
+fn ok<'a>(fields: &'a str, text: impl Into<Cow<'a, str>>) -> Answer<'a> {
+    Answer { status: Status::Ok, content: Some((fields, text.into())) }
 }
 
 /// What is not as asked for.
@@ -134,7 +142,7 @@ pub fn error(status: Status, message: &str) -> Answer<'static> {
 }
 
 fn json(status: Status, fields: impl FnOnce(&mut Json)) -> Answer<'static> {
-    Answer { status, content: Some(("application/json", Json::object(fields).into())) }
+    Answer { status, content: Some((JSON, Json::object(fields).into())) }
 }
 
 /// What is here, each shown in a way.
@@ -154,8 +162,8 @@ impl Answer<'_> {
         let connection = connection.label();
         // Writing to a vector cannot fail.
         let _ = write!(output, "HTTP/1.1 {}\r\nDate: {date}\r\n", self.status.label());
-        if let Some((content_type, body)) = &self.content {
-            let _ = write!(output, "Content-Type: {content_type}\r\nContent-Length: {}\r\n", body.len());
+        if let Some((fields, body)) = &self.content {
+            let _ = write!(output, "{fields}Content-Length: {}\r\n", body.len());
         }
         let _ = write!(output, "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n{more}{connection}\r\n");
         if let Some((_, body)) = self.content.as_ref().filter(|_| with_body) {
@@ -370,7 +378,7 @@ fn process_metrics(text: &mut Exposition, snapshot: &Snapshot) {
     text.gauge("process_start_time_seconds", "When the process started.", Some(snapshot.started.0.as_secs_f64()));
 }
 
-fn page(snapshot: &Snapshot) -> Answer<'static> {
+fn overview(snapshot: &Snapshot) -> Answer<'static> {
     let name = snapshot.world.map_or("", |world| &world.name);
     let now = snapshot.world.map_or("The World is being loaded.".to_owned(), |world| {
         format!("It is {}; the weather: {}.", world.time(), world.weather.label())
@@ -382,7 +390,7 @@ fn page(snapshot: &Snapshot) -> Answer<'static> {
         links = list(|path| format!("<a href=\"{path}\">{path}</a>")),
         version = env!("CARGO_PKG_VERSION"),
     );
-    Answer { status: Status::Ok, content: Some(("text/html; charset=utf-8", body.into())) }
+    ok("Content-Type: text/html; charset=utf-8\r\n", body)
 }
 
 fn escape_html(text: &str) -> String {

@@ -1,9 +1,10 @@
 //! HTTP/1.1 on one port, read-only by construction: answers are made from a `Snapshot`, which cannot change anything.
 //!
 //! `request.rs` turns bytes into requests, `answer.rs` turns requests and a snapshot into bytes, `server.rs` keeps the
-//! connections.
+//! connections. `page.rs` is what is drawn for people.
 
 pub mod answer;
+pub mod page;
 pub mod request;
 pub mod server;
 
