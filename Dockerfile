@@ -64,10 +64,11 @@ LABEL org.opencontainers.image.title="Aqevia Engine" \
 ENV AQEVIA_SQLITE_PATH=/data/storage.sqlite \
     AQEVIA_OBSERVABILITY_ADDR=0.0.0.0:7878 \
     AQEVIA_TELNET_ADDR=0.0.0.0:4000 \
+    AQEVIA_WEB_ADDR=0.0.0.0:4080 \
     PERSIST_FLUSH_INTERVAL_MS=1000 \
     PERSIST_BATCH_CAPACITY=10
 VOLUME /data
-EXPOSE 4000 7878
+EXPOSE 4000 4080 7878
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["aqevia-engine", "healthcheck"]
 USER 999:999
@@ -87,10 +88,11 @@ LABEL org.opencontainers.image.title="Aqevia Engine" \
 ENV AQEVIA_SQLITE_PATH=/data/storage.sqlite \
     AQEVIA_OBSERVABILITY_ADDR=0.0.0.0:7878 \
     AQEVIA_TELNET_ADDR=0.0.0.0:4000 \
+    AQEVIA_WEB_ADDR=0.0.0.0:4080 \
     PERSIST_FLUSH_INTERVAL_MS=1000 \
     PERSIST_BATCH_CAPACITY=10
 VOLUME /data
-EXPOSE 4000 7878
+EXPOSE 4000 4080 7878
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["aqevia-engine", "healthcheck"]
 USER 999:999

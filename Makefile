@@ -2,7 +2,7 @@
 SHELL := bash
 # What is done to a World in a container is written in `.ops/world`, which reads these. A World beside the first has a
 # name, in every command: make up WORLD=second ENGINE_PORT=7879, make backup WORLD=second, ...
-export WORLD FROM BACKUPS YES ENGINE_PORT ENGINE_TELNET_PORT
+export WORLD FROM BACKUPS YES ENGINE_PORT ENGINE_TELNET_PORT ENGINE_WEB_PORT
 # Those of `tests/mutants.sh`.
 export COUNT SEED ONLY BASE
 # Fuzzing and sanitizers need a nightly cargo; where there is none, a stable one that takes nightly's flags.

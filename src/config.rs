@@ -19,6 +19,10 @@ pub const SQLITE_PATH: &str = "AQEVIA_SQLITE_PATH";
 pub const OBSERVABILITY_ADDR: &str = "AQEVIA_OBSERVABILITY_ADDR";
 /// Where people come in by telnet.
 pub const TELNET_ADDR: &str = "AQEVIA_TELNET_ADDR";
+/// Where people come in by a browser.
+pub const WEB_ADDR: &str = "AQEVIA_WEB_ADDR";
+/// From which further origins they may.
+pub const WEB_ORIGINS: &str = "AQEVIA_WEB_ORIGINS";
 /// How long changes may wait for a flush.
 pub const FLUSH_INTERVAL: &str = "PERSIST_FLUSH_INTERVAL_MS";
 /// How many changes may wait for a flush.
@@ -33,10 +37,12 @@ pub const WORLD_ID: &str = "AQEVIA_WORLD_ID";
 pub const LOG_LEVEL: &str = "AQEVIA_LOG_LEVEL";
 
 /// Name, default and meaning of every variable.
-pub const VARIABLES: [(&str, &str, &str); 9] = [
+pub const VARIABLES: [(&str, &str, &str); 11] = [
     (SQLITE_PATH, "storage.sqlite", "the database; its folder must exist"),
     (OBSERVABILITY_ADDR, "0.0.0.0:7878", "host:port for HTTP; port 0 picks a free one"),
     (TELNET_ADDR, "", "host:port at which people come in by telnet; unset: nobody does"),
+    (WEB_ADDR, "", "host:port of the page to play on; unset: there is none"),
+    (WEB_ORIGINS, "", "origins of other pages that may bring people in, with commas between them; unset: none"),
     (FLUSH_INTERVAL, "1000", "flush at least so often while something is pending, 10 to 3600000"),
     (BATCH_CAPACITY, "10", "flush as soon as so many records are pending, 1 to 1000000"),
     (TICK_INTERVAL, "100", "milliseconds between two ticks, 10 to 60000"),
@@ -54,6 +60,10 @@ pub struct Config {
     pub observability_addr: SocketAddr,
     /// Where people come in by telnet, if they may.
     pub telnet_addr: Option<SocketAddr>,
+    /// Where people come in by a browser, if they may.
+    pub web_addr: Option<SocketAddr>,
+    /// Origins of other pages that may bring people in (RFC 6454 section 6.2).
+    pub web_origins: Vec<String>,
     /// How long changes may wait for a flush.
     pub flush_interval: Duration,
     /// How many records may wait for a flush.
@@ -85,6 +95,8 @@ impl Config {
             sqlite_path: reader.value(SQLITE_PATH, database).unwrap_or_default(),
             observability_addr: reader.address(OBSERVABILITY_ADDR).unwrap_or(NOWHERE),
             telnet_addr: reader.address(TELNET_ADDR),
+            web_addr: reader.address(WEB_ADDR),
+            web_origins: reader.value(WEB_ORIGINS, origins).unwrap_or_default(),
             flush_interval: reader.interval(FLUSH_INTERVAL, FLUSH_INTERVAL_MS_RANGE),
             batch_capacity: reader.number(BATCH_CAPACITY, BATCH_CAPACITY_RANGE, "records") as usize,
             tick_interval: reader.interval(TICK_INTERVAL, TICK_INTERVAL_MS_RANGE),
@@ -172,6 +184,19 @@ fn world_id(value: &OsStr) -> Result<String, String> {
     id.ok_or_else(|| "the id of a world: a small letter, then small letters, digits or _".to_owned())
 }
 
+fn origins(value: &OsStr) -> Result<Vec<String>, String> {
+    let is_origin = |text: &str| {
+        let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+        let is_letter = |letter: u8| letter.is_ascii_alphanumeric() || b"-._:[]".contains(&letter);
+        host.is_some_and(|host| !host.is_empty() && host.bytes().all(is_letter))
+    };
+    let text = value.to_string_lossy();
+    let all: Vec<String> = text.split(',').map(|origin| origin.trim().to_owned()).collect();
+    let accepted =
+        "origins such as https://play.example or http://192.0.2.1:8080, without a path, with commas between them";
+    if all.iter().all(|origin| is_origin(origin)) { Ok(all) } else { Err(accepted.to_owned()) }
+}
+
 fn log_level(value: &OsStr) -> Result<Level, String> {
     let level = Level::ALL.iter().copied().find(|level| value.eq_ignore_ascii_case(level.label()));
     level.ok_or_else(|| "one of error, warn, info, debug, in any case".to_owned())
@@ -244,6 +269,16 @@ mod tests {
         }
         for bad in ["127.0.0.1", ":7878", "127.0.0.1:65536", "127.0.0.1:", "::1"] {
             assert!(read(&[(OBSERVABILITY_ADDR, bad)]).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn origins_are_a_scheme_a_host_and_perhaps_a_port_with_commas_between_them() {
+        let several = "https://play.example, http://192.0.2.1:8080,https://[2001:db8::1]";
+        let origins = read(&[(WEB_ORIGINS, several)]).unwrap().0.web_origins;
+        assert_eq!(origins, ["https://play.example", "http://192.0.2.1:8080", "https://[2001:db8::1]"]);
+        for bad in ["play.example", "https://", "https://a/", "https://a/b", "ws://a", "*", "null", "https://a,", ","] {
+            assert!(read(&[(WEB_ORIGINS, bad)]).is_err(), "{bad}");
         }
     }
 

@@ -8,28 +8,27 @@
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::mem;
-use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use crate::clock::{self, Monotonic, Wall};
-use crate::config::{Config, OBSERVABILITY_ADDR, TELNET_ADDR};
+use crate::config::{Config, OBSERVABILITY_ADDR};
 use crate::control::{Around, Control};
-use crate::exit::{Exit, FAILED, LISTEN, refused};
+use crate::exit::{Exit, FAILED, refused};
 use crate::http::server::Server;
 use crate::http::{PeopleView, Snapshot, StorageView};
 use crate::limits::{
     DESCRIPTORS_RESERVED, DESCRIPTORS_WANTED, HTTP_CONNECTIONS_MAX, HTTP_STOP_MS_MAX, POLL_PAUSE_MS,
-    SHUTDOWN_FLUSH_MS_MAX, SHUTDOWN_MS_MAX, TELNET_CONNECTIONS_MAX, WARNING_INTERVAL_MS,
+    SHUTDOWN_FLUSH_MS_MAX, SHUTDOWN_MS_MAX, WARNING_INTERVAL_MS,
 };
 use crate::log::{Fields, Level, Log};
 use crate::metrics::Metrics;
 use crate::net::Net;
-use crate::net::connection::{self, Door};
+use crate::net::connection::Door;
 use crate::schedule::{Flusher, Ticker};
 use crate::session::{Moment, People, words};
 use crate::storage::{Failure, Stamp, StorageError};
 use crate::sys::{self, Poller, Readiness, Signals, Token};
-use crate::telnet::port::Port;
+use crate::ways::{self, Ways};
 use crate::world::{Audience, Gathering, World};
 use crate::writer::State;
 use crate::writer::ledger::Ledger;
@@ -47,8 +46,8 @@ pub struct Engine {
     ready: Vec<Token>,
     net: Net,
     server: Server,
-    /// Where people come in by telnet, once the world is there; until then they wait before the door.
-    telnet: (Option<TcpListener>, Option<Port>),
+    /// Where people come in.
+    ways: Ways,
     /// Where operators come in, unless no socket can be made beside the database.
     control: Option<Control>,
     people: People,
@@ -121,18 +120,18 @@ impl Engine {
         let places = usize::try_from(descriptors.saturating_sub(DESCRIPTORS_RESERVED)).unwrap_or(usize::MAX);
         let mut net = Net::new(places, WRITER.0);
         // The first to open is the first to have its places kept; where there are few, some are left for players.
-        let for_http = if config.telnet_addr.is_some() { places / 2 } else { places }.min(HTTP_CONNECTIONS_MAX);
-        let (listener, address) = listen("HTTP", OBSERVABILITY_ADDR, config.observability_addr)?;
+        let are_people = config.telnet_addr.is_some() || config.web_addr.is_some();
+        let for_http = if are_people { places / 2 } else { places }.min(HTTP_CONNECTIONS_MAX);
+        let (listener, address) = ways::listen("HTTP", OBSERVABILITY_ADDR, config.observability_addr)?;
         let server = Server::open(Door::Tcp(listener), for_http, &mut net, &mut poller);
         let server = server.map_err(refused("wait for connections"))?;
-        let telnet = config.telnet_addr.map(|address| listen("telnet", TELNET_ADDR, address)).transpose()?;
-        let (telnet, telnet_address) = telnet.unzip();
-        let telnet_address = telnet_address.map_or(String::new(), |address| address.to_string());
+        let ways = Ways::listen(&config)?;
+        let [telnet, web] = ways.addresses();
         let (database, version) = (config.sqlite_path.display(), env!("CARGO_PKG_VERSION"));
         let fields: Fields =
-            &[("addr", &address), ("telnet", &telnet_address), ("database", &database), ("version", &version)];
+            &[("addr", &address), ("telnet", &telnet), ("web", &web), ("database", &database), ("version", &version)];
         log.info("listening", fields);
-        let (writer, telnet) = (Some(writer), (telnet, None));
+        let writer = Some(writer);
         let (metrics, ready, control, people, load, life, warned) = Default::default();
         Ok(Engine {
             config,
@@ -142,7 +141,7 @@ impl Engine {
             ready,
             net,
             server,
-            telnet,
+            ways,
             control,
             people,
             writer,
@@ -214,7 +213,7 @@ impl Engine {
         self.server.stop(&mut self.net);
         self.people.is_closed = true;
         self.people.end_all("The world stops, and saves all that you did. Come again when it is back.");
-        self.telnet.1.iter().for_each(|doors| doors.stop(&mut self.net));
+        self.ways.stop(&mut self.net);
         self.control.iter_mut().for_each(|control| control.stop(&mut self.net));
     }
 
@@ -282,10 +281,7 @@ impl Engine {
         // Nobody is there when an engine starts.
         world.rest_all();
         world.note_containers();
-        if let Some(listener) = self.telnet.0.take() {
-            let doors = Port::open(Door::Tcp(listener), TELNET_CONNECTIONS_MAX, &mut self.net, &mut self.poller);
-            self.telnet.1 = Some(doors.map_err(refused("wait for players"))?);
-        }
+        self.ways.open(&mut self.net, &mut self.poller).map_err(refused("wait for players"))?;
         match Control::open(&self.config.sqlite_path, &mut self.net, &mut self.poller) {
             Ok(control) => self.control = Some(control),
             Err(error) => self.log.warn("there is no socket for operators: `ctl` does not work", &[("error", &error)]),
@@ -364,17 +360,16 @@ impl Engine {
                 StorageView { trouble: Some(format!("loading: {so_far} entities so far")), ..StorageView::default() }
             }
         };
-        let telnet = ("telnet", self.telnet.1.as_ref().map(|doors| doors.port));
-        let control = ("control", self.control.as_ref().map(|control| control.port));
-        let ports = [telnet, control];
-        let ports = ports.map(|(name, port)| (name, port.map(|port| self.net.counters(port)).unwrap_or_default()));
+        let [telnet, web] = self.ways.counters(&self.net);
+        let control = self.control.as_ref().map(|control| self.net.counters(control.port)).unwrap_or_default();
+        let ports = [("telnet", telnet), ("web", web), ("control", control)];
         let snapshot = Snapshot {
             wall: clock::wall(),
             started: self.started.1,
             uptime: now.since(self.started.0),
             world: self.life.as_ref().map(|life| &life.world),
             storage,
-            people: PeopleView { people: Some(&self.people), ports },
+            people: PeopleView { people: Some(&self.people), ports, web: self.ways.http_counters() },
             tick_interval: self.config.tick_interval,
             metrics: &self.metrics,
             log_lines_dropped: self.log.dropped,
@@ -382,7 +377,7 @@ impl Engine {
             exposition: OnceCell::new(),
         };
         self.net.hear(&self.ready, now);
-        self.server.serve(&mut self.net, now, &snapshot);
+        self.server.serve(&mut self.net, now, snapshot.wall, &mut &snapshot);
         if let Some(control) = &mut self.control {
             control.show(&mut self.net, || self.server.status(&snapshot));
         }
@@ -396,13 +391,8 @@ impl Engine {
         let Some(Life { world, ledger, end, .. }) = &mut self.life else { return };
         let mut random = || sys::random().expect("getrandom(2) gives so few bytes whole, once the system has booted");
         let mut moment = Moment { world, now, wall: clock::wall(), random: &mut random };
-        if let Some(doors) = &mut self.telnet.1 {
-            if end.is_none() {
-                let quiet = self.people.pass(&mut moment);
-                doors.keep_alive(&mut self.net, &quiet);
-            }
-            doors.serve(&mut self.net, &mut self.people, &mut moment);
-        }
+        let quiet = if end.is_none() { self.people.pass(&mut moment) } else { Vec::new() };
+        self.ways.serve(&quiet, &mut self.net, &mut self.people, &mut moment);
         let mut ends = false;
         if let Some(control) = &mut self.control {
             control.serve(&mut self.net, &mut Around { people: &mut self.people, moment: &mut moment, ledger });
@@ -416,16 +406,13 @@ impl Engine {
 
     /// Gives people what there is for them to read, and ends the turn of the network.
     fn answer(&mut self, now: Monotonic) {
-        if let Some(doors) = &mut self.telnet.1 {
-            doors.send(&mut self.net, &mut self.people, now);
-        }
+        self.ways.send(&mut self.net, &mut self.people, now);
         self.net.send(clock::monotonic(), &mut self.poller);
     }
 
     /// Whether, after the last who could come, everybody has been answered and has gone.
     fn has_answered(&self) -> bool {
-        let doors = self.telnet.1.as_ref();
-        self.net.is_done(self.server.port) && doors.is_none_or(|doors| self.net.is_done(doors.port))
+        self.net.is_done(self.server.port) && self.ways.are_done(&self.net)
     }
 
     fn tick(&mut self, now: Monotonic) {
@@ -557,19 +544,6 @@ impl Engine {
         ];
         self.log.error(message, fields);
     }
-}
-
-/// Listens where a variable says.
-fn listen(what: &str, variable: &str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), Exit> {
-    let bound = connection::listen(address).and_then(|listener| Ok((listener.local_addr()?, listener)));
-    bound.map(|(address, listener)| (listener, address)).map_err(|error| Exit {
-        code: LISTEN,
-        problems: vec![format!("cannot listen on {address}: {error}")],
-        advice: format!(
-            "{variable} sets where {what} listens: choose an address of this machine and a port that nobody else has, such \
-             as 127.0.0.1:7879, or port 0 for any that is free."
-        ),
-    })
 }
 
 fn after(begun: Monotonic, milliseconds: u64) -> Monotonic {

@@ -132,12 +132,14 @@ pub const SESSIONS_PER_ADDRESS_MAX: usize = 256;
 pub const LOGINS_MAX: usize = 256;
 /// Connections by telnet.
 pub const TELNET_CONNECTIONS_MAX: usize = 1_024;
+/// Connections of browsers, of which each that plays has one.
+pub const WEB_CONNECTIONS_MAX: usize = 1_024;
 /// Bytes that a telnet connection has sent and that are not yet heard.
 pub const TELNET_INPUT_BYTES_MAX: usize = 8 * 1024;
-/// Lines that are taken in one turn of the loop, all telnet connections together, before the world gets its turn.
-pub const TELNET_LINES_PER_TURN: usize = 250;
+/// Lines that are taken in one turn of the loop, all connections of a port together, before the world gets its turn.
+pub const LINES_PER_TURN: usize = 250;
 /// From the first unsent byte until a player must have taken all of the output: a line that drops for a while is no end.
-pub const TELNET_WRITE_MS_MAX: u64 = 60_000;
+pub const SESSION_WRITE_MS_MAX: u64 = 60_000;
 /// How long somebody may take to come in.
 pub const LOGIN_MS_MAX: u64 = 60_000;
 /// Wrong passwords that one session may try.
@@ -289,7 +291,7 @@ const _: () = {
     // The longest message, one that lists problems, fits into a frame; and a text goes as far as the log shows it.
     assert!((PROBLEMS_LISTED_MAX + 2) * (TEXT_BYTES_MAX + 4) < FRAME_BYTES_MAX && LOG_LINE_BYTES_MAX < TEXT_BYTES_MAX);
     // A connection for each place must fit beside what the engine needs for itself.
-    let places = HTTP_CONNECTIONS_MAX + TELNET_CONNECTIONS_MAX + CONTROL_CONNECTIONS_MAX;
+    let places = HTTP_CONNECTIONS_MAX + TELNET_CONNECTIONS_MAX + WEB_CONNECTIONS_MAX + CONTROL_CONNECTIONS_MAX;
     assert!(places as u64 + DESCRIPTORS_RESERVED <= DESCRIPTORS_WANTED);
     assert!(CONTROL_FLUSH_MS_MAX < CONTROL_ANSWER_MS_MAX);
     assert!(HTTP_REQUEST_LINE_BYTES_MAX < HTTP_HEAD_BYTES_MAX);

@@ -131,7 +131,8 @@ fn what_is_forbidden_where_does_not_stand_there() {
                 for outside in
                     ["std::fs", "std::io", "Tcp", "Udp", "Unix", "std::env", "crate::sys", "clock::monotonic"]
                 {
-                    forbid(outside, "telnet/port.rs");
+                    let is_port = file.ends_with("/port.rs");
+                    assert!(!text.contains(outside) || is_port, "{file}:{line}: {outside} belongs in a port alone");
                 }
             }
             // Bytes to lines and back: who says them and what comes of them is not its business.
@@ -142,7 +143,7 @@ fn what_is_forbidden_where_does_not_stand_there() {
             }
             if file.starts_with("web/") {
                 for outside in ["crate::world", "crate::net"] {
-                    forbid(outside, "");
+                    forbid(outside, "web/port.rs");
                 }
             }
             if !file.starts_with("storage/") {
@@ -161,7 +162,7 @@ fn every_file_says_what_it_is_for_and_stays_small() {
         assert!(lines <= 500, "{file} has {lines} lines of code");
         total += lines;
     }
-    assert!(total <= 10_900, "src has {total} lines of code");
+    assert!(total <= 12_000, "src has {total} lines of code");
 }
 
 #[test]
@@ -200,6 +201,7 @@ fn variables_and_their_defaults_are_the_same_everywhere() {
         ("AQEVIA_SQLITE_PATH", "/data/storage.sqlite"),
         ("AQEVIA_OBSERVABILITY_ADDR", "0.0.0.0:7878"),
         ("AQEVIA_TELNET_ADDR", "0.0.0.0:4000"),
+        ("AQEVIA_WEB_ADDR", "0.0.0.0:4080"),
         ("PERSIST_FLUSH_INTERVAL_MS", "1000"),
         ("PERSIST_BATCH_CAPACITY", "10"),
     ] {
@@ -209,7 +211,7 @@ fn variables_and_their_defaults_are_the_same_everywhere() {
             [format!("{name}: {value}\n"), format!("{name}: \"{value}\"\n")].iter().any(|l| compose.contains(l));
         assert!(found, "compose.yaml: {name}");
         let (_, default, _) = VARIABLES.iter().find(|(known, ..)| *known == name).unwrap();
-        let is_for_images = ["AQEVIA_SQLITE_PATH", "AQEVIA_TELNET_ADDR"].contains(&name);
+        let is_for_images = ["AQEVIA_SQLITE_PATH", "AQEVIA_TELNET_ADDR", "AQEVIA_WEB_ADDR"].contains(&name);
         assert!(is_for_images || *default == value, "{name}");
     }
 }

@@ -31,6 +31,11 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// Counts an answer.
+    pub fn count(&mut self, path: Path, status: Status) {
+        *self.requests.entry((path, status)).or_default() += 1;
+    }
+
     /// Counts that a limit was reached.
     pub fn reach(&mut self, limit: Limit) {
         self.limits[limit as usize] += 1;
@@ -56,6 +61,8 @@ keys! {
 keys! {
     /// The status of an answer, with its code and reason phrase (RFC 9110 section 15, RFC 6585 section 5).
     Status {
+        /// Another protocol from here on.
+        SwitchingProtocols = "101 Switching Protocols",
         /// Here it is.
         Ok = "200 OK",
         /// All is said without content.
@@ -118,7 +125,7 @@ pub fn answer<'a>(request: &Request, snapshot: &'a Snapshot, counters: &Counters
         (Method::NotAllowed, _) => error(Status::MethodNotAllowed, "only GET, HEAD and OPTIONS are allowed here"),
         // What is not there has no options either.
         (_, Path::Other | Path::Socket) => error(Status::NotFound, &format!("there are {} here", list(str::to_owned))),
-        (Method::Options, _) | (_, Path::Asterisk) => Answer { status: Status::NoContent, content: None },
+        (Method::Options, _) | (_, Path::Asterisk) => no_content(),
         (_, Path::Root) => overview(snapshot),
         (_, Path::Health) => json(Status::Ok, |json| json.key("status").string("ok")),
         (_, Path::Ready) => ready(&snapshot.storage),
@@ -139,6 +146,11 @@ fn ok<'a>(fields: &'a str, text: impl Into<Cow<'a, str>>) -> Answer<'a> {
 /// What is not as asked for.
 pub fn error(status: Status, message: &str) -> Answer<'static> {
     json(status, |json| json.key("error").string(message))
+}
+
+/// All is said without content.
+pub fn no_content() -> Answer<'static> {
+    Answer { status: Status::NoContent, content: None }
 }
 
 fn json(status: Status, fields: impl FnOnce(&mut Json)) -> Answer<'static> {
@@ -324,12 +336,7 @@ fn storage_metrics(text: &mut Exposition, Snapshot { storage, metrics, .. }: &Sn
 fn http_metrics(text: &mut Exposition, counters: &Counters) {
     text.gauge("aqevia_http_connections", "Open HTTP connections.", Some(counters.net.connections));
     text.counter("aqevia_http_accepted_total", "HTTP connections accepted.", counters.net.accepted);
-    let requests = counters.requests.iter();
-    let requests = requests.map(|((path, status), count)| ([("path", path.label()), ("code", status.code())], *count));
-    text.counters("aqevia_http_requests_total", "HTTP answers by path and status code.", requests);
-    // Every series from the start: a counter that appears with its first event hides that event from `increase()`.
-    let rejects = Reject::ALL.iter().map(|reject| [("reason", reject.label())]).zip(counters.rejects);
-    text.counters("aqevia_http_rejects_total", "HTTP requests refused as malformed, too large or late.", rejects);
+    request_metrics(text, ["aqevia_http_requests_total", "aqevia_http_rejects_total"], counters);
     let evictions = counters.net.evictions;
     text.counter("aqevia_http_evictions_total", "HTTP connections that made way for a new one.", evictions);
     let shared = net::Limit::ALL.iter().map(|limit| limit.label()).zip(counters.net.limits);
@@ -338,7 +345,21 @@ fn http_metrics(text: &mut Exposition, counters: &Counters) {
     text.counters("aqevia_http_limits_total", "How often a limit of an HTTP connection was reached.", limits);
 }
 
-fn people_metrics(text: &mut Exposition, PeopleView { people, ports }: &PeopleView) {
+fn request_metrics(text: &mut Exposition, [answered, refused]: [&str; 2], counters: &Counters) {
+    let requests = counters.requests.iter();
+    let requests = requests.map(|((path, status), count)| ([("path", path.label()), ("code", status.code())], *count));
+    text.counters(answered, "HTTP answers by path and status code.", requests);
+    // Every series from the start: a counter that appears with its first event hides that event from `increase()`.
+    let rejects = Reject::ALL.iter().map(|reject| [("reason", reject.label())]).zip(counters.rejects);
+    text.counters(refused, "HTTP requests refused as malformed, too large or late.", rejects);
+}
+
+fn people_metrics(text: &mut Exposition, PeopleView { people, ports, web }: &PeopleView) {
+    if let Some(web) = web {
+        request_metrics(text, ["aqevia_web_requests_total", "aqevia_web_rejects_total"], web);
+        let limits = Limit::ALL.iter().map(|limit| [("limit", limit.label())]).zip(web.limits);
+        text.counters("aqevia_web_limits_total", "How often a limit of HTTP was reached where people play.", limits);
+    }
     if let Some(people) = people {
         let Counts { commands, logins, failures, reached } = &people.counts;
         text.gauge(

@@ -51,5 +51,7 @@ pub struct PeopleView<'a> {
     /// Everybody; `None`: nobody can come.
     pub people: Option<&'a People>,
     /// What is counted for the ports beside this one, each with its name.
-    pub ports: [(&'static str, net::Counters); 2],
+    pub ports: [(&'static str, net::Counters); 3],
+    /// What is counted of the HTTP of browsers.
+    pub web: Option<&'a answer::Counters>,
 }

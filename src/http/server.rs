@@ -1,7 +1,7 @@
 //! What HTTP adds to its connections: whole requests are answered, and a head must be whole in time.
 //!
 //! The deadline of a head runs from its first byte, so dripping bytes buys no time. How connections are accepted, read,
-//! written and ended stands in `net/mod.rs`.
+//! written and ended stands in `net/mod.rs`; what is to be had at a port, its `Site` knows.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -9,9 +9,9 @@ use std::mem;
 use std::time::Duration;
 
 use super::Snapshot;
-use super::answer::{self, Answer, Counters, Limit};
+use super::answer::{self, Answer, Counters, Limit, Status};
 use super::request::{Method, Parser, Path, Reject, Request, parse};
-use crate::clock::Monotonic;
+use crate::clock::{Monotonic, Wall};
 use crate::limits::{
     HTTP_ANSWERS_PER_TURN, HTTP_HEAD_BYTES_MAX, HTTP_HEAD_MS_MAX, HTTP_IDLE_MS_MAX, HTTP_OUTPUT_BYTES_HIGH,
     HTTP_REQUESTS_PER_TURN, HTTP_STOP_IDLE_MS_MAX, HTTP_WRITE_MS_MAX,
@@ -20,13 +20,47 @@ use crate::net::Net;
 use crate::net::connection::{Connection, Listener};
 use crate::sys::Readiness;
 
+/// What is to be had at a port.
+pub trait Site<'a, L: Listener> {
+    /// Answers a request, of which this is the head.
+    fn answer(&mut self, request: &Request, head: &[u8], counters: &Counters) -> Reply<'a>;
+
+    /// Takes over a connection that was opened to another protocol.
+    fn open(&mut self, _: u64, _: &mut Net<L>) {}
+
+    /// Gives a turn to one that was taken over; returns how much there was to do, at least 1.
+    fn take_turn(&mut self, _: u64, _: &mut Net<L>) -> usize {
+        1
+    }
+
+    /// Learns that such a one is gone.
+    fn part(&mut self, _: u64) {}
+}
+
+/// What becomes of a request.
+pub enum Reply<'a> {
+    /// It is answered.
+    Answer(Answer<'a>),
+    /// It is answered by these bytes, and what follows is another protocol (RFC 9110 section 7.8).
+    Switch(Vec<u8>),
+}
+
+impl<'a, L: Listener> Site<'a, L> for &'a Snapshot<'_> {
+    fn answer(&mut self, request: &Request, _: &[u8], counters: &Counters) -> Reply<'a> {
+        Reply::Answer(answer::answer(request, self, counters))
+    }
+}
+
 /// The port and its clients.
 pub struct Server {
     /// Which port of the network it is.
     pub port: usize,
     /// By the numbers of their connections.
     clients: BTreeMap<u64, Client>,
-    counters: Counters,
+    /// What is counted.
+    pub counters: Counters,
+    /// What is done in one turn of the loop, all clients together.
+    work_per_turn: usize,
     /// Every answer is the last one of its connection.
     is_stopping: bool,
 }
@@ -34,11 +68,10 @@ pub struct Server {
 /// What the clients share in one turn of the loop.
 struct Turn<'a> {
     now: Monotonic,
-    snapshot: &'a Snapshot<'a>,
     counters: &'a mut Counters,
     /// The Date of answers.
     date: String,
-    /// How many more requests may be answered.
+    /// How much more may be done.
     budget: usize,
     is_stopping: bool,
 }
@@ -48,6 +81,8 @@ struct Client {
     parser: Parser,
     /// A request has begun to come in.
     has_begun: bool,
+    /// The last request was for another protocol.
+    has_switched: bool,
 }
 
 impl Server {
@@ -58,9 +93,22 @@ impl Server {
         net: &mut Net<L>,
         poller: &mut impl Readiness,
     ) -> io::Result<Server> {
+        Server::bounded(listener, connections_max, HTTP_ANSWERS_PER_TURN, HTTP_WRITE_MS_MAX, net, poller)
+    }
+
+    /// The same where other work than answers may be done in a turn, and answers may be taken in another time.
+    pub fn bounded<L: Listener>(
+        listener: L,
+        connections_max: usize,
+        work_per_turn: usize,
+        write_ms_max: u64,
+        net: &mut Net<L>,
+        poller: &mut impl Readiness,
+    ) -> io::Result<Server> {
         // An empty line may come before the head.
-        let port = net.open(listener, connections_max, 2 + HTTP_HEAD_BYTES_MAX, HTTP_WRITE_MS_MAX, poller)?;
-        Ok(Server { port, clients: BTreeMap::new(), counters: Counters::default(), is_stopping: false })
+        let port = net.open(listener, connections_max, 2 + HTTP_HEAD_BYTES_MAX, write_ms_max, poller)?;
+        let (clients, counters) = Default::default();
+        Ok(Server { port, clients, counters, work_per_turn, is_stopping: false })
     }
 
     /// Begins to stop: whoever has connected is still served, with an answer that ends the connection, and nobody else.
@@ -80,16 +128,28 @@ impl Server {
     }
 
     /// Answers those that have a turn, and lets in who has connected.
-    pub fn serve<L: Listener>(&mut self, net: &mut Net<L>, now: Monotonic, snapshot: &Snapshot) {
+    pub fn serve<'a, L: Listener>(
+        &mut self,
+        net: &mut Net<L>,
+        now: Monotonic,
+        wall: Wall,
+        site: &mut impl Site<'a, L>,
+    ) {
         self.counters.net = net.counters(self.port);
         let (counters, is_stopping) = (&mut self.counters, self.is_stopping);
-        let (date, budget) = (snapshot.wall.imf_fixdate(), HTTP_ANSWERS_PER_TURN);
-        let mut turn = Turn { now, snapshot, counters, date, budget, is_stopping };
+        let mut turn = Turn { now, counters, date: wall.imf_fixdate(), budget: self.work_per_turn, is_stopping };
         while turn.budget > 0
             && let Some(number) = net.next(self.port)
         {
-            let Some(client) = self.clients.get_mut(&number) else { continue };
-            net.with(number, |connection| client.take_turn(connection, &mut turn));
+            if let Some(client) = self.clients.get_mut(&number) {
+                net.with(number, |connection| client.take_turn(connection, &mut turn, site));
+                if !client.has_switched {
+                    continue;
+                }
+                self.clients.remove(&number);
+                site.open(number, net);
+            }
+            turn.budget = turn.budget.saturating_sub(site.take_turn(number, net));
         }
         if net.is_behind(self.port) {
             turn.counters.reach(Limit::AnswersPerTurn);
@@ -97,7 +157,9 @@ impl Server {
         let accepted = net.accept(self.port, now, turn.idle_until());
         self.clients.extend(accepted.map(|number| (number, Client::default())));
         for number in net.gone(self.port) {
-            self.clients.remove(&number);
+            if self.clients.remove(&number).is_none() {
+                site.part(number);
+            }
         }
     }
 }
@@ -117,7 +179,7 @@ impl Turn<'_> {
         after: answer::Connection,
         with_body: bool,
     ) {
-        *self.counters.requests.entry((path, answer.status)).or_default() += 1;
+        self.counters.count(path, answer.status);
         answer.write(&mut connection.output, &self.date, after, with_body);
         if after == answer::Connection::Close {
             connection.close();
@@ -126,9 +188,14 @@ impl Turn<'_> {
 }
 
 impl Client {
-    fn take_turn(&mut self, connection: &mut Connection, turn: &mut Turn) {
-        self.answer_all(connection, turn);
-        if !connection.is_open() || connection.waiting {
+    fn take_turn<'a, L: Listener>(
+        &mut self,
+        connection: &mut Connection,
+        turn: &mut Turn,
+        site: &mut impl Site<'a, L>,
+    ) {
+        self.answer_all(connection, turn, site);
+        if !connection.is_open() || connection.waiting || self.has_switched {
             return;
         }
         if connection.ended {
@@ -139,11 +206,16 @@ impl Client {
     }
 
     /// Answers the whole requests in the input, as many as this turn allows.
-    fn answer_all(&mut self, connection: &mut Connection, turn: &mut Turn) {
+    fn answer_all<'a, L: Listener>(
+        &mut self,
+        connection: &mut Connection,
+        turn: &mut Turn,
+        site: &mut impl Site<'a, L>,
+    ) {
         let mut used = 0;
         let mut left = HTTP_REQUESTS_PER_TURN.min(turn.budget);
         connection.waiting = false;
-        while connection.is_open() {
+        while connection.is_open() && !self.has_switched {
             match self.parser.read_on(&connection.input[used..]) {
                 Ok(None) => break,
                 _ if left == 0 || connection.output.len() >= HTTP_OUTPUT_BYTES_HIGH => {
@@ -152,12 +224,20 @@ impl Client {
                     break;
                 }
                 Ok(Some((request, length))) => {
+                    let reply = site.answer(&request, &connection.input[used..used + length], turn.counters);
                     used += length;
                     left -= 1;
                     turn.budget -= 1;
                     self.parser = Parser::default();
                     connection.idle_since = connection.idle_since.max(turn.now);
-                    Client::respond(connection, &request, used, turn);
+                    match reply {
+                        Reply::Answer(answer) => Client::respond(connection, &request, &answer, used, turn),
+                        Reply::Switch(answer) => {
+                            turn.counters.count(request.path, Status::SwitchingProtocols);
+                            connection.output.extend(answer);
+                            self.has_switched = true;
+                        }
+                    }
                 }
                 Err(reject) => self.reject(connection, reject, used, turn),
             }
@@ -185,8 +265,7 @@ impl Client {
     }
 
     /// Answers a request that ends in the input at `used`.
-    fn respond(connection: &mut Connection, request: &Request, used: usize, turn: &mut Turn) {
-        let answer = answer::answer(request, turn.snapshot, turn.counters);
+    fn respond(connection: &mut Connection, request: &Request, answer: &Answer, used: usize, turn: &mut Turn) {
         // Who has sent more before the stop gets answers to that too.
         let is_last = turn.is_stopping && parse(&connection.input[used..]) == Ok(None);
         let after = match (request.keep_alive && !is_last, request.is_http10) {
@@ -194,7 +273,7 @@ impl Client {
             (true, true) => answer::Connection::KeepAlive,
             (false, _) => answer::Connection::Close,
         };
-        turn.give(connection, &answer, request.path, after, request.method != Method::Head);
+        turn.give(connection, answer, request.path, after, request.method != Method::Head);
     }
 
     /// Gives the last answer, to a request that begins in the input at `used` and may not be whole. Where that can be

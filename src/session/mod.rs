@@ -52,7 +52,7 @@ keys! {
         Throttle = "throttle",
         /// `COMMAND_PACE_MS`.
         Commands = "commands",
-        /// `TELNET_LINES_PER_TURN`.
+        /// `LINES_PER_TURN`.
         LinesPerTurn = "lines_per_turn",
         /// `OUTPUT_BYTES_MAX`.
         Output = "output",
@@ -277,6 +277,9 @@ impl People {
             _ => self.log_in(number, line.trim(), moment),
         }
     }
+
+    /// Takes a message of GMCP: nothing depends on any yet.
+    pub fn message(&mut self, _: Number, _: &str, _: &str, _: &mut Moment) {}
 
     /// Says something to a session, the line having been cut.
     pub fn complain_of_length(&mut self, number: Number) {

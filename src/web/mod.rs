@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod handshake;
+pub mod port;
 
 use crate::limits::WEB_MESSAGE_BYTES_MAX;
 use crate::session::terminal::{Colours, Terminal};
@@ -138,10 +139,13 @@ impl Socket {
         (bytes.len(), None)
     }
 
-    /// What is known of the terminal: a subprotocol for terminals is one for terminals with colours.
+    /// What is known of the terminal: a subprotocol for terminals is one for terminals with colours, and where there are
+    /// messages, or is none of either, lines are broken by whoever shows them.
     pub fn terminal(&self) -> Terminal {
+        let known = Terminal::default();
         let colours = if self.subprotocol == Subprotocol::Plain { Colours::None } else { Colours::Sixteen };
-        Terminal { colours, ..Terminal::default() }
+        let width = if self.subprotocol == Subprotocol::Terminal { known.width } else { u16::MAX };
+        Terminal { colours, width, ..known }
     }
 
     /// Text, or a prompt: a message of its own. For a terminal each line ends with CR LF; where a message is a line, the

@@ -24,6 +24,9 @@ mod start;
 mod support;
 mod table;
 mod tick;
+#[allow(dead_code)]
+#[path = "../engine/visitor.rs"]
+mod visitor;
 mod worlds;
 
 use std::process::{Command, exit};

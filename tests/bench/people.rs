@@ -1,6 +1,7 @@
 //! Players: what a command costs and how long its answer takes, from ten sessions to a thousand. Two of them share a room
 //! of a world that is as large as that needs, and each gives a command a second: half of them moves, a quarter talk, a
-//! quarter look and take. Then as many as the pace of commands allows.
+//! quarter look and take. Then as many as the pace of commands allows. All of it by telnet, and by WebSocket as the page to
+//! play on speaks it, its messages among it.
 
 use std::fmt::Write as _;
 use std::io;
@@ -18,6 +19,7 @@ use crate::process::{Core, Helper, cpu_seconds, pin, resident_bytes};
 use crate::progress;
 use crate::support::{self, Engine, Folder, PATIENCE};
 use crate::table::{digits, row, thousands, time};
+use crate::visitor::{self, TELNET, WEB};
 
 const CROWDS: [usize; 4] = [10, 100, 500, 1_000];
 const MEASURED: Duration = Duration::from_secs(10);
@@ -37,6 +39,13 @@ const CPU_BUDGET: f64 = 15e-6;
 const CROWD_BUDGET: f64 = 1.5;
 const MEMORY_BUDGET: f64 = 20.0 * 1_024.0;
 
+/// How players come in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Telnet,
+    Web,
+}
+
 /// What a load of players has measured.
 struct Load {
     p50: f64,
@@ -54,12 +63,17 @@ pub fn measure() {
     if descriptors < 2 * CROWDS[CROWDS.len() - 1] as u64 {
         return support::skip("the limit on descriptors is too low for a crowd of players");
     }
-    for (pace, paced) in [(PACE, "a command a second"), (Duration::from_millis(COMMAND_PACE_MS), "as many as are let")]
-    {
+    let fast = Duration::from_millis(COMMAND_PACE_MS);
+    for (way, pace, paced) in [
+        (Way::Telnet, PACE, "a command a second"),
+        (Way::Telnet, fast, "as many as are let"),
+        (Way::Web, PACE, "by WebSocket, a command a second"),
+        (Way::Web, fast, "by WebSocket, as many as are let"),
+    ] {
         let mut of_ten = 0.0;
         for crowd in CROWDS {
             progress(&format!("people: {crowd} sessions, {paced}"));
-            let load = play(crowd, pace);
+            let load = play(crowd, pace, way);
             let what = |what: &str| format!("{what}, {} sessions, {paced}", thousands(crowd as u64));
             let is_paced = pace == PACE;
             let p99 = (is_paced && crowd == 100).then_some(("p99 1 ms", load.p99 <= P99_BUDGET));
@@ -85,16 +99,19 @@ pub fn measure() {
     }
 }
 
-fn play(crowd: usize, pace: Duration) -> Load {
+fn play(crowd: usize, pace: Duration, way: Way) -> Load {
     let folder = Folder::new();
     let world = folder.write("world.json5", world(crowd.div_ceil(PLAYERS_PER_ROOM)));
-    let variables = [("AQEVIA_TELNET_ADDR", "127.0.0.1:0"), ("AQEVIA_WORLD_PATH", world.to_str().unwrap())];
+    let variables = [TELNET, WEB, ("AQEVIA_WORLD_PATH", world.to_str().unwrap())];
     let engine = Engine::start_with(&folder, &variables);
     pin(engine.child.id(), Core::Server);
-    let address = engine.told("msg=listening", "telnet=").unwrap();
+    let (address, by) = match way {
+        Way::Telnet => (visitor::address(&engine), "telnet"),
+        Way::Web => (visitor::web_address(&engine), "web"),
+    };
     let before = resident_bytes(engine.child.id());
     let arguments = [crowd.to_string(), pace.as_millis().to_string()];
-    let mut players = Helper::spawn("players", &[&address, &arguments[0], &arguments[1]]);
+    let mut players = Helper::spawn("players", &[&address, &arguments[0], &arguments[1], by]);
     pin(players.id(), Core::Client);
     assert_eq!(players.line(), "in");
     let memory = (resident_bytes(engine.child.id()) - before) / crowd as f64;
@@ -171,17 +188,38 @@ struct Session {
     next: Instant,
     heard: Vec<u8>,
     expected: &'static str,
+    way: Way,
 }
 
-/// The process: `players ADDRESS SESSIONS PACE_MS`. It says `in` once all are in their rooms, `playing` when it begins, and
+impl Session {
+    fn types(&mut self, line: &str) {
+        let line = format!("{line}\r\n");
+        let sent = match self.way {
+            Way::Telnet => self.stream.write_all(line.as_bytes()),
+            Way::Web => self.stream.write_all(&visitor::frame(true, 2, line.as_bytes())),
+        };
+        sent.unwrap();
+    }
+
+    /// Whether a prompt came last.
+    fn is_prompted(&self) -> bool {
+        match self.way {
+            Way::Telnet => self.heard.ends_with(b"\xff\xf9"),
+            Way::Web => self.heard.ends_with(b"\x82\x02> ") || self.heard.ends_with(b"Name: "),
+        }
+    }
+}
+
+/// The process: `players ADDRESS SESSIONS PACE_MS WAY`. It says `in` once all are in their rooms, `playing` when it begins, and
 /// at its end how long answers took (p50, p99, in seconds) and how many commands it has given.
 pub fn run(arguments: &[String]) {
-    let [address, sessions, pace] = arguments else { panic!("{arguments:?}") };
+    let [address, sessions, pace, way] = arguments else { panic!("{arguments:?}") };
+    let way = if way == "web" { Way::Web } else { Way::Telnet };
     let (address, sessions): (SocketAddrV4, usize) = (address.parse().unwrap(), sessions.parse().unwrap());
     let pace = Duration::from_millis(pace.parse().unwrap());
     let _ = sys::raise_descriptors_max(DESCRIPTORS_WANTED);
     let mut random = Random(1);
-    let mut all: Vec<Session> = (0..sessions).map(|number| enter(number, address)).collect();
+    let mut all: Vec<Session> = (0..sessions).map(|number| enter(number, address, way)).collect();
     let (mut poller, mut ready) = (Poller::new().unwrap(), Vec::new());
     for (number, session) in all.iter().enumerate() {
         session.stream.set_nonblocking(true).unwrap();
@@ -206,7 +244,7 @@ pub fn run(arguments: &[String]) {
             };
             assert!(count > 0, "a session has ended");
             session.heard.extend_from_slice(&buffer[..count]);
-            let is_prompted = session.heard.ends_with(b"\xff\xf9");
+            let is_prompted = session.is_prompted();
             let is_answered = is_prompted && contains(&session.heard, session.expected);
             if is_prompted {
                 session.heard.clear();
@@ -226,7 +264,7 @@ pub fn run(arguments: &[String]) {
             session.heard.clear();
             (session.expected, session.asked) = (if line == "get all" { "" } else { expected }, Some(now));
             session.next = now + pace.mul_f64(0.5 + random.below(1_000) as f64 / 1_000.0);
-            session.stream.write_all(format!("{line}\r\n").as_bytes()).unwrap();
+            session.types(line);
             commands += 1;
         }
     }
@@ -240,11 +278,15 @@ fn contains(text: &[u8], part: &str) -> bool {
 }
 
 /// A guest who goes to a room.
-fn enter(number: usize, address: SocketAddrV4) -> Session {
-    let stream = connect(Ipv4Addr::new(127, 0, 1, (1 + number / PER_ADDRESS) as u8), address).unwrap();
+fn enter(number: usize, address: SocketAddrV4, way: Way) -> Session {
+    let mut stream = connect(Ipv4Addr::new(127, 0, 1, (1 + number / PER_ADDRESS) as u8), address).unwrap();
     stream.set_nodelay(true).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let mut session = Session { stream, asked: None, next: Instant::now(), heard: Vec::new(), expected: "Name:" };
+    if way == Way::Web {
+        let opening = visitor::handshake("bench", "Sec-WebSocket-Protocol: gmcp.mudstandards.org\r\n");
+        stream.write_all(opening.as_bytes()).unwrap();
+    }
+    let mut session = Session { stream, asked: None, next: Instant::now(), heard: Vec::new(), expected: "", way };
     let room = number / PLAYERS_PER_ROOM;
     await_prompt(&mut session, "Name: ");
     for (line, expected) in [
@@ -252,19 +294,19 @@ fn enter(number: usize, address: SocketAddrV4) -> Session {
         (format!("f{}", room / BRANCHES), "Floor"),
         (format!("r{}", room % BRANCHES), "Room"),
     ] {
-        session.stream.write_all(format!("{line}\r\n").as_bytes()).unwrap();
+        session.types(&line);
         await_prompt(&mut session, expected);
     }
     session
 }
 
 fn await_prompt(session: &mut Session, expected: &str) {
-    let mut heard = Vec::new();
+    session.heard.clear();
     let mut buffer = [0; 4_096];
-    while !heard.ends_with(b"\xff\xf9") || !contains(&heard, expected) {
+    while !session.is_prompted() || !contains(&session.heard, expected) {
         let count = session.stream.read(&mut buffer).unwrap();
-        assert!(count > 0, "a session has ended: {}", String::from_utf8_lossy(&heard));
-        heard.extend_from_slice(&buffer[..count]);
+        assert!(count > 0, "a session has ended: {}", String::from_utf8_lossy(&session.heard));
+        session.heard.extend_from_slice(&buffer[..count]);
     }
 }
 

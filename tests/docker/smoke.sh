@@ -13,6 +13,7 @@ output=$work/output
 passed=0 doing='preparing' where='' said=''
 export COMPOSE_PROJECT_NAME=$run ENGINE_IMAGE_TAG=$run ENGINE_VOLUME=$run ENGINE_PORT=127.0.0.1:0
 export ENGINE_TELNET_PORT=127.0.0.1:0
+export ENGINE_WEB_PORT=127.0.0.1:0
 export COMPOSE_DISABLE_ENV_FILE=1
 unset COMPOSE_FILE COMPOSE_PROFILES ENGINE_MEMORY AQEVIA_LOG_LEVEL AQEVIA_WORLD_ID WORLD FROM BACKUPS YES
 dev=aqevia-engine:$run runtime=aqevia-engine:$run-runtime changed=aqevia-engine:$run-changed
@@ -162,7 +163,7 @@ echo "    size of the development image $(megabytes "$dev"), of the runtime imag
 checking 'both images declare user, entrypoint, volume, port, stop signal, health check and labels, and the same'
 said=$(declared "$dev")
 contains '999:999 ["aqevia-engine"] null /app' "$said"
-contains '{"/data":{}} {"4000/tcp":{},"7878/tcp":{}} SIGTERM' "$said"
+contains '{"/data":{}} {"4000/tcp":{},"4080/tcp":{},"7878/tcp":{}} SIGTERM' "$said"
 contains '["CMD","aqevia-engine","healthcheck"]' "$said"
 contains "    $(cat VERSION)" "$said"
 equal "$said" "$(declared "$runtime")"
@@ -170,7 +171,7 @@ ok
 
 checking 'both images set the same variables'
 printf '%s\n' AQEVIA_OBSERVABILITY_ADDR=0.0.0.0:7878 AQEVIA_SQLITE_PATH=/data/storage.sqlite \
-  AQEVIA_TELNET_ADDR=0.0.0.0:4000 PERSIST_BATCH_CAPACITY=10 PERSIST_FLUSH_INTERVAL_MS=1000 >"$work/variables"
+  AQEVIA_TELNET_ADDR=0.0.0.0:4000 AQEVIA_WEB_ADDR=0.0.0.0:4080 PERSIST_BATCH_CAPACITY=10 PERSIST_FLUSH_INTERVAL_MS=1000 >"$work/variables"
 equal "$(cat "$work/variables")" "$(variables "$dev")"
 equal "$(cat "$work/variables")" "$(variables "$runtime")"
 ok
@@ -371,8 +372,9 @@ contains 'msg=stopping told_by="an operator"' "$(docker compose logs)"
 ok
 
 checking 'players come from this machine alone, unless it is said otherwise'
-said=$(env -u ENGINE_TELNET_PORT docker compose config)
+said=$(env -u ENGINE_TELNET_PORT -u ENGINE_WEB_PORT docker compose config)
 contains $'host_ip: 127.0.0.1\n        target: 4000\n        published: "4000"' "$said"
+contains $'host_ip: 127.0.0.1\n        target: 4080\n        published: "4080"' "$said"
 ok
 
 # --- backup and restore
@@ -483,7 +485,7 @@ ok
 
 checking 'a World beside the first has a name, and everything of its own that was said once'
 copy_tree "$work/named"
-named() { env -u ENGINE_PORT -u ENGINE_TELNET_PORT make --no-print-directory -C "$work/named" WORLD="$run" "$@"; }
+named() { env -u ENGINE_PORT -u ENGINE_TELNET_PORT -u ENGINE_WEB_PORT make --no-print-directory -C "$work/named" WORLD="$run" "$@"; }
 exits 2 named backup
 contains "There is no World $run here" "$said"
 exits 2 named up
@@ -504,22 +506,22 @@ exits 0 named down
 ready
 ok
 
-checking 'the port for the players of a World beside the first is its own, without a word, and that of an older one too'
+checking 'the ports for the players of a World beside the first are its own, without a word, and those of an older one too'
 mkdir "$work/stub"
 printf '#!/bin/sh\nexit 1\n' >"$work/stub/docker"
 chmod +x "$work/stub/docker"
 # port_of WORDS...: what is kept for a World that is to be published there.
 port_of() {
-  env -u ENGINE_TELNET_PORT PATH="$work/stub:$PATH" make -C "$work/named" WORLD=port up "$@" >>"$output" 2>&1 || :
-  grep ENGINE_TELNET_PORT "$work/named/.env.port"
+  env -u ENGINE_TELNET_PORT -u ENGINE_WEB_PORT PATH="$work/stub:$PATH" make -C "$work/named" WORLD=port up "$@" >>"$output" 2>&1 || :
+  grep -e ENGINE_TELNET_PORT -e ENGINE_WEB_PORT "$work/named/.env.port" | cut -d = -f 2 | xargs
 }
-equal ENGINE_TELNET_PORT=127.0.0.1:4001 "$(port_of ENGINE_PORT=7879)"
-sed -i /TELNET/d "$work/named/.env.port"
-equal ENGINE_TELNET_PORT=127.0.0.1:4001 "$(port_of ENGINE_PORT=7879)"
+equal '127.0.0.1:4001 127.0.0.1:4081' "$(port_of ENGINE_PORT=7879)"
+sed -i -e /TELNET/d -e /WEB/d "$work/named/.env.port"
+equal '127.0.0.1:4001 127.0.0.1:4081' "$(port_of ENGINE_PORT=7879)"
 rm "$work/named/.env.port"
-equal ENGINE_TELNET_PORT=127.0.0.1:56202 "$(port_of ENGINE_PORT=10.0.0.1:80)"
+equal '127.0.0.1:56202 127.0.0.1:56282' "$(port_of ENGINE_PORT=10.0.0.1:80)"
 rm "$work/named/.env.port"
-equal ENGINE_TELNET_PORT=4000 "$(port_of ENGINE_PORT=7880 ENGINE_TELNET_PORT=4000)"
+equal '4000 127.0.0.1:4082' "$(port_of ENGINE_PORT=7880 ENGINE_TELNET_PORT=4000)"
 ok
 
 checking 'a tar of the volume, made while the engine is stopped, restores into a fresh volume'

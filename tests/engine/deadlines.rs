@@ -71,7 +71,7 @@ impl Stand {
             exposition: OnceCell::new(),
         };
         self.net.hear(ready, self.now);
-        self.server.serve(&mut self.net, self.now, &snapshot);
+        self.server.serve(&mut self.net, self.now, snapshot.wall, &mut &snapshot);
         self.net.send(self.now, &mut self.poller);
     }
 

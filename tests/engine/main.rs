@@ -30,6 +30,7 @@ mod trade;
 mod trouble;
 mod vectors;
 mod visitor;
+mod web;
 mod world;
 mod writer;
 #[allow(dead_code)]

@@ -1,12 +1,16 @@
-//! The real telnet port, with a world and people behind it, on a network in memory with a clock that is moved by hand.
+//! The real ports of telnet and of browsers, with a world and people behind them, on a network in memory with a clock that
+//! is moved by hand.
 
 use std::time::Duration;
 
 use aqevia_engine::clock::Monotonic;
-use aqevia_engine::limits::{COMMAND_BURST, TELNET_LINES_PER_TURN, TELNET_WRITE_MS_MAX};
+use aqevia_engine::limits::{
+    COMMAND_BURST, HTTP_HEAD_MS_MAX, HTTP_IDLE_MS_MAX, KEEPALIVE_MS, LINES_PER_TURN, LOGIN_MS_MAX, SESSION_WRITE_MS_MAX,
+};
 use aqevia_engine::net::Net;
 use aqevia_engine::session::{self, Moment, People};
 use aqevia_engine::telnet::port::Port;
+use aqevia_engine::web;
 use aqevia_engine::world::World;
 
 use crate::folder::WALL;
@@ -25,16 +29,23 @@ struct Host {
     world: World,
     people: People,
     port: Port,
+    web: web::port::Port,
     net: Net<Network>,
     network: Network,
+    /// Where browsers come from.
+    web_network: Network,
 }
 
 impl Host {
     fn new(places: usize) -> Host {
         let network = Network::default();
-        let mut net = Net::new(places, LAST);
+        let web_network = network.another();
+        let mut net = Net::new(2 * places, LAST);
         let port = Port::open(network.clone(), places, &mut net, &mut network.clone()).unwrap();
-        Host { world: worlds::world(&worlds::restless(2, 1), 1), people: People::default(), port, net, network }
+        let origins = Vec::new();
+        let web = web::port::Port::open(web_network.clone(), places, origins, &mut net, &mut network.clone()).unwrap();
+        let world = worlds::world(&worlds::restless(2, 1), 1);
+        Host { world, people: People::default(), port, web, net, network, web_network }
     }
 
     /// Takes one turn of the loop; false if it would sleep.
@@ -48,9 +59,12 @@ impl Host {
         let mut random = || [7; 10];
         let mut moment = Moment { world: &mut self.world, now, wall: WALL, random: &mut random };
         let quiet = self.people.pass(&mut moment);
-        self.port.keep_alive(&mut self.net, &quiet);
+        self.port.lines.keep_alive(&mut self.net, &quiet);
+        self.web.lines.keep_alive(&mut self.net, &quiet);
         self.port.serve(&mut self.net, &mut self.people, &mut moment);
-        self.port.send(&mut self.net, &mut self.people, now);
+        self.web.serve(&mut self.net, &mut self.people, &mut moment);
+        self.port.lines.send(&mut self.net, &mut self.people, now);
+        self.web.lines.send(&mut self.net, &mut self.people, now);
         self.net.send(now, &mut self.network);
         true
     }
@@ -108,7 +122,7 @@ fn a_turn_takes_so_many_lines_and_no_more_whoever_sends_them_and_each_gets_its_o
     let (mut before, mut turns) = (host.people.counts.commands, 0);
     while host.turn(now) {
         let taken = host.people.counts.commands - before;
-        assert!(taken as usize <= TELNET_LINES_PER_TURN + each, "{taken} lines in one turn");
+        assert!(taken as usize <= LINES_PER_TURN + each, "{taken} lines in one turn");
         (before, turns) = (host.people.counts.commands, turns + 1);
     }
     assert!(turns > 10 && host.reached(session::Limit::LinesPerTurn) > 10, "{turns}");
@@ -123,8 +137,60 @@ fn a_player_whose_line_drops_for_a_while_is_not_given_up_as_a_web_client_would_b
     let mut host = Host::new(10);
     let deaf = host.network.connect(0);
     host.serve(at(0));
-    host.serve(at(TELNET_WRITE_MS_MAX - 1));
+    host.serve(at(SESSION_WRITE_MS_MAX - 1));
     assert!(!deaf.is_forgotten());
-    host.serve(at(TELNET_WRITE_MS_MAX));
+    host.serve(at(SESSION_WRITE_MS_MAX));
     assert!(deaf.is_forgotten());
+}
+
+#[test]
+fn a_websocket_has_the_deadlines_of_a_session_and_before_its_handshake_those_of_http() {
+    let opening = "GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\
+                   Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    // A frame of text as a client sends it, with a mask of zeros: "guest".
+    let guest = b"\x81\x85\0\0\0\0guest";
+    let mut host = Host::new(10);
+    let [silent, slow, outside, inside] = [(); 4].map(|()| host.web_network.connect(ROOM));
+    slow.send(&opening.as_bytes()[..20]);
+    outside.send(opening.as_bytes());
+    inside.send(opening.as_bytes());
+    inside.send(guest);
+    host.serve(at(0));
+    assert!(String::from_utf8_lossy(&inside.take()).contains("Exits: "));
+    let is_open = |client: &Client| !client.is_over();
+    host.serve(at(HTTP_HEAD_MS_MAX));
+    assert!(!is_open(&slow) && slow.take().starts_with(b"HTTP/1.1 408 "));
+    // A quiet one is sent a ping, which its browser answers by itself.
+    host.serve(at(KEEPALIVE_MS));
+    assert_eq!(inside.take(), [0x89, 0]);
+    inside.send(b"\x8a\x80\0\0\0\0");
+    host.serve(at(LOGIN_MS_MAX));
+    assert!(!is_open(&outside));
+    // The last frame says that all is said (RFC 6455 section 7.4.1).
+    assert!(outside.take().ends_with(&[0x88, 2, 0x03, 0xe8]));
+    assert!(is_open(&silent));
+    host.serve(at(HTTP_IDLE_MS_MAX));
+    assert!(!is_open(&silent) && is_open(&inside));
+    host.serve(at(10 * HTTP_IDLE_MS_MAX));
+    assert!(is_open(&inside));
+}
+
+#[test]
+fn whoever_plays_by_a_browser_makes_way_for_none_who_only_come() {
+    let mut host = Host::new(3);
+    let opening = "GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\
+                   Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    let players = [(); 2].map(|()| host.web_network.connect(ROOM));
+    for player in &players {
+        player.send(opening.as_bytes());
+        player.send(b"\x81\x85\0\0\0\0guest");
+    }
+    host.serve(at(0));
+    for now in 1..100 {
+        let page = host.web_network.connect(ROOM);
+        page.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        host.serve(at(10 * now));
+        assert!(page.take().starts_with(b"HTTP/1.1 200 OK\r\n"));
+    }
+    assert!(players.iter().all(|player| !player.is_over()));
 }

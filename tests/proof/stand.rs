@@ -55,7 +55,7 @@ impl Server {
     /// Takes the first half of a turn, which `send` of the network ends.
     pub fn read(&mut self, ready: &[Token], now: Monotonic, snapshot: &Snapshot) {
         self.net.hear(ready, now);
-        self.server.serve(&mut self.net, now, snapshot);
+        self.server.serve(&mut self.net, now, snapshot.wall, &mut &*snapshot);
     }
 
     pub fn stop(&mut self) {
