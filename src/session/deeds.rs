@@ -7,7 +7,7 @@ use super::page::Style;
 use super::{login, secret};
 use crate::limits::{CANDIDATES_MAX, LISTED_MAX, PLAYER_WIDTH};
 use crate::text::capitalised;
-use crate::world::{Action, Audience, Deed, Effect, Entity, EntityId, Kind, Player, Posture, Wish};
+use crate::world::{Action, Audience, Deed, Effect, Entity, EntityId, Kind, Player, Posture, Wish, World};
 
 /// Splits arguments at the first of some words that stands between others.
 fn parted<'a>(args: &'a str, at: &[&str]) -> Option<(&'a str, &'a str)> {
@@ -279,10 +279,11 @@ pub fn register(turn: &mut Turn, args: &str) {
         return;
     }
     let (name, password) = (login::proper(args), secret::issue((turn.moment.random)()));
-    if !turn.moment.world.register(turn.me, &name, secret::sealed(&password)) {
+    let people = &mut *turn.people;
+    let hear = &mut |world: &World, effect: &Effect| people.hear(world, effect);
+    if !turn.moment.world.register(turn.me, &name, secret::sealed(&password), hear) {
         return turn.say("Somebody is called so, or so much like it that nobody could tell you apart.");
     }
-    turn.write(Style::Plain, &format!("You are {name} from now on."));
     turn.people.show_password(turn.number, &name, &password);
 }
 

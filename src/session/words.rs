@@ -26,6 +26,7 @@ pub fn sentence(world: &World, effect: &Effect, listener: Option<EntityId>) -> O
         Deed::Arrives(_) => format!("{actor} arrives."),
         Deed::Enters => format!("{actor} wakes into the world."),
         Deed::Leaves => does("leave", "leaves", " the world."),
+        Deed::Becomes(name) => does("are", "is", &format!(" {name} from now on.")),
         Deed::Says(words) => does("say", "says", &format!(", \"{words}\"")),
         Deed::Shouts(words) => does("shout", "shouts", &format!(", \"{words}\"")),
         Deed::Whispers(words, to) => does("whisper", "whispers", &format!(" to {}, \"{words}\"", name(to))),
@@ -43,6 +44,7 @@ pub fn sentence(world: &World, effect: &Effect, listener: Option<EntityId>) -> O
         Deed::Assumes(Posture::Resting) => does("lie", "lies", " down to rest."),
         Deed::FallsAsleep => format!("{actor} falls asleep."),
         Deed::WakesUp => format!("{actor} wakes up."),
-        Deed::Appears(words) | Deed::Sky(words) => words.to_owned(),
+        Deed::Appears(words) => words?.to_owned(),
+        Deed::Sky(words) => words.to_owned(),
     })
 }

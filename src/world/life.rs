@@ -335,13 +335,8 @@ impl World {
         });
         if let Some(born) = born {
             self.queue.extend(self.next_event(born, None));
-            let words = self.spawns[rule].text.as_deref();
-            let born = words.map(|words| Effect {
-                audience: Audience::Room(room),
-                actor: Some(born),
-                deed: Deed::Appears(words),
-            });
-            born.iter().for_each(|effect| hear(self, effect));
+            let deed = Deed::Appears(self.spawns[rule].text.as_deref());
+            hear(self, &Effect { audience: Audience::Room(room), actor: Some(born), deed });
         }
     }
 

@@ -99,6 +99,8 @@ pub enum Deed<'a> {
     Enters,
     /// Leaves the world.
     Leaves,
+    /// Is called so from now on.
+    Becomes(&'a str),
     /// Says this.
     Says(&'a str),
     /// Does this; the words follow a name.
@@ -125,10 +127,19 @@ pub enum Deed<'a> {
     FallsAsleep,
     /// Wakes up.
     WakesUp,
-    /// Appears, with these words.
-    Appears(&'a str),
+    /// Appears, with these words if there are any.
+    Appears(Option<&'a str>),
     /// The sky changes, with these words.
     Sky(&'a str),
+}
+
+impl Deed<'_> {
+    /// Whether something or somebody may be elsewhere after it, or be called otherwise.
+    pub fn moves(&self) -> bool {
+        use Deed::{Acts, Assumes, FallsAsleep, Says, Shouts, Sky, Tells, WakesUp, Whispers};
+        let stays = matches!(self, Says(_) | Shouts(_) | Whispers(..) | Tells(..) | Acts(_) | Assumes(_) | Sky(_));
+        !stays && !matches!(self, FallsAsleep | WakesUp)
+    }
 }
 
 /// Who notices an effect.

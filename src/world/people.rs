@@ -174,12 +174,15 @@ impl World {
     }
 
     /// Makes a guest a player.
-    pub fn register(&mut self, guest: EntityId, name: &str, password: String) -> bool {
+    pub fn register(&mut self, guest: EntityId, name: &str, password: String, hear: Ear) -> bool {
         let Some(before) = self.entity(guest).and_then(|entity| entity.name.as_deref()).map(folded) else {
             return false;
         };
         if self.player_named(name).is_some() || !self.players.get(&guest).is_some_and(Player::is_guest) {
             return false;
+        }
+        if let Some(room) = self.entity(guest).and_then(|entity| entity.location) {
+            hear(self, &Effect { audience: Audience::Room(room), actor: Some(guest), deed: Deed::Becomes(name) });
         }
         if let Some(entity) = self.change(guest) {
             entity.name = Some(name.into());
