@@ -406,7 +406,9 @@ impl Engine {
 
     /// Gives people what there is for them to read, and ends the turn of the network.
     fn answer(&mut self, now: Monotonic) {
-        self.ways.send(&mut self.net, &mut self.people, now);
+        if let Some(life) = &self.life {
+            self.ways.send(&mut self.net, &mut self.people, &life.world, now);
+        }
         self.net.send(clock::monotonic(), &mut self.poller);
     }
 

@@ -39,10 +39,19 @@ impl Json {
         Json::styled(Style::Json, fields)
     }
 
+    /// A compact text of one value, whatever it is.
+    pub fn value(value: impl FnOnce(&mut Json)) -> String {
+        Json::written(Style::Json, value)
+    }
+
     /// The same in another style.
     pub fn styled(style: Style, fields: impl FnOnce(&mut Json)) -> String {
+        Json::written(style, |json| json.nested(fields))
+    }
+
+    fn written(style: Style, value: impl FnOnce(&mut Json)) -> String {
         let mut json = Json { text: String::new(), last: Last::Key, depth: 0, style };
-        json.nested(fields);
+        value(&mut json);
         json.text
     }
 

@@ -12,6 +12,7 @@ use crate::net::Net;
 use crate::net::connection::{Connection, Listener, NEVER};
 use crate::session::terminal::Terminal;
 use crate::session::{Limit, Moment, Number, Output, People};
+use crate::world::World;
 
 /// How a connection speaks.
 pub trait Transport {
@@ -105,7 +106,7 @@ impl<T: Transport> Lines<T> {
     }
 
     /// Gives connections what their sessions have to say. One that has not taken what came before gets it later.
-    pub fn send<L: Listener>(&mut self, net: &mut Net<L>, people: &mut People, now: Monotonic) {
+    pub fn send<L: Listener>(&mut self, net: &mut Net<L>, people: &mut People, world: &World, now: Monotonic) {
         let stirred: Vec<Number> = people.stirred().filter(|number| self.transports.contains_key(number)).collect();
         for number in stirred {
             let Some(transport) = self.transports.get_mut(&number) else { continue };
@@ -113,7 +114,7 @@ impl<T: Transport> Lines<T> {
                 if connection.output.len() >= OUTPUT_BYTES_MAX || !connection.is_open() {
                     return;
                 }
-                let Some(output) = people.take_output(number, now) else { return };
+                let Some(output) = people.take_output(number, world, now) else { return };
                 transport.say(&output, &mut connection.output);
                 if output.is_in {
                     // They make way for none who only come.

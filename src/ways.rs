@@ -13,6 +13,7 @@ use crate::net::connection::{self, Door};
 use crate::net::{Counters, Net};
 use crate::session::{Moment, Number, People};
 use crate::sys::Readiness;
+use crate::world::World;
 use crate::telnet;
 use crate::web;
 
@@ -86,9 +87,9 @@ impl Ways {
     }
 
     /// Gives people what there is for them to read.
-    pub fn send(&mut self, net: &mut Net, people: &mut People, now: Monotonic) {
-        self.telnet.port.iter_mut().for_each(|port| port.lines.send(net, people, now));
-        self.web.port.iter_mut().for_each(|port| port.lines.send(net, people, now));
+    pub fn send(&mut self, net: &mut Net, people: &mut People, world: &World, now: Monotonic) {
+        self.telnet.port.iter_mut().for_each(|port| port.lines.send(net, people, world, now));
+        self.web.port.iter_mut().for_each(|port| port.lines.send(net, people, world, now));
     }
 
     /// Lets nobody else in.

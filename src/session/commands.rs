@@ -144,6 +144,11 @@ pub fn find(word: &str) -> Option<&'static Command> {
     COMMANDS.iter().find(|command| command.words.contains(&word))
 }
 
+/// Whether what begins so means a command, not a thing or an exit.
+pub fn begins_with_command(line: &str) -> bool {
+    line.starts_with(['\'', '"', ':', ';']) || line.split(' ').next().is_some_and(|word| find(word).is_some())
+}
+
 /// Does what a line says.
 pub fn run(turn: &mut Turn, line: &str) {
     let question = turn.people.sessions.get_mut(&turn.number).and_then(|session| session.question.take());

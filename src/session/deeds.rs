@@ -85,8 +85,16 @@ pub fn drop(turn: &mut Turn, args: &str) {
     things.into_iter().for_each(|thing| _ = turn.apply(Action::Drop(thing)));
 }
 
+/// What stands before the container in `put`.
+const INTO: &[&str] = &["in", "into", "on"];
+
+/// Whether a name can stand in `put`, and is not taken apart there.
+pub fn can_be_put(name: &str) -> bool {
+    parted(&format!("{name} in x"), INTO) == Some((name, "x"))
+}
+
 pub fn put(turn: &mut Turn, args: &str) {
-    let Some((things, into)) = parted_somehow(args, &["in", "into", "on"]) else {
+    let Some((things, into)) = parted_somehow(args, INTO) else {
         return turn.misuse("Put what where?");
     };
     let Some(into) = turn.one(into, &[Here, Carried], |it| it.container, &|it| format!("{things} in {it}")) else {

@@ -248,6 +248,7 @@ impl People {
             "The password of {name}: {password}\nWrite it down: it is shown this once, and nobody can find it out again."
         );
         self.write(number, Style::Notice, &words);
+        self.report_password(number, name, password);
     }
 
     /// Lets somebody in who has waited for it.

@@ -8,6 +8,7 @@
 
 pub mod commands;
 mod deeds;
+mod gmcp;
 pub mod login;
 mod look;
 mod matching;
@@ -31,6 +32,7 @@ use crate::limits::{
 use crate::log::{Level, Line};
 use crate::text::keys;
 use crate::world::{Audience, Deed, Effect, EntityId, Kind, Player, World};
+use gmcp::{Gmcp, Message};
 use login::Stage;
 use page::{Style, View};
 use terminal::Terminal;
@@ -143,7 +145,9 @@ struct Session {
     out: String,
     lost: u64,
     prompt: Prompt,
-    is_over: bool,
+    gmcp: Gmcp,
+    /// The last words, after which it is over.
+    farewell: Option<&'static str>,
     /// By commands at the pace that is allowed, how far it has come.
     pace: Monotonic,
     /// Not heard before this.
@@ -183,6 +187,8 @@ struct Body {
 
 /// What a transport is to send.
 pub struct Output {
+    /// Messages of GMCP, before all else.
+    pub messages: Vec<Message>,
     /// Lines, each ended with a line feed.
     pub text: String,
     /// A prompt after them.
@@ -198,6 +204,16 @@ pub struct Output {
 impl Session {
     fn view(&self) -> View {
         View::of(&self.terminal, &self.wishes)
+    }
+
+    /// Bytes that wait to be sent.
+    fn waiting(&self) -> usize {
+        self.out.len() + self.gmcp.bytes
+    }
+
+    /// Counts one more of what has a pace.
+    fn step(&mut self, now: Monotonic) {
+        self.pace = self.pace.max(now).after(Duration::from_millis(COMMAND_PACE_MS));
     }
 
     fn append(&mut self, style: Style, text: &str) {
@@ -228,7 +244,8 @@ impl People {
                 out: String::new(),
                 lost: 0,
                 prompt: Prompt::Gone,
-                is_over: false,
+                gmcp: Gmcp::default(),
+                farewell: None,
                 pace: now,
                 held: now,
                 question: None,
@@ -250,7 +267,12 @@ impl People {
 
     /// Takes what is known of a terminal.
     pub fn show_on(&mut self, number: Number, terminal: &Terminal) {
-        self.sessions.get_mut(&number).into_iter().for_each(|session| session.terminal = terminal.clone());
+        let Some(session) = self.sessions.get_mut(&number) else { return };
+        if terminal.gmcp && !session.terminal.gmcp {
+            session.gmcp = Gmcp::default();
+            self.stirred.insert(number);
+        }
+        session.terminal = terminal.clone();
     }
 
     /// When the next line of a session may be taken.
@@ -262,11 +284,11 @@ impl People {
 
     /// Takes a line.
     pub fn line(&mut self, number: Number, line: &str, moment: &mut Moment) {
-        let Some(session) = self.sessions.get_mut(&number).filter(|session| !session.is_over) else { return };
+        let Some(session) = self.sessions.get_mut(&number).filter(|session| session.farewell.is_none()) else { return };
         (session.heard, session.is_warned) = (moment.now, false);
         // The end of a line that is not shown is not shown either.
         session.prompt = if matches!(session.stage, Stage::Password(_)) { Prompt::Shown } else { Prompt::Due };
-        session.pace = session.pace.max(moment.now).after(Duration::from_millis(COMMAND_PACE_MS));
+        session.step(moment.now);
         self.stirred.insert(number);
         let line = page::harmless(line);
         match session.stage {
@@ -274,12 +296,12 @@ impl People {
                 self.counts.commands += 1;
                 commands::run(&mut commands::Turn { people: self, moment, me, number, command: "" }, line.trim());
             }
-            _ => self.log_in(number, line.trim(), moment),
+            _ => {
+                session.gmcp.is_current = false;
+                self.log_in(number, line.trim(), moment);
+            }
         }
     }
-
-    /// Takes a message of GMCP: nothing depends on any yet.
-    pub fn message(&mut self, _: Number, _: &str, _: &str, _: &mut Moment) {}
 
     /// Says something to a session, the line having been cut.
     pub fn complain_of_length(&mut self, number: Number) {
@@ -321,12 +343,17 @@ impl People {
             Audience::One(id) => vec![id],
         };
         for listener in listeners {
+            if effect.deed.moves() {
+                self.stir(listener);
+            }
             if let Some(words) = words::sentence(world, effect, Some(listener)) {
                 let is_speech =
                     matches!(effect.deed, Deed::Says(_) | Deed::Shouts(_) | Deed::Whispers(..) | Deed::Tells(..))
                         && effect.actor != Some(listener);
                 let is_own_words = is_speech || matches!(effect.deed, Deed::Acts(_));
                 if !(is_own_words && effect.actor.is_some_and(|actor| self.ignores(listener, actor))) {
+                    let talker = effect.actor.map_or("", |actor| world.name_of(actor));
+                    self.report_words(listener, &effect.deed, talker, &words);
                     self.tell(listener, if is_speech { Style::Speech } else { Style::Plain }, &words);
                 }
             }
@@ -360,7 +387,7 @@ impl People {
     fn write(&mut self, number: Number, style: Style, text: &str) {
         let Some(session) = self.sessions.get_mut(&number) else { return };
         self.stirred.insert(number);
-        if session.lost > 0 || session.out.len() + text.len() > OUTPUT_BYTES_MAX {
+        if session.lost > 0 || session.waiting() + text.len() > OUTPUT_BYTES_MAX {
             session.lost += 1;
             return;
         }
@@ -373,7 +400,7 @@ impl People {
     }
 
     /// Takes what is to be sent to a session, if there is room for it.
-    pub fn take_output(&mut self, number: Number, now: Monotonic) -> Option<Output> {
+    pub fn take_output(&mut self, number: Number, world: &World, now: Monotonic) -> Option<Output> {
         self.stirred.remove(&number);
         let session = self.sessions.get_mut(&number)?;
         let lost = mem::take(&mut session.lost);
@@ -387,14 +414,18 @@ impl People {
             Stage::Playing(_) => !session.wishes.no_prompt && !session.view().is_read_aloud,
             _ => true,
         };
-        let is_due = session.prompt == Prompt::Due && is_wanted && !session.is_over;
-        session.prompt = if is_due { Prompt::Shown } else { Prompt::Gone };
+        let is_over = session.farewell.is_some();
+        let is_due = session.prompt == Prompt::Due && is_wanted && !is_over;
+        // One that stands there already still does if there are only messages to be sent.
+        let stays = is_due || session.prompt == Prompt::Shown;
+        session.prompt = if stays { Prompt::Shown } else { Prompt::Gone };
         Some(Output {
+            messages: session.take_messages(world),
             text: mem::take(&mut session.out),
             prompt: is_due.then(|| session.stage.prompt()),
-            is_secret: matches!(session.stage, Stage::Password(_)) && !session.is_over,
+            is_secret: matches!(session.stage, Stage::Password(_)) && !is_over,
             is_in: matches!(session.stage, Stage::Playing(_)),
-            is_over: session.is_over,
+            is_over,
         })
     }
 
@@ -425,14 +456,16 @@ impl People {
 
     /// Looks after a session; true if it is to be sent a sign of life.
     fn look_after(&mut self, number: Number, moment: &mut Moment) -> bool {
-        let Some(session) = self.sessions.get_mut(&number).filter(|session| !session.is_over) else { return false };
+        let Some(session) = self.sessions.get_mut(&number).filter(|session| session.farewell.is_none()) else {
+            return false;
+        };
         let now = moment.now;
         let [until_in, until_warned, until_rest] =
             [LOGIN_MS_MAX, IDLE_WARNING_MS, IDLE_MS_MAX].map(Duration::from_millis);
         let me = match session.stage {
             Stage::Playing(me) => me,
             Stage::Guest if session.held <= now => {
-                session.prompt = Prompt::Due;
+                (session.prompt, session.gmcp.is_current) = (Prompt::Due, false);
                 self.let_guest_in(number, moment);
                 return false;
             }
@@ -485,13 +518,15 @@ impl People {
     }
 
     /// Ends a session with a word.
-    fn end(&mut self, number: Number, words: &str) {
+    fn end(&mut self, number: Number, words: &'static str) {
         self.write(number, Style::Notice, words);
-        self.sessions.get_mut(&number).into_iter().for_each(|session| session.is_over = true);
+        if let Some(session) = self.sessions.get_mut(&number) {
+            (session.farewell, session.gmcp.is_current) = (Some(words), false);
+        }
     }
 
     /// Tells everybody, and ends every session: the engine stops.
-    pub fn end_all(&mut self, words: &str) {
+    pub fn end_all(&mut self, words: &'static str) {
         let all: Vec<Number> = self.sessions.keys().copied().collect();
         all.into_iter().for_each(|number| self.end(number, words));
     }

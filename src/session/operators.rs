@@ -67,7 +67,7 @@ impl People {
         Ok(Vec::new())
     }
 
-    fn turn_out(&mut self, id: EntityId, words: &str, world: &mut World) {
+    fn turn_out(&mut self, id: EntityId, words: &'static str, world: &mut World) {
         if let Some(number) = self.bodies.get(&id).and_then(|body| body.session) {
             self.end(number, words);
         }

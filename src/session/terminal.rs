@@ -18,6 +18,8 @@ pub struct Terminal {
     pub utf8: bool,
     /// Whether it reads aloud.
     pub screen_reader: bool,
+    /// Whether it takes messages of GMCP beside the text.
+    pub gmcp: bool,
     /// What it calls itself, for `who` and the log: printable ASCII, `CLIENT_NAME_BYTES_MAX` at most, perhaps nothing.
     pub client: String,
 }
@@ -37,7 +39,8 @@ impl Default for Terminal {
     /// A terminal that says nothing of itself, as `nc` is on a screen of today.
     fn default() -> Terminal {
         let width = TERMINAL_COLUMNS_UNKNOWN;
-        Terminal { width, colours: Colours::None, utf8: true, screen_reader: false, client: String::new() }
+        let (colours, utf8) = (Colours::None, true);
+        Terminal { width, colours, utf8, screen_reader: false, gmcp: false, client: String::new() }
     }
 }
 

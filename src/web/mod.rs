@@ -145,7 +145,7 @@ impl Socket {
         let known = Terminal::default();
         let colours = if self.subprotocol == Subprotocol::Plain { Colours::None } else { Colours::Sixteen };
         let width = if self.subprotocol == Subprotocol::Terminal { known.width } else { u16::MAX };
-        Terminal { colours, width, ..known }
+        Terminal { colours, width, gmcp: self.subprotocol == Subprotocol::Gmcp, ..known }
     }
 
     /// Text, or a prompt: a message of its own. For a terminal each line ends with CR LF; where a message is a line, the
@@ -163,7 +163,7 @@ impl Socket {
     /// A message of GMCP, if the client has asked for such.
     pub fn gmcp(&self, package: &str, json: &str, out: &mut Vec<u8>) {
         if self.subprotocol == Subprotocol::Gmcp {
-            self.send(TEXT, format!("{package} {json}").as_bytes(), out);
+            self.send(TEXT, format!("{package} {json}").trim_end().as_bytes(), out);
         }
     }
 

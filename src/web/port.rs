@@ -128,6 +128,7 @@ impl Transport for Socket {
     }
 
     fn say(&mut self, output: &Output, out: &mut Vec<u8>) {
+        output.messages.iter().for_each(|(package, json)| self.gmcp(package, json, out));
         self.text(&output.text, out);
         output.prompt.iter().for_each(|prompt| self.text(prompt, out));
     }

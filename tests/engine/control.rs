@@ -527,7 +527,7 @@ fn people_are_told_of_a_stop_at_once_and_again_as_it_comes_near() {
     stand.people.arrive(7, None, &mut moment);
     stand.people.line(7, "guest", &mut moment);
     let told = |stand: &mut Stand| {
-        let text = stand.people.take_output(7, stand.now).unwrap().text;
+        let text = stand.people.take_output(7, &stand.world, stand.now).unwrap().text;
         text.lines().filter_map(|line| Some(line.strip_prefix("** ")?.to_owned())).collect::<Vec<_>>()
     };
     told(&mut stand);

@@ -63,8 +63,8 @@ impl Host {
         self.web.lines.keep_alive(&mut self.net, &quiet);
         self.port.serve(&mut self.net, &mut self.people, &mut moment);
         self.web.serve(&mut self.net, &mut self.people, &mut moment);
-        self.port.lines.send(&mut self.net, &mut self.people, now);
-        self.web.lines.send(&mut self.net, &mut self.people, now);
+        self.port.lines.send(&mut self.net, &mut self.people, &self.world, now);
+        self.web.lines.send(&mut self.net, &mut self.people, &self.world, now);
         self.net.send(now, &mut self.network);
         true
     }

@@ -512,10 +512,10 @@ fn who_does_not_read_loses_lines_is_told_so_and_slows_nobody() {
         count += 1;
         visit.now = now;
         // Bob reads, Anna does not.
-        let output = visit.people.take_output(bob, now).unwrap();
+        let output = visit.people.take_output(bob, &visit.world, now).unwrap();
         assert!(output.text.contains(&said));
     }
-    let output = visit.people.take_output(anna, visit.now).unwrap();
+    let output = visit.people.take_output(anna, &visit.world, visit.now).unwrap();
     assert!(output.text.len() < OUTPUT_BYTES_MAX + 4_096, "{}", output.text.len());
     let read = output.text.matches(&said).count();
     let note = format!("\n** Missing here: {}. These came faster than your connection took them.\n", count - read);

@@ -673,12 +673,12 @@ impl Simulation {
     /// Everybody reads what there is.
     fn let_people_read(&mut self) -> BTreeMap<Number, String> {
         let mut read = BTreeMap::new();
-        let people = &mut self.process.people;
+        let Process { world, people, sessions, .. } = &mut self.process;
         for number in people.stirred().collect::<Vec<_>>() {
-            let output = people.take_output(number, self.now).expect("a session that has stirred");
+            let output = people.take_output(number, world, self.now).expect("a session that has stirred");
             if output.is_over {
                 people.part(number, self.now);
-                self.process.sessions.remove(&number);
+                sessions.remove(&number);
             }
             self.digest.text(&output.text);
             read.insert(number, output.text + output.prompt.unwrap_or_default());

@@ -22,12 +22,14 @@ pub struct Visit {
     /// How many passwords were issued.
     issued: u8,
     last: Number,
-    /// What came out that nobody has looked at, by session.
+    /// What came out that nobody has looked at, by session; and the messages beside it.
     pub read: BTreeMap<Number, String>,
+    pub messages: BTreeMap<Number, Vec<(&'static str, String)>>,
     /// Sessions that have ended and are not let go of.
     pub over: Vec<Number>,
-    /// Whoever comes has a screen reader.
+    /// Whoever comes has a screen reader, or a client that takes GMCP.
     pub reads_aloud: bool,
+    pub takes_gmcp: bool,
     /// Which of them were asked for something that is not shown.
     pub secret: Vec<Number>,
 }
@@ -39,8 +41,8 @@ impl Visit {
 
     pub fn to(world: World) -> Visit {
         let now = Monotonic(Duration::from_secs(1_000));
-        let (people, issued, last, read, over, reads_aloud, secret) = Default::default();
-        Visit { world, people, now, issued, last, read, over, reads_aloud, secret }
+        let (people, issued, last, read, messages, over, reads_aloud, takes_gmcp, secret) = Default::default();
+        Visit { world, people, now, issued, last, read, messages, over, reads_aloud, takes_gmcp, secret }
     }
 
     /// Does something with people as the loop does, then lets everybody read.
@@ -58,7 +60,8 @@ impl Visit {
 
     fn collect(&mut self) {
         for number in self.people.stirred().collect::<Vec<_>>() {
-            let output = self.people.take_output(number, self.now).expect("a session that has stirred");
+            let output = self.people.take_output(number, &self.world, self.now).expect("a session that has stirred");
+            self.messages.entry(number).or_default().extend(output.messages);
             let read = self.read.entry(number).or_default();
             read.push_str(&output.text);
             output.prompt.into_iter().for_each(|prompt| read.push_str(prompt));
@@ -74,9 +77,11 @@ impl Visit {
     pub fn arrive_from(&mut self, address: &str) -> Number {
         self.last += 1;
         let (number, address) = (self.last, address.parse::<IpAddr>().unwrap());
-        self.turn(|people, moment| people.arrive(number, Some(address), moment));
-        let terminal = Terminal { screen_reader: self.reads_aloud, ..Terminal::default() };
-        self.turn(|people, _| people.show_on(number, &terminal));
+        let terminal = Terminal { screen_reader: self.reads_aloud, gmcp: self.takes_gmcp, ..Terminal::default() };
+        self.turn(|people, moment| {
+            people.arrive(number, Some(address), moment);
+            people.show_on(number, &terminal);
+        });
         number
     }
 

@@ -127,7 +127,7 @@ fn facts(text: &str) -> Result<Terminal, String> {
     }
     let (screen_reader, client) = rest.strip_prefix("aloud").map_or((false, rest), |rest| (true, rest.trim_start()));
     let client = client.to_owned();
-    Ok(Terminal { width: number(width)?, colours, utf8: letters == "utf8", screen_reader, client })
+    Ok(Terminal { width: number(width)?, colours, utf8: letters == "utf8", screen_reader, gmcp: false, client })
 }
 
 fn bytes(text: &str) -> Result<Vec<u8>, String> {

@@ -122,7 +122,7 @@ impl Town {
     fn read_all(&mut self, typed: Option<Number>) {
         let mut is_answered = false;
         for number in self.people.stirred().collect::<Vec<_>>() {
-            let output = self.people.take_output(number, self.now).expect("a session");
+            let output = self.people.take_output(number, &self.world, self.now).expect("a session");
             check(&output.text);
             let says_something = !output.text.trim().is_empty() || output.prompt.is_some_and(|prompt| prompt != "> ");
             is_answered |= typed == Some(number) && says_something;
