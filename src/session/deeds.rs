@@ -64,7 +64,7 @@ pub fn get(turn: &mut Turn, args: &str) {
     if args.is_empty() {
         return turn.misuse("Get what?");
     }
-    let things = match parted(args, &["from", "out of"]) {
+    let things = match parted(args, &["from", "out of"]).filter(|_| !turn.is_name(args, &[Here])) {
         Some((things, from)) => {
             let Some(from) = turn.one(from, &[Here, Carried], |_| true, &|it| format!("{things} from {it}")) else {
                 return;

@@ -82,7 +82,7 @@ pub fn look_at(turn: &mut Turn, args: &str) {
     if args.is_empty() || args == "around" {
         return look(turn);
     }
-    examine(turn, args);
+    examine(turn, args.strip_prefix("at ").or_else(|| args.strip_prefix("in ")).unwrap_or(args));
 }
 
 pub fn examine(turn: &mut Turn, args: &str) {

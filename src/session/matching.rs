@@ -68,6 +68,7 @@ impl Turn<'_, '_> {
     pub fn several(&mut self, phrase: &str, places: &[Place], whole: &dyn Fn(&str) -> String) -> Vec<EntityId> {
         let small = phrase.to_lowercase();
         let rest = small.strip_prefix("all.").or_else(|| small.strip_prefix("all ")).or((small == "all").then_some(""));
+        let rest = rest.filter(|_| !self.is_name(phrase, places));
         let Some(rest) = rest else { return self.one(phrase, places, |it| !it.fixed, whole).into_iter().collect() };
         let typed = words(rest);
         let world = &*self.moment.world;
@@ -84,6 +85,12 @@ impl Turn<'_, '_> {
             self.say(&nothing(places, what));
         }
         found
+    }
+
+    /// Whether a phrase is the very name of something in these places that can be moved, whatever else it could mean.
+    pub fn is_name(&self, phrase: &str, places: &[Place]) -> bool {
+        let world = &*self.moment.world;
+        candidates(world, self.me, places).iter().any(|it| !it.fixed && world.name_of(it.id) == phrase)
     }
 
     /// The one thing that a phrase means: `2.apple` is the second that fits. What is `wanted` goes before what fits as
@@ -103,6 +110,10 @@ impl Turn<'_, '_> {
                 self.say("It is not there any more.");
             }
             return found;
+        }
+        // A name as it stands means what is called so, and not what is called alike.
+        if let Some(named) = all.iter().find(|it| wanted(it) && world.name_of(it.id) == phrase) {
+            return Some(named.id);
         }
         let ordinal = phrase.split_once('.').and_then(|(number, rest)| Some((number.parse::<usize>().ok()?, rest)));
         let typed = words(ordinal.map_or(phrase, |(_, rest)| rest));
