@@ -14,7 +14,7 @@ use crate::limits::{
 };
 use crate::log::Level;
 use crate::text::capitalised;
-use crate::world::{EntityId, Player, Wish, folded};
+use crate::world::{EntityId, Wish, World, folded};
 
 /// How far somebody has come in.
 pub enum Stage {
@@ -157,9 +157,9 @@ impl People {
             }
             _ => (),
         }
-        // Nobody can be a guest of somebody else's name.
-        let is_guest = |id: &EntityId| moment.world.players.get(id).is_some_and(Player::is_guest);
-        let Some(id) = moment.world.player_named(line).filter(|id| !is_guest(id)) else {
+        // Nobody can be a guest of somebody else's name; one who has been given a password can come back.
+        let can_come = |id: &EntityId| self.sealed(*id, moment.world).is_some();
+        let Some(id) = moment.world.player_named(line).filter(can_come) else {
             return match unfit(line, moment) {
                 Some(why) => self.write(number, Style::Plain, why),
                 None => {
@@ -211,8 +211,10 @@ impl People {
 
     fn take_password(&mut self, number: Number, id: EntityId, line: &str, moment: &mut Moment) {
         let name = moment.world.name_of(id).to_owned();
-        let sealed = moment.world.players.get(&id).and_then(|player| player.password.as_deref());
-        if sealed.is_some_and(|sealed| secret::matches(sealed, line)) {
+        let Some(sealed) = self.sealed(id, moment.world) else {
+            return self.write(number, Style::Plain, "That guest has gone meanwhile. Your name, please.");
+        };
+        if secret::matches(sealed, line) {
             return self.let_in(number, id, moment);
         }
         self.counts.failures += 1;
@@ -226,6 +228,12 @@ impl People {
         let words =
             format!("That is not the password of {name}. It was shown when {name} was made. Your name, please.");
         self.write(number, Style::Plain, &words);
+    }
+
+    /// What is kept of the password of a player, or of that of a guest while the body is there.
+    fn sealed<'a>(&'a self, id: EntityId, world: &'a World) -> Option<&'a str> {
+        let own = world.players.get(&id).and_then(|player| player.password.as_deref());
+        own.or_else(|| self.bodies.get(&id).and_then(|body| body.password.as_deref()))
     }
 
     fn take_new(&mut self, number: Number, name: &str, moment: &mut Moment) {
@@ -264,12 +272,24 @@ impl People {
             }
         };
         match moment.world.add_player(&name, None) {
-            Some(id) => self.let_in(number, id, moment),
+            Some(id) => {
+                self.let_in(number, id, moment);
+                self.give_password(number, id, moment);
+            }
             None => {
                 self.sessions.get_mut(&number).into_iter().for_each(|session| session.stage = Stage::Name);
                 self.write(number, Style::Plain, "There is no room for another guest.");
             }
         }
+    }
+
+    /// Gives a guest a password by which they can come back to the same body, if their client keeps it for them.
+    fn give_password(&mut self, number: Number, id: EntityId, moment: &mut Moment) {
+        let takes = self.sessions.get(&number).is_some_and(|session| session.terminal.gmcp);
+        let Some(body) = self.bodies.get_mut(&id).filter(|_| takes) else { return };
+        let password = secret::issue((moment.random)());
+        body.password = Some(secret::sealed(&password));
+        self.report_password(number, moment.world.name_of(id), &password);
     }
 
     fn let_in(&mut self, number: Number, id: EntityId, moment: &mut Moment) {
@@ -299,7 +319,8 @@ impl People {
             }
             None => {
                 let (missed, told_by, heard, ignored) = Default::default();
-                let body = Body { session: Some(number), left: moment.now, missed, told_by, heard, ignored };
+                let (left, password) = (moment.now, None);
+                let body = Body { session: Some(number), left, missed, told_by, heard, ignored, password };
                 self.bodies.insert(id, body);
                 moment.world.wake(id, &mut |world, effect| self.hear(world, effect));
             }

@@ -183,6 +183,8 @@ struct Body {
     heard: VecDeque<String>,
     /// Whom they do not hear.
     ignored: BTreeSet<EntityId>,
+    /// The password by which a guest can come back, sealed.
+    password: Option<String>,
 }
 
 /// What a transport is to send.
