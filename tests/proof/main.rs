@@ -8,6 +8,7 @@ mod crowd;
 mod disk;
 mod faults;
 mod folder;
+mod gmcp;
 mod hosts;
 #[path = "../vectors/lines.rs"]
 mod lines;

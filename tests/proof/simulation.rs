@@ -20,6 +20,7 @@ use aqevia_engine::http::{PeopleView, Snapshot, StorageView};
 use aqevia_engine::limits::HTTP_HEAD_MS_MAX;
 use aqevia_engine::metrics::Metrics;
 use aqevia_engine::schedule::{Flusher, Ticker, Trigger};
+use aqevia_engine::session::terminal::Terminal;
 use aqevia_engine::session::{Moment, Number, People};
 use aqevia_engine::storage::schema::Found;
 use aqevia_engine::storage::{Stamp, Storage};
@@ -76,6 +77,8 @@ const DEEDS: [(&str, &str); 6] = [
     ("What you carried lies where you stood.", "a guest who leaves"),
     ("What you missed:", "a player who reads what they missed"),
 ];
+/// What is told of what happens, not of what is.
+const EVENTS: [&str; 2] = ["Aqevia.Password", "Comm.Channel.Text"];
 /// Few, so that the table is often full.
 const CLIENTS_MAX: usize = 4;
 const TICK: Duration = Duration::from_millis(100);
@@ -442,6 +445,8 @@ struct Process {
     people: People,
     /// Who is connected to it, by the number of the connection.
     sessions: BTreeMap<Number, &'static str>,
+    /// What those of them whose clients take GMCP have been told of each kind.
+    shown: BTreeMap<Number, BTreeMap<String, String>>,
 }
 
 impl Process {
@@ -457,12 +462,21 @@ impl Process {
             visitors: Vec::new(),
             people: People::default(),
             sessions: BTreeMap::new(),
+            shown: BTreeMap::new(),
             ledger: Ledger::new(flusher, Stamp::from(&world.head())),
             world,
             link: Some(link),
             is_resuming: false,
             last_word: None,
         }
+    }
+}
+
+/// Takes states in place of what was known before.
+fn show(shown: &mut BTreeMap<String, String>, messages: Vec<(&'static str, String)>) {
+    for (package, json) in messages.into_iter().filter(|(package, _)| !EVENTS.contains(package)) {
+        let is_carried = json.starts_with("{\"location\":\"inv\"");
+        shown.insert(format!("{package} {}", if is_carried { "carried" } else { "" }), json);
     }
 }
 
@@ -596,6 +610,7 @@ impl Simulation {
                 (2, Some(number)) => {
                     self.process.people.part(number, self.now);
                     self.process.sessions.remove(&number);
+                    self.process.shown.remove(&number);
                     self.saw("a session that drops");
                 }
                 (_, Some(number)) => {
@@ -617,8 +632,15 @@ impl Simulation {
         };
         self.session += 1;
         let number = self.session;
-        self.with_people(|people, moment| people.arrive(number, None, moment));
+        let gmcp = number.is_multiple_of(2);
+        self.with_people(|people, moment| {
+            people.arrive(number, None, moment);
+            people.show_on(number, &Terminal { gmcp, ..Terminal::default() });
+        });
         self.process.sessions.insert(number, name);
+        if gmcp {
+            self.process.shown.insert(number, BTreeMap::new());
+        }
         let mut text = self.type_in(number, name);
         if text.contains("Are you new here?") {
             text = self.type_in(number, "yes");
@@ -673,15 +695,30 @@ impl Simulation {
     /// Everybody reads what there is.
     fn let_people_read(&mut self) -> BTreeMap<Number, String> {
         let mut read = BTreeMap::new();
-        let Process { world, people, sessions, .. } = &mut self.process;
+        let Process { world, people, sessions, shown, .. } = &mut self.process;
         for number in people.stirred().collect::<Vec<_>>() {
             let output = people.take_output(number, world, self.now).expect("a session that has stirred");
+            output.messages.iter().for_each(|(_, json)| _ = self.digest.text(json));
+            match shown.get_mut(&number) {
+                Some(shown) => show(shown, output.messages),
+                None => assert_eq!(output.messages, []),
+            }
             if output.is_over {
                 people.part(number, self.now);
                 sessions.remove(&number);
+                shown.remove(&number);
             }
             self.digest.text(&output.text);
             read.insert(number, output.text + output.prompt.unwrap_or_default());
+        }
+        // Now and then: who is told everything anew is told nothing new.
+        for (number, shown) in shown.iter().filter(|_| self.now.0.as_millis().is_multiple_of(8)) {
+            for gmcp in [false, true] {
+                people.show_on(*number, &Terminal { gmcp, ..Terminal::default() });
+            }
+            let mut anew = BTreeMap::new();
+            show(&mut anew, people.take_output(*number, world, self.now).expect("a session").messages);
+            assert_eq!(*shown, anew);
         }
         read
     }
