@@ -146,6 +146,11 @@ fn take_lines(
     let (mut used, mut lines) = (0, 0);
     connection.due = NEVER;
     while connection.is_open() && used < connection.input.len() {
+        if people.is_behind(number) {
+            // Its answer would be left out. What waits is sent in this turn: there is room for it in the next.
+            connection.due = moment.now;
+            break;
+        }
         let at = people.takes_at(number);
         if at > moment.now {
             people.reach(Limit::Commands);

@@ -284,6 +284,11 @@ impl People {
         session.held.max(Monotonic(session.pace.0.saturating_sub(burst)))
     }
 
+    /// Whether so much waits to be sent to a session that there may be no room for an answer.
+    pub fn is_behind(&self, number: Number) -> bool {
+        self.sessions.get(&number).is_some_and(|session| session.lost > 0 || session.waiting() > OUTPUT_BYTES_MAX / 2)
+    }
+
     /// Takes a line.
     pub fn line(&mut self, number: Number, line: &str, moment: &mut Moment) {
         let Some(session) = self.sessions.get_mut(&number).filter(|session| session.farewell.is_none()) else { return };

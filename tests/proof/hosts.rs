@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use aqevia_engine::clock::Monotonic;
 use aqevia_engine::limits::{
-    COMMAND_BURST, HTTP_HEAD_MS_MAX, HTTP_IDLE_MS_MAX, KEEPALIVE_MS, LINES_PER_TURN, LOGIN_MS_MAX, SESSION_WRITE_MS_MAX,
+    COMMAND_BURST, HTTP_HEAD_MS_MAX, HTTP_IDLE_MS_MAX, KEEPALIVE_MS, LINES_PER_TURN, LOGIN_MS_MAX, OUTPUT_BYTES_MAX,
+    SESSION_WRITE_MS_MAX,
 };
 use aqevia_engine::net::Net;
 use aqevia_engine::session::{self, Moment, People};
@@ -75,10 +76,11 @@ impl Host {
 
     /// Guests who have come in.
     fn guests(&mut self, count: usize, now: Monotonic) -> Vec<Client> {
+        let before = self.people.online().count();
         let guests: Vec<Client> = (0..count).map(|_| self.network.connect(ROOM)).collect();
         guests.iter().for_each(|guest| guest.send(b"guest\r\n"));
         self.serve(now);
-        assert_eq!(self.people.online().count(), count);
+        assert_eq!(self.people.online().count(), before + count);
         guests
     }
 
@@ -193,4 +195,30 @@ fn whoever_plays_by_a_browser_makes_way_for_none_who_only_come() {
         assert!(page.take().starts_with(b"HTTP/1.1 200 OK\r\n"));
     }
     assert!(players.iter().all(|player| !player.is_over()));
+}
+
+/// One that reads again after a while asks something at once; what waits for it meanwhile takes no room from the answer.
+#[test]
+fn whoever_reads_again_gets_an_answer_however_much_was_left_out_before() {
+    let mut host = Host::new(30);
+    let deaf = host.network.connect(2 * OUTPUT_BYTES_MAX);
+    deaf.send(b"guest\r\n");
+    host.serve(at(0));
+    let talkers = host.guests(20, at(0));
+    let line = format!("tell guest1 {}\r\n", "and on ".repeat(130));
+    talkers.iter().for_each(|talker| talker.send(line.repeat(COMMAND_BURST as usize - 5).as_bytes()));
+    host.serve(at(1));
+    deaf.send(b"look\r\n");
+    let mut read = Vec::new();
+    for now in 2.. {
+        let some = deaf.take();
+        if some.is_empty() {
+            break;
+        }
+        read.extend(some);
+        host.serve(at(now));
+    }
+    let read = String::from_utf8_lossy(&read);
+    let (_, after) = read.rsplit_once("Missing here: ").expect("something to be left out");
+    assert!(after.contains("Exits: "), "{after}");
 }
