@@ -13,9 +13,9 @@ use crate::net::connection::{self, Door};
 use crate::net::{Counters, Net};
 use crate::session::{Moment, Number, People};
 use crate::sys::Readiness;
-use crate::world::World;
 use crate::telnet;
 use crate::web;
+use crate::world::World;
 
 /// All of them.
 pub struct Ways {

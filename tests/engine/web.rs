@@ -118,7 +118,6 @@ fn by_a_websocket_one_comes_in_walks_talks_and_finds_everything_again_by_telnet(
     once_more.types(&format!("Anna\r\n{password}"));
     assert!(page.reads_to_the_end().contains("You have come in from elsewhere"));
     assert_eq!(page.closed, Some(1000));
-    assert_eq!(engine.metric("aqevia_port_connections{port=\"telnet\"}"), 2.0);
     engine.stop();
 }
 
@@ -136,7 +135,7 @@ fn each_subprotocol_has_its_form_and_none_is_one_too() {
         assert_eq!(visitor.messages.is_empty(), name.starts_with("terminal"));
     }
     let (mut plain, answer) = shake(&engine, "Sec-WebSocket-Protocol: chat\r\n");
-    assert!(!answer.contains("Protocol"), "{answer}");
+    assert!(!answer.contains("Sec-WebSocket-Protocol"), "{answer}");
     plain.sends(&frame(true, 1, b"guest"));
     plain.sends(&frame(true, 1, b"look"));
     plain.sends(&frame(true, 1, b"quit"));
@@ -264,8 +263,11 @@ fn a_thousand_websockets_from_one_address_shut_nobody_out_who_plays() {
     }
     assert!(flood.len() > 1_000, "{}", flood.len());
     // One address has so many sessions, by whichever way.
-    let refused = engine.metric("aqevia_session_limits_total{limit=\"address\"}");
-    assert!(refused as usize >= flood.len() - SESSIONS_PER_ADDRESS_MAX, "{refused} of {}", flood.len());
+    wait_for("the others to be refused, or to have made way before they had asked for anything", || {
+        let refused = engine.metric("aqevia_session_limits_total{limit=\"address\"}");
+        let evicted = engine.metric("aqevia_port_evictions_total{port=\"web\"}");
+        ((refused + evicted) as usize >= flood.len() + 2 - SESSIONS_PER_ADDRESS_MAX).then_some(())
+    });
     good.asks("look");
     by_telnet.asks("look");
     assert_eq!(engine.get("/health").0, 200);
