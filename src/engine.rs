@@ -5,7 +5,7 @@
 //! the end that a signal begins. Who listens opens a port in `start`, has a turn in `serve` and is told of the end in
 //! `take_signals`. A panic anywhere ends the process (see `cli.rs`): a half-changed world is never flushed.
 
-use std::cell::OnceCell;
+use std::cell::{LazyCell, OnceCell};
 use std::collections::BTreeMap;
 use std::mem;
 use std::time::Duration;
@@ -357,7 +357,8 @@ impl Engine {
             None => {
                 let so_far =
                     if self.load.built.is_some() { "all" } else { &*self.load.gathering.entities().to_string() };
-                StorageView { trouble: Some(format!("loading: {so_far} entities so far")), ..StorageView::default() }
+                let (trouble, unready) = (format!("loading: {so_far} entities so far"), now.since(self.started.0));
+                StorageView { trouble: Some(trouble), unready, ..StorageView::default() }
             }
         };
         let [telnet, web] = self.ways.counters(&self.net);
@@ -366,6 +367,7 @@ impl Engine {
         let snapshot = Snapshot {
             wall: clock::wall(),
             started: self.started.1,
+            now,
             uptime: now.since(self.started.0),
             world: self.life.as_ref().map(|life| &life.world),
             storage,
@@ -373,7 +375,8 @@ impl Engine {
             tick_interval: self.config.tick_interval,
             metrics: &self.metrics,
             log_lines_dropped: self.log.dropped,
-            usage: sys::usage,
+            usage: LazyCell::new(sys::usage),
+            status: OnceCell::new(),
             exposition: OnceCell::new(),
         };
         self.net.hear(&self.ready, now);
@@ -440,6 +443,7 @@ impl Engine {
         });
         self.metrics.tick_duration.observe(clock::monotonic().since(begun));
         self.metrics.tick_lateness.observe(due.lateness);
+        self.metrics.lately.observe(now, due.lateness);
         self.metrics.ticks += 1;
     }
 

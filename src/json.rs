@@ -82,7 +82,10 @@ impl Json {
 
     /// A whole number, or `null`.
     pub fn number(&mut self, value: Option<u64>) {
-        self.plain(value.map_or("null".to_owned(), |number| number.to_string()));
+        match value {
+            Some(number) => self.plain(number),
+            None => self.plain("null"),
+        }
     }
 
     /// A string, or `null`.
@@ -97,6 +100,14 @@ impl Json {
     /// A nested object.
     pub fn nested(&mut self, fields: impl FnOnce(&mut Json)) {
         self.nest('{', '}', fields);
+    }
+
+    /// A nested object of something, or `null`.
+    pub fn option<T>(&mut self, of: Option<T>, fields: impl FnOnce(&mut Json, T)) {
+        match of {
+            Some(of) => self.nested(|json| fields(json, of)),
+            None => self.string(None),
+        }
     }
 
     /// A nested array.

@@ -24,6 +24,8 @@ pub const TICK_LATENESS_MS_MAX: u64 = 1_000;
 pub const DESCRIPTORS_RESERVED: u64 = 24;
 /// The descriptor limit the engine asks for at start, if the hard limit allows it. So many can be ready in one turn.
 pub const DESCRIPTORS_WANTED: u64 = 4_096;
+/// Seconds for which it is remembered how late the ticks of each were.
+pub const LATENESS_SECONDS: usize = 300;
 /// Pause after a failed epoll_wait(2), in which the world goes on.
 pub const POLL_PAUSE_MS: u64 = 100;
 /// A warning that strangers can cause is logged at most so often.

@@ -6,6 +6,8 @@
 use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
+use crate::clock::Monotonic;
+use crate::limits::LATENESS_SECONDS;
 use crate::schedule::Trigger;
 use crate::text::keys;
 
@@ -20,6 +22,8 @@ pub struct Metrics {
     pub tick_duration: Histogram,
     /// How late ticks began.
     pub tick_lateness: Histogram,
+    /// The same, second by second.
+    pub lately: Lately,
     /// Flushes by trigger and outcome, in the order of those.
     pub flushes: [[u64; Outcome::ALL.len()]; Trigger::ALL.len()],
     /// How long flushes took from their cut to their acknowledgement or failure.
@@ -70,6 +74,36 @@ impl Histogram {
         let microseconds = duration.as_nanos().div_ceil(1_000);
         self.buckets[BOUNDS_MICROSECONDS.partition_point(|bound| u128::from(*bound) < microseconds)] += 1;
         self.sum = self.sum.saturating_add(duration);
+    }
+}
+
+/// The longest lateness of each of the last seconds in which there was a tick.
+#[derive(Debug)]
+pub struct Lately([Option<(u64, Duration)>; LATENESS_SECONDS]);
+
+impl Default for Lately {
+    fn default() -> Lately {
+        Lately([None; LATENESS_SECONDS])
+    }
+}
+
+impl Lately {
+    /// Takes the lateness of a tick that is made now.
+    pub fn observe(&mut self, now: Monotonic, lateness: Duration) {
+        let second = now.0.as_secs();
+        let place = &mut self.0[second as usize % LATENESS_SECONDS];
+        let before = place.filter(|(of, _)| *of == second).map_or(Duration::ZERO, |(_, before)| before);
+        *place = Some((second, before.max(lateness)));
+    }
+
+    /// The seconds until now, this one last; `None`: without a tick, or before the first.
+    pub fn until(&self, now: Monotonic) -> impl Iterator<Item = Option<Duration>> {
+        let now = now.0.as_secs();
+        (0..LATENESS_SECONDS as u64).rev().map(move |ago| {
+            let second = now.checked_sub(ago)?;
+            let place = self.0[second as usize % LATENESS_SECONDS].filter(|(of, _)| *of == second);
+            place.map(|(_, lateness)| lateness)
+        })
     }
 }
 
@@ -168,6 +202,30 @@ mod tests {
         let shown =
             ["0.00001", "0.00003", "0.0001", "0.0003", "0.001", "0.003", "0.01", "0.03", "0.1", "0.3", "1", "3"];
         assert!(bounds.eq(shown.into_iter().chain(["10", "+Inf"])), "{text}");
+    }
+
+    #[test]
+    fn each_second_of_the_last_five_minutes_has_its_longest_lateness() {
+        let mut lately = Lately::default();
+        let at = |milliseconds| Monotonic(Duration::from_millis(milliseconds));
+        for (now, lateness) in [(100, 1), (900, 7), (999, 3), (3_000, 0), (299_999, 9), (300_000, 2)] {
+            lately.observe(at(now), Duration::from_millis(lateness));
+        }
+        let shown = |now| -> Vec<(usize, u128)> {
+            let seconds: Vec<Option<Duration>> = lately.until(at(now)).collect();
+            assert_eq!(seconds.len(), 300);
+            let known = seconds.into_iter().rev().enumerate();
+            known.filter_map(|(ago, lateness)| Some((ago, lateness?.as_millis()))).collect()
+        };
+        // The first second has made room for the last.
+        assert_eq!(shown(299_500), [(0, 9), (296, 0)]);
+        assert_eq!(shown(300_999), [(0, 2), (1, 9), (297, 0)]);
+        assert_eq!(shown(303_000), [(3, 2), (4, 9)]);
+        assert_eq!(shown(900_000), []);
+        let mut young = Lately::default();
+        young.observe(at(999), Duration::from_millis(7));
+        young.observe(at(100), Duration::from_millis(1));
+        assert_eq!(young.until(at(1_000)).flatten().collect::<Vec<_>>(), [Duration::from_millis(7)]);
     }
 
     #[test]

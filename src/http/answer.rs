@@ -3,10 +3,12 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::time::Duration;
 
 use super::page::Page;
 use super::request::{Method, Path, Reject, Request};
 use super::{PeopleView, Snapshot, StorageView};
+use crate::clock::Wall;
 use crate::json::Json;
 use crate::metrics::{Exposition, Outcome};
 use crate::net;
@@ -129,8 +131,8 @@ pub fn answer<'a>(request: &Request, snapshot: &'a Snapshot, counters: &Counters
         (_, Path::Root) => overview(snapshot),
         (_, Path::Health) => json(Status::Ok, |json| json.key("status").string("ok")),
         (_, Path::Ready) => ready(&snapshot.storage),
-        (_, Path::Status) => ok(JSON, report(snapshot, counters)),
-        (_, Path::Metrics) => ok(TEXT, snapshot.exposition.get_or_init(|| exposition(snapshot, counters))),
+        (_, Path::Status) => ok(JSON, &**snapshot.status.get_or_init(|| report(snapshot, counters))),
+        (_, Path::Metrics) => ok(TEXT, &**snapshot.exposition.get_or_init(|| exposition(snapshot, counters))),
     }
 }
 
@@ -208,39 +210,48 @@ fn ready(storage: &StorageView) -> Answer<'static> {
 
 /// What the engine does, as JSON.
 pub fn report(snapshot: &Snapshot, counters: &Counters) -> String {
-    let Snapshot { world, storage, metrics, people: PeopleView { people, .. }, .. } = snapshot;
+    let Snapshot { world, storage, metrics, people: PeopleView { people, ports, .. }, .. } = snapshot;
     let ready = storage.trouble.is_none();
     Json::object(|json| {
         json.key("version").string(env!("CARGO_PKG_VERSION"));
         json.key("uptime_seconds").plain(snapshot.uptime.as_secs());
         json.key("ready").plain(ready);
-        match world {
-            Some(world) => json.key("world").nested(|json| {
-                status_of_world(json, world);
-                json.key("players_online").plain(people.map_or(0, online));
-            }),
-            None => json.key("world").string(None),
-        }
+        json.key("unready").option(storage.trouble.as_deref(), |json, reason| {
+            json.key("reason").string(reason);
+            // From when the process started, so that it is the same time whenever it is told.
+            let since = Wall(snapshot.started.0 + snapshot.uptime.saturating_sub(storage.unready));
+            json.key("since").string(since.rfc3339().as_str());
+            json.key("seconds").plain(storage.unready.as_secs());
+        });
+        json.key("world").option(*world, |json, world| {
+            status_of_world(json, world);
+            json.key("players_online").plain(people.map_or(0, online));
+        });
         json.key("storage").nested(|json| {
             json.key("backend").string("sqlite");
             json.key("ready").plain(ready);
             json.key("pending_records").plain(storage.pending);
-            let flushes: u64 = metrics.flushes.iter().map(|outcomes| outcomes[Outcome::Success as usize]).sum();
-            json.key("flush_count").plain(flushes);
+            let flushes =
+                |outcome: Outcome| -> u64 { metrics.flushes.iter().map(|outcomes| outcomes[outcome as usize]).sum() };
+            json.key("flush_count").plain(flushes(Outcome::Success));
+            json.key("flush_failures").plain(flushes(Outcome::Failure));
             json.key("records_flushed").plain(metrics.records_flushed);
             json.key("persisted_tick").number(storage.persisted_tick.map(|tick| tick.0));
-            json.key("last_flush_at").string(storage.last_flush_at.map(|wall| wall.rfc3339()).as_deref());
+            json.key("last_flush_at").string(storage.last_flush.map(|flush| flush.at.rfc3339()).as_deref());
+            json.key("last_flush").option(storage.last_flush, |json, flush| {
+                json.key("trigger").string(flush.trigger.label());
+                json.key("records").plain(flush.records);
+                json.key("duration_ms").plain(milliseconds(flush.took));
+                json.key("commit_ms").plain(milliseconds(flush.commit));
+            });
             json.key("last_error").string(storage.last_error);
             json.key("wal_bytes").plain(storage.wal_bytes);
             json.key("wal_held_up_seconds").number(storage.held_up.map(|held_up| held_up.as_secs()));
-            match storage.rescue {
-                Some(Rescued { path, tick, command }) => json.key("rescued").nested(|json| {
-                    json.key("path").string(path.to_string_lossy().as_ref());
-                    json.key("tick").plain(tick.0);
-                    json.key("command").string(command.as_str());
-                }),
-                None => json.key("rescued").string(None),
-            }
+            json.key("rescued").option(storage.rescue, |json, Rescued { path, tick, command }| {
+                json.key("path").string(path.to_string_lossy().as_ref());
+                json.key("tick").plain(tick.0);
+                json.key("command").string(command.as_str());
+            });
             json.key("writer").nested(|json| {
                 json.key("state").string(storage.writer.label());
                 json.key("flushing_ms").number(storage.flushing.map(|out| out.as_millis() as u64));
@@ -250,11 +261,25 @@ pub fn report(snapshot: &Snapshot, counters: &Counters) -> String {
         });
         json.key("loop").nested(|json| {
             json.key("tick_interval_ms").plain(snapshot.tick_interval.as_millis());
+            json.key("ticks").plain(metrics.ticks);
             json.key("ticks_skipped").plain(metrics.ticks_skipped);
+            json.key("lateness_ms").array(|json| {
+                let seconds = metrics.lately.until(snapshot.now);
+                seconds.for_each(|lateness| json.number(lateness.map(|lateness| lateness.as_millis() as u64)));
+            });
             json.key("http_connections").plain(counters.net.connections);
             json.key("sessions").plain(people.map_or(0, People::sessions));
+            json.key("connections").nested(|json| {
+                json.key("http").plain(counters.net.connections);
+                ports.iter().for_each(|(name, counters)| json.key(name).plain(counters.connections));
+            });
+            json.key("resident_memory_bytes").number(snapshot.usage.resident_bytes);
         });
     })
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_micros() as f64 / 1e3
 }
 
 fn status_of_world(json: &mut Json, world: &World) {
@@ -313,7 +338,7 @@ fn storage_metrics(text: &mut Exposition, Snapshot { storage, metrics, .. }: &Sn
     let persisted = storage.persisted_tick.map(|tick| tick.0);
     let help = "The tick that a crash now would fall back to; not there while that is not known.";
     text.gauge("aqevia_persisted_tick", help, persisted);
-    let last = storage.last_flush_at.map(|wall| wall.0.as_secs_f64());
+    let last = storage.last_flush.map(|flush| flush.at.0.as_secs_f64());
     text.gauge("aqevia_last_flush_timestamp_seconds", "When a flush last succeeded.", last);
     let flushes = Trigger::ALL.iter().zip(metrics.flushes).flat_map(|(trigger, outcomes)| {
         let labels = |outcome: &Outcome| [("trigger", trigger.label()), ("outcome", outcome.label())];
@@ -389,7 +414,7 @@ fn people_metrics(text: &mut Exposition, PeopleView { people, ports, web }: &Peo
 }
 
 fn process_metrics(text: &mut Exposition, snapshot: &Snapshot) {
-    let usage = (snapshot.usage)();
+    let usage = &*snapshot.usage;
     let cpu = usage.cpu.map_or(0.0, |cpu| cpu.as_secs_f64());
     text.counter("process_cpu_seconds_total", "User and system time on the processor.", cpu);
     text.gauge("process_resident_memory_bytes", "Memory held in RAM.", usage.resident_bytes);

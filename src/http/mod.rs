@@ -8,10 +8,10 @@ pub mod page;
 pub mod request;
 pub mod server;
 
-use std::cell::OnceCell;
+use std::cell::{LazyCell, OnceCell};
 use std::time::Duration;
 
-use crate::clock::Wall;
+use crate::clock::{Monotonic, Wall};
 use crate::metrics::Metrics;
 use crate::net;
 use crate::session::People;
@@ -23,6 +23,8 @@ pub use crate::writer::StorageView;
 pub struct Snapshot<'a> {
     /// The wall clock.
     pub wall: Wall,
+    /// The monotonic clock.
+    pub now: Monotonic,
     /// When the process started.
     pub started: Wall,
     /// For how long it has run.
@@ -39,9 +41,12 @@ pub struct Snapshot<'a> {
     pub metrics: &'a Metrics,
     /// Log lines that could not be written.
     pub log_lines_dropped: u64,
-    /// Learns what the process uses.
-    pub usage: fn() -> Usage,
-    /// The text of `/metrics`, made when it is first asked for: who asks in the same turn of the loop gets the same.
+    /// What the process uses. This and the texts of `/status` and `/metrics` are made when they are first asked for: who
+    /// asks in the same turn of the loop gets the same.
+    pub usage: LazyCell<Usage>,
+    /// The text of `/status`.
+    pub status: OnceCell<String>,
+    /// The text of `/metrics`.
     pub exposition: OnceCell<String>,
 }
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::wire::{Frames, Rescued, ToEngine, ToWriter, View};
-use super::{State, StorageView};
+use super::{Flush, State, StorageView};
 use crate::clock::{Monotonic, Wall};
 use crate::limits::{ACKNOWLEDGEMENT_MS_MAX, STATES_MAX, WAL_BYTES_KEPT};
 use crate::log::{Fields, Level, Line};
@@ -32,10 +32,12 @@ pub struct Ledger {
     /// What the writer sees.
     pub view: View,
     rescue: Option<Rescued>,
-    /// When the last acknowledged cut was made.
-    pub last_flush_at: Option<Wall>,
+    /// The last flush that was acknowledged.
+    pub last_flush: Option<Flush>,
     /// Why nothing can be stored, if that is so.
     pub last_error: Option<String>,
+    /// Since when.
+    failing_since: Option<Monotonic>,
     /// Since when readers keep the write-ahead log from being emptied, and its size at which the next warning is due.
     held_up: Option<(Monotonic, u64)>,
     /// What is to be logged of all this.
@@ -58,7 +60,8 @@ impl Ledger {
     /// Of a world that is stored as `stamp` says, and a writer that has yet to say that it goes on from there.
     pub fn new(flusher: Flusher, stamp: Stamp) -> Ledger {
         let (state, states) = (State::Restarting, vec![stamp]);
-        let (cut, end, asked, wants_all, view, rescue, last_flush_at, last_error, held_up, news) = Default::default();
+        let (cut, end, asked, wants_all, view, rescue) = Default::default();
+        let (last_flush, last_error, failing_since, held_up, news) = Default::default();
         Ledger {
             flusher,
             state,
@@ -69,8 +72,9 @@ impl Ledger {
             wants_all,
             view,
             rescue,
-            last_flush_at,
+            last_flush,
             last_error,
+            failing_since,
             held_up,
             news,
         }
@@ -93,13 +97,20 @@ impl Ledger {
         late.or_else(|| self.last_error.clone())
     }
 
+    /// For how long the engine has not been ready.
+    fn unready(&self, now: Monotonic) -> Duration {
+        let late = self.late(now).map(|out| out.saturating_sub(Duration::from_millis(ACKNOWLEDGEMENT_MS_MAX)));
+        self.failing_since.map(|since| now.since(since)).or(late).unwrap_or_default()
+    }
+
     /// What is to be told of storage.
     pub fn status(&self, world: &World, now: Monotonic) -> StorageView<'_> {
         StorageView {
             trouble: self.trouble(now),
+            unready: self.unready(now),
             pending: world.pending(),
             persisted_tick: self.view.persisted,
-            last_flush_at: self.last_flush_at,
+            last_flush: self.last_flush,
             last_error: self.last_error.as_deref(),
             wal_bytes: self.view.wal_bytes,
             held_up: self.held_up.map(|(since, _)| now.since(since)),
@@ -200,7 +211,9 @@ impl Ledger {
                 if self.settle(now, Outcome::Success, metrics) {
                     world.acknowledged();
                     self.states.drain(..self.states.len() - 1);
-                    (self.last_flush_at, self.wants_all) = (Some(self.cut.wall), false);
+                    let Cut { wall: at, trigger, since, .. } = self.cut;
+                    self.last_flush = Some(Flush { at, trigger, records, took: now.since(since), commit });
+                    (self.wants_all, self.failing_since) = (false, None);
                     metrics.commit_duration.observe(commit);
                     metrics.records_flushed += records;
                     self.flusher.succeeded(self.cut.since);
@@ -271,6 +284,7 @@ impl Ledger {
 
     /// Nothing can be stored just now: what is not acknowledged is pending again, and is tried again.
     pub fn fail(&mut self, error: String, world: &mut World, now: Monotonic, metrics: &mut Metrics) {
+        self.failing_since = Some(Monotonic(now.since(Monotonic(self.unready(now)))));
         self.settle(now, Outcome::Failure, metrics);
         world.cut_failed();
         let pause = self.flusher.failed(now);

@@ -12,6 +12,7 @@ pub mod wire;
 use std::time::Duration;
 
 use crate::clock::Wall;
+use crate::schedule::Trigger;
 use crate::text::keys;
 use crate::world::Tick;
 use wire::Rescued;
@@ -32,17 +33,34 @@ keys! {
     }
 }
 
+/// A flush that was acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flush {
+    /// When its cut was made.
+    pub at: Wall,
+    /// Why it was made.
+    pub trigger: Trigger,
+    /// The records that it wrote.
+    pub records: u64,
+    /// How long it took, from its cut to its acknowledgement.
+    pub took: Duration,
+    /// How long its commit took, the sync in it.
+    pub commit: Duration,
+}
+
 /// What is to be told of the storage.
 #[derive(Default)]
 pub struct StorageView<'a> {
     /// Why the engine is not ready, if it is not.
     pub trouble: Option<String>,
+    /// For how long.
+    pub unready: Duration,
     /// Records that are not acknowledged.
     pub pending: usize,
     /// After a crash the world comes back at this tick or later; `None` while that cannot be promised.
     pub persisted_tick: Option<Tick>,
-    /// When a flush of this process last succeeded.
-    pub last_flush_at: Option<Wall>,
+    /// The last flush of this process that succeeded.
+    pub last_flush: Option<Flush>,
     /// Why the last flush failed, if it did.
     pub last_error: Option<&'a str>,
     /// Bytes of the write-ahead log.

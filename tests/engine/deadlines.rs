@@ -1,6 +1,6 @@
 //! Deadlines of HTTP connections, with real sockets and a clock that is moved by hand.
 
-use std::cell::OnceCell;
+use std::cell::{LazyCell, OnceCell};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
@@ -60,6 +60,7 @@ impl Stand {
         let snapshot = Snapshot {
             wall: Wall(Duration::ZERO),
             started: Wall(Duration::ZERO),
+            now: self.now,
             uptime: Duration::ZERO,
             world: Some(&self.world),
             storage: StorageView::default(),
@@ -67,7 +68,8 @@ impl Stand {
             tick_interval: Duration::ZERO,
             metrics: &self.metrics,
             log_lines_dropped: 0,
-            usage: sys::usage,
+            usage: LazyCell::new(sys::usage),
+            status: OnceCell::new(),
             exposition: OnceCell::new(),
         };
         self.net.hear(ready, self.now);

@@ -14,13 +14,14 @@ use aqevia_engine::sys;
 use crate::support::{Engine, Folder, PATIENCE, json, skip, wait_for};
 
 #[test]
-fn the_four_endpoints_answer_as_designed() {
+fn every_path_answers_as_designed() {
     let engine_folder = Folder::new();
     let engine = Engine::start(&engine_folder);
     assert_eq!(engine.get("/health"), (200, r#"{"status":"ok"}"#.to_owned()));
     assert_eq!(engine.get("/ready"), (200, r#"{"status":"ready"}"#.to_owned()));
     let (code, page) = engine.get("/");
     assert!(code == 200 && page.contains("href=\"/status\""), "{page}");
+    wait_for("a flush", || (engine.status_number("$.storage.flush_count") > 0).then_some(()));
     engine.wait_for_tick(10);
     let (code, status) = engine.get("/status");
     assert_eq!(code, 200);
@@ -34,13 +35,27 @@ fn the_four_endpoints_answer_as_designed() {
         ("$.storage.last_error", ""),
         ("$.loop.tick_interval_ms", "10"),
         ("$.loop.http_connections", "1"),
+        ("$.unready", ""),
+        ("$.storage.flush_failures", "0"),
+        ("$.storage.last_flush.trigger", "interval"),
         ("$.loop.sessions", "0"),
+        ("$.loop.connections.http", "1"),
+        ("$.loop.connections.telnet", "0"),
+        ("$.loop.connections.control", "0"),
     ] {
         assert_eq!(json(&status, path), expected, "{path} in {status}");
     }
     for path in ["uptime_seconds", "world.rooms", "world.time", "world.weather", "storage.pending_records"] {
         assert!(!json(&status, &format!("$.{path}")).is_empty(), "{path} in {status}");
     }
+    let measured = |path: &str| json(&status, path).parse::<f64>().unwrap();
+    assert!(measured("$.storage.last_flush.records") >= 1.0 && measured("$.loop.ticks") >= 10.0);
+    let (whole, commit) = (measured("$.storage.last_flush.duration_ms"), measured("$.storage.last_flush.commit_ms"));
+    assert!(0.0 < commit && commit < whole && whole < PATIENCE.as_millis() as f64, "{commit} of {whole}");
+    assert!((1e6..1e9).contains(&measured("$.loop.resident_memory_bytes")), "{status}");
+    let of_seconds =
+        |ago: [usize; 2]| ago.map(|ago| json(&status, &format!("$.loop.lateness_ms[{}]", 299 - ago))).concat();
+    assert!(!of_seconds([0, 1]).is_empty() && of_seconds([298, 299]).is_empty(), "{status}");
 }
 
 #[test]

@@ -18,12 +18,17 @@ pub fn expect_unready(engine: &Engine) -> String {
     assert_eq!(engine.get("/health").0, 200);
     assert_eq!(engine.status("$.ready"), "0");
     assert_eq!(engine.status("$.storage.last_error"), reason);
+    assert_eq!(engine.status("$.unready.reason"), reason);
+    let since = engine.status("$.unready.since");
     assert_eq!(engine.metric("aqevia_ready"), 0.0);
     // Its life goes on, long enough for creatures to move, and everything stays pending.
     let (tick, persisted) = (engine.status_number("$.world.tick"), engine.status("$.storage.persisted_tick"));
     engine.wait_for_tick(tick + 100);
     assert_eq!(engine.status("$.storage.persisted_tick"), persisted);
     assert!(engine.status_number("$.storage.pending_records") > 1);
+    // However often it is tried again, it has been so since the first failure.
+    wait_for("a second of that", || (engine.status_number("$.unready.seconds") >= 1).then_some(()));
+    assert_eq!(engine.status("$.unready.since"), since);
     // A reason is logged when it is new, not again with every attempt.
     let log = engine.log();
     let log = log.split("flushes succeed again").last().unwrap();
@@ -36,6 +41,7 @@ pub fn expect_unready(engine: &Engine) -> String {
 pub fn expect_recovery(engine: &Engine) {
     let tick = engine.status_number("$.world.tick");
     wait_for("the engine to be ready again", || (engine.get("/ready").0 == 200).then_some(()));
+    assert_eq!(engine.status("$.unready"), "");
     wait_for("what was pending to be flushed", || {
         (engine.status_number("$.storage.persisted_tick") >= tick).then_some(())
     });
@@ -60,6 +66,7 @@ fn while_somebody_else_holds_the_database_everything_stays_pending() {
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let reason = expect_unready(&engine);
     assert!(reason.contains("database is locked"), "{reason}");
+    assert!(engine.status_number("$.storage.flush_failures") > 0);
     // No attempt waits for the lock: the world would stand still meanwhile.
     let durations = |which: &str| engine.metric(&format!("aqevia_flush_duration_seconds_{which}"));
     assert_eq!(durations("bucket{le=\"3\"}"), durations("count"));

@@ -5,7 +5,7 @@
 //!
 //! `SIMULATION_SEED=7 cargo test --test proof simulation` runs one seed, `SIMULATION_SECONDS=60` new seeds for that long.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, LazyCell, OnceCell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::mem;
@@ -994,6 +994,7 @@ impl Simulation {
         let snapshot = Snapshot {
             wall: WALL,
             started: WALL,
+            now: self.now,
             uptime: self.now.since(Monotonic::default()),
             world: Some(world),
             storage: StorageView { unsent_bytes, ..ledger.status(world, self.now) },
@@ -1001,7 +1002,8 @@ impl Simulation {
             tick_interval: TICK,
             metrics,
             log_lines_dropped: 0,
-            usage: || NO_USAGE,
+            usage: LazyCell::new(|| NO_USAGE),
+            status: OnceCell::new(),
             exposition: OnceCell::new(),
         };
         server.read(&network.ready(), self.now, &snapshot);

@@ -1,6 +1,6 @@
 //! The real HTTP server on a network in memory, with a clock that is moved by hand.
 
-use std::cell::OnceCell;
+use std::cell::{LazyCell, OnceCell};
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
@@ -113,6 +113,7 @@ impl Stand {
         Snapshot {
             wall: WALL,
             started: WALL,
+            now: Monotonic::default(),
             uptime: Duration::ZERO,
             world: Some(&self.world),
             storage: StorageView::default(),
@@ -120,7 +121,8 @@ impl Stand {
             tick_interval: Duration::ZERO,
             metrics: &self.metrics,
             log_lines_dropped: 0,
-            usage: || NO_USAGE,
+            usage: LazyCell::new(|| NO_USAGE),
+            status: OnceCell::new(),
             exposition: OnceCell::new(),
         }
     }

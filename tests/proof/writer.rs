@@ -262,7 +262,7 @@ fn only_the_writers_word_is_an_acknowledgement() {
     let frames = cut(&mut world, &mut ledger);
     let pending = world.pending();
     assert!(pending > 1 && ledger.out_since().is_some());
-    assert_eq!((ledger.view.persisted, ledger.last_flush_at, metrics.records_flushed), (Some(before), None, 0));
+    assert_eq!((ledger.view.persisted, ledger.last_flush, metrics.records_flushed), (Some(before), None, 0));
     stand.tell_bytes(&frames);
     let said = stand.hear();
     assert_eq!((world.pending(), ledger.view.persisted), (pending, Some(before)));
@@ -277,6 +277,40 @@ fn only_the_writers_word_is_an_acknowledgement() {
     ledger.hear(ToEngine::Flushed { cut, view, records, commit }, &mut world, parties::now(), &mut metrics);
     assert_eq!((world.pending(), ledger.view.persisted), (0, Some(world.now())));
     assert_eq!((records as usize, metrics.records_flushed as usize), (pending, pending));
+}
+
+#[test]
+fn the_last_flush_is_told_and_since_when_there_is_trouble_whatever_trouble_that_is() {
+    let (_folder, mut world, mut stand) = attached();
+    let (mut ledger, mut metrics) = (ledger(&world), Metrics::default());
+    let at = |milliseconds| Monotonic(Duration::from_millis(milliseconds));
+    let unready = |ledger: &Ledger, world: &World, now| {
+        let status = ledger.status(world, at(now));
+        status.trouble.map(|_| status.unready.as_millis())
+    };
+    parties::set_now(at(1_000));
+    let frames = cut(&mut world, &mut ledger);
+    assert_eq!((unready(&ledger, &world, 10_999), unready(&ledger, &world, 12_000)), (None, Some(1_000)));
+    // It is late, then it fails, then another one does: one trouble.
+    ledger.fail("no room".to_owned(), &mut world, at(13_000), &mut metrics);
+    assert_eq!(unready(&ledger, &world, 13_000), Some(2_000));
+    cut(&mut world, &mut ledger);
+    ledger.fail("no folder".to_owned(), &mut world, at(14_000), &mut metrics);
+    assert_eq!(unready(&ledger, &world, 14_500), Some(3_500));
+    assert_eq!(ledger.last_flush, None);
+    drop(frames);
+    parties::set_now(at(15_000));
+    let frames = cut(&mut world, &mut ledger);
+    let pending = world.pending() as u64;
+    stand.tell_bytes(&frames);
+    parties::set_now(at(15_250));
+    stand.hear().into_iter().flatten().for_each(|said| ledger.hear(said, &mut world, at(15_250), &mut metrics));
+    assert_eq!(unready(&ledger, &world, 15_250), None);
+    let flush = ledger.last_flush.unwrap();
+    assert_eq!((flush.at, flush.records, flush.took), (WALL, pending, Duration::from_millis(250)));
+    // The next trouble is another one.
+    ledger.fail("no room".to_owned(), &mut world, at(16_000), &mut metrics);
+    assert_eq!(unready(&ledger, &world, 16_100), Some(100));
 }
 
 #[test]
