@@ -14,6 +14,7 @@ use crate::clock::{self, Monotonic, Wall};
 use crate::config::{Config, OBSERVABILITY_ADDR};
 use crate::control::{Around, Control};
 use crate::exit::{Exit, FAILED, refused};
+use crate::http::map::Map;
 use crate::http::server::Server;
 use crate::http::{PeopleView, Snapshot, StorageView};
 use crate::limits::{
@@ -46,6 +47,7 @@ pub struct Engine {
     ready: Vec<Token>,
     net: Net,
     server: Server,
+    map: Map,
     /// Where people come in.
     ways: Ways,
     /// Where operators come in, unless no socket can be made beside the database.
@@ -132,7 +134,7 @@ impl Engine {
             &[("addr", &address), ("telnet", &telnet), ("web", &web), ("database", &database), ("version", &version)];
         log.info("listening", fields);
         let writer = Some(writer);
-        let (metrics, ready, control, people, load, life, warned) = Default::default();
+        let (metrics, ready, map, control, people, load, life, warned) = Default::default();
         Ok(Engine {
             config,
             log,
@@ -141,6 +143,7 @@ impl Engine {
             ready,
             net,
             server,
+            map,
             ways,
             control,
             people,
@@ -364,6 +367,7 @@ impl Engine {
         let [telnet, web] = self.ways.counters(&self.net);
         let control = self.control.as_ref().map(|control| self.net.counters(control.port)).unwrap_or_default();
         let ports = [("telnet", telnet), ("web", web), ("control", control)];
+        self.map.age(now);
         let snapshot = Snapshot {
             wall: clock::wall(),
             started: self.started.1,
@@ -375,6 +379,7 @@ impl Engine {
             tick_interval: self.config.tick_interval,
             metrics: &self.metrics,
             log_lines_dropped: self.log.dropped,
+            map: &self.map,
             usage: LazyCell::new(sys::usage),
             status: OnceCell::new(),
             exposition: OnceCell::new(),

@@ -245,12 +245,20 @@ pub const HTTP_STOP_MS_MAX: u64 = 500;
 pub const HTTP_REQUESTS_PER_TURN: usize = 100;
 /// Requests answered in one turn of the loop, all connections together, before the world gets its turn.
 pub const HTTP_ANSWERS_PER_TURN: usize = 1_000;
+/// Bytes of an answer that count as one of these: a longer one counts as so many more.
+pub const HTTP_ANSWER_BYTES: usize = 4 * 1024;
 /// From the first unsent byte of an answer until the peer must have taken all of the output.
 pub const HTTP_WRITE_MS_MAX: u64 = 10_000;
 /// After so long without a sign of a peer its connection fails: where nothing is sent, TCP asks for one.
 pub const LOST_PEER_SECONDS: u16 = 60;
 /// Unsent bytes at which a connection gets no further answer until the peer has read.
 pub const HTTP_OUTPUT_BYTES_HIGH: usize = 64 * 1024;
+/// Rooms on a map; of a larger world it has the first ones.
+pub const MAP_ROOMS_MAX: usize = 2_000;
+/// Exits on a map.
+pub const MAP_EXITS_MAX: usize = 8_000;
+/// The map is made anew at most so often.
+pub const MAP_PAUSE_MS: u64 = 1_000;
 /// How long `healthcheck` waits for the whole answer.
 pub const HEALTHCHECK_MS_MAX: u64 = 3_000;
 

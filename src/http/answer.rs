@@ -132,6 +132,10 @@ pub fn answer<'a>(request: &Request, snapshot: &'a Snapshot, counters: &Counters
         (_, Path::Health) => json(Status::Ok, |json| json.key("status").string("ok")),
         (_, Path::Ready) => ready(&snapshot.storage),
         (_, Path::Status) => ok(JSON, &**snapshot.status.get_or_init(|| report(snapshot, counters))),
+        (_, Path::Map) => match snapshot.world {
+            Some(world) => ok(JSON, snapshot.map.text(world)),
+            None => error(Status::ServiceUnavailable, "the world is being loaded"),
+        },
         (_, Path::Metrics) => ok(TEXT, &**snapshot.exposition.get_or_init(|| exposition(snapshot, counters))),
     }
 }
@@ -165,6 +169,11 @@ fn list(show: impl Fn(&str) -> String) -> String {
 }
 
 impl Answer<'_> {
+    /// How long its body is, in bytes.
+    pub fn body_bytes(&self) -> usize {
+        self.content.as_ref().map_or(0, |(_, body)| body.len())
+    }
+
     /// Appends the answer to `output`. `date` is the value of the Date field; without `with_body`, as for HEAD,
     /// everything but the body is as it would be with it (RFC 9110 section 9.3.2).
     pub fn write(&self, output: &mut Vec<u8>, date: &str, connection: Connection, with_body: bool) {

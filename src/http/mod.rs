@@ -1,9 +1,10 @@
 //! HTTP/1.1 on one port, read-only by construction: answers are made from a `Snapshot`, which cannot change anything.
 //!
 //! `request.rs` turns bytes into requests, `answer.rs` turns requests and a snapshot into bytes, `server.rs` keeps the
-//! connections. `page.rs` is what is drawn for people.
+//! connections. `map.rs` and `page.rs` are what is drawn for people.
 
 pub mod answer;
+pub mod map;
 pub mod page;
 pub mod request;
 pub mod server;
@@ -11,6 +12,7 @@ pub mod server;
 use std::cell::{LazyCell, OnceCell};
 use std::time::Duration;
 
+use self::map::Map;
 use crate::clock::{Monotonic, Wall};
 use crate::metrics::Metrics;
 use crate::net;
@@ -41,6 +43,8 @@ pub struct Snapshot<'a> {
     pub metrics: &'a Metrics,
     /// Log lines that could not be written.
     pub log_lines_dropped: u64,
+    /// The map.
+    pub map: &'a Map,
     /// What the process uses. This and the texts of `/status` and `/metrics` are made when they are first asked for: who
     /// asks in the same turn of the loop gets the same.
     pub usage: LazyCell<Usage>,

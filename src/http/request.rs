@@ -54,6 +54,8 @@ keys! {
         Ready = "/ready",
         /// What is the state of everything?
         Status = "/status",
+        /// Where is what?
+        Map = "/map",
         /// The same for Prometheus.
         Metrics = "/metrics",
         /// Where a connection becomes a WebSocket.

@@ -13,8 +13,8 @@ use super::answer::{self, Answer, Counters, Limit, Status};
 use super::request::{Method, Parser, Path, Reject, Request, parse};
 use crate::clock::{Monotonic, Wall};
 use crate::limits::{
-    HTTP_ANSWERS_PER_TURN, HTTP_HEAD_BYTES_MAX, HTTP_HEAD_MS_MAX, HTTP_IDLE_MS_MAX, HTTP_OUTPUT_BYTES_HIGH,
-    HTTP_REQUESTS_PER_TURN, HTTP_STOP_IDLE_MS_MAX, HTTP_WRITE_MS_MAX,
+    HTTP_ANSWER_BYTES, HTTP_ANSWERS_PER_TURN, HTTP_HEAD_BYTES_MAX, HTTP_HEAD_MS_MAX, HTTP_IDLE_MS_MAX,
+    HTTP_OUTPUT_BYTES_HIGH, HTTP_REQUESTS_PER_TURN, HTTP_STOP_IDLE_MS_MAX, HTTP_WRITE_MS_MAX,
 };
 use crate::net::Net;
 use crate::net::connection::{Connection, Listener};
@@ -180,6 +180,8 @@ impl Turn<'_> {
         with_body: bool,
     ) {
         self.counters.count(path, answer.status);
+        let bytes = if with_body { answer.body_bytes() } else { 0 };
+        self.budget = self.budget.saturating_sub(1 + bytes / HTTP_ANSWER_BYTES);
         answer.write(&mut connection.output, &self.date, after, with_body);
         if after == answer::Connection::Close {
             connection.close();
@@ -226,8 +228,6 @@ impl Client {
                 Ok(Some((request, length))) => {
                     let reply = site.answer(&request, &connection.input[used..used + length], turn.counters);
                     used += length;
-                    left -= 1;
-                    turn.budget -= 1;
                     self.parser = Parser::default();
                     connection.idle_since = connection.idle_since.max(turn.now);
                     match reply {
@@ -238,6 +238,7 @@ impl Client {
                             self.has_switched = true;
                         }
                     }
+                    left = (left - 1).min(turn.budget);
                 }
                 Err(reject) => self.reject(connection, reject, used, turn),
             }

@@ -194,6 +194,9 @@ pub struct World {
     most: [usize; Bound::ALL.len()],
     reached: [u64; Bound::ALL.len()],
 
+    /// How often a room or an exit was made or changed. Derived.
+    layout: u64,
+
     /// What has changed since the last cut.
     changed: Changes,
     /// What was cut and is not yet acknowledged.
@@ -241,6 +244,7 @@ impl World {
             queue: BTreeSet::new(),
             most: [ENTITIES_MAX, SPAWN_ENTITIES_MAX, SPAWNS_MAX, PLAYERS_MAX, BANS_MAX],
             reached: [0; Bound::ALL.len()],
+            layout: 0,
             changed: Changes { settled, tick, ..Changes::default() },
             in_flight: None,
             twice: 0,
@@ -321,6 +325,19 @@ impl World {
         let from = self.contents.range((place, kind, None)..);
         let here = from.take_while(move |((at, of, _), _)| (*at, *of) == (place, kind));
         here.flat_map(|(_, ids)| ids).filter_map(|id| self.entity(*id))
+    }
+
+    /// How many creatures and how many people are in a room.
+    pub fn inhabitants(&self, room: EntityId) -> [usize; 2] {
+        let here = self.contents.range((room, Kind::Creature, None)..).take_while(|((at, ..), _)| *at == room);
+        let mut counts = [0; 2];
+        here.for_each(|((_, kind, _), ids)| counts[usize::from(*kind == Kind::Player)] += ids.len());
+        counts
+    }
+
+    /// A number that moves with every change of a room or an exit, and with nothing else.
+    pub fn layout(&self) -> u64 {
+        self.layout
     }
 
     /// The copies of a prototype that are at a place, by id.
@@ -458,7 +475,8 @@ impl World {
 
     /// The one way to change an entity: notes that it is pending. Its location is not to be changed here.
     fn change(&mut self, id: EntityId) -> Option<&mut Entity> {
-        if self.parts.entities.get(id).is_some() {
+        if let Some(entity) = self.parts.entities.get(id) {
+            self.layout += u64::from(entity.kind.is_drawn());
             self.note(id);
         }
         self.parts.entities.get_mut(id)
@@ -519,6 +537,7 @@ impl World {
         self.parts.next_id += 1;
         let entity = make(id);
         self.place(&entity);
+        self.layout += u64::from(entity.kind.is_drawn());
         self.parts.entities.insert(entity);
         self.present.set(None);
         self.changed.records.insert(id, 0);
@@ -601,7 +620,11 @@ impl fmt::Debug for World {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::clock::Monotonic;
+    use crate::http::map::Map;
     use crate::storage::worldfile;
 
     /// Rats are born by the dozen and eat one another.
@@ -639,6 +662,32 @@ mod tests {
         world.most = [29, 28, 0, 0, 0];
         assert_eq!(world.entities_in_the_end(), 30);
         assert_eq!(world.excesses(), ["30 entities, and 29 are the most", "1 spawn rules, and 0 are the most"]);
+    }
+
+    #[test]
+    fn a_map_shows_rooms_and_exits_as_they_have_become() {
+        let mut world = worldfile::read(RATS, 3).unwrap();
+        let mut map = Map::default();
+        let (yard, rat) = (EntityId::new(1).unwrap(), EntityId::new(3).unwrap());
+        let mut shown = |world: &World, now| {
+            map.age(Monotonic(Duration::from_secs(now)));
+            map.text(world).to_owned()
+        };
+        assert!(shown(&world, 1).contains(r#""rooms":[{"id":1,"name":"A"}],"exits":[]"#));
+        let layout = world.layout();
+        world.change(rat).unwrap().asleep = true;
+        world.relocate(rat, None);
+        (0..100).for_each(|_| world.tick(&mut unheard));
+        assert_eq!(world.layout(), layout, "nobody has built anything");
+        world.change(yard).unwrap().name = Some("B".into());
+        let name = Some("out".into());
+        let exit = |id| Entity { name, location: Some(yard), locked: true, ..Entity::new(id, Kind::Exit) };
+        let exit = world.create(exit).unwrap();
+        let built = shown(&world, 2);
+        let exits = r#""exits":[{"from":1,"to":null,"name":"out","locked":true}]"#;
+        assert!(built.contains(r#""rooms":[{"id":1,"name":"B"}]"#) && built.contains(exits), "{built}");
+        world.destroy(exit);
+        assert!(shown(&world, 3).contains(r#""exits_total":0,"rooms":[{"id":1,"name":"B"}],"exits":[]"#));
     }
 
     #[test]

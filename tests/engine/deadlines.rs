@@ -6,6 +6,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use aqevia_engine::clock::{self, Monotonic, Wall};
+use aqevia_engine::http::map::Map;
 use aqevia_engine::http::server::Server;
 use aqevia_engine::http::{PeopleView, Snapshot, StorageView};
 use aqevia_engine::limits::{
@@ -28,6 +29,7 @@ struct Stand {
     poller: Poller,
     world: World,
     metrics: Metrics,
+    map: Map,
     now: Monotonic,
 }
 
@@ -39,7 +41,16 @@ impl Stand {
         let address = listener.local_addr().unwrap();
         let server = Server::open(listener, 256, &mut net, &mut poller).unwrap();
         let world = worldfile::read(SMALL_WORLD, 1).unwrap();
-        Stand { server, net, address, poller, world, metrics: Metrics::default(), now: Monotonic::default() }
+        Stand {
+            server,
+            net,
+            address,
+            poller,
+            world,
+            metrics: Metrics::default(),
+            map: Map::default(),
+            now: Monotonic::default(),
+        }
     }
 
     /// Lets time pass, then takes turns until nothing comes in any more.
@@ -68,6 +79,7 @@ impl Stand {
             tick_interval: Duration::ZERO,
             metrics: &self.metrics,
             log_lines_dropped: 0,
+            map: &self.map,
             usage: LazyCell::new(sys::usage),
             status: OnceCell::new(),
             exposition: OnceCell::new(),

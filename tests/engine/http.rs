@@ -21,6 +21,8 @@ fn every_path_answers_as_designed() {
     assert_eq!(engine.get("/ready"), (200, r#"{"status":"ready"}"#.to_owned()));
     let (code, page) = engine.get("/");
     assert!(code == 200 && page.contains("href=\"/status\""), "{page}");
+    let map = engine.get("/map");
+    assert_eq!((map.0, json(&map.1, "$.rooms_total"), json(&map.1, "$.rooms[0].id")), (200, "26".into(), "1".into()));
     wait_for("a flush", || (engine.status_number("$.storage.flush_count") > 0).then_some(()));
     engine.wait_for_tick(10);
     let (code, status) = engine.get("/status");

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use aqevia_engine::clock::Monotonic;
 use aqevia_engine::limits::{
-    BUFFER_BYTES_KEPT, BUFFERS_BYTES_MAX, HELD_SHARE, HTTP_CONNECTIONS_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEAD_MS_MAX,
-    HTTP_IDLE_MS_MAX, HTTP_STOP_IDLE_MS_MAX, LINGER_MS_MAX,
+    BUFFER_BYTES_KEPT, BUFFERS_BYTES_MAX, HELD_SHARE, HTTP_ANSWER_BYTES, HTTP_ANSWERS_PER_TURN, HTTP_CONNECTIONS_MAX,
+    HTTP_HEAD_BYTES_MAX, HTTP_HEAD_MS_MAX, HTTP_IDLE_MS_MAX, HTTP_STOP_IDLE_MS_MAX, LINGER_MS_MAX,
 };
 
 use crate::network::{Client, Network};
@@ -243,6 +243,28 @@ fn who_asks_for_metrics_in_the_same_turn_gets_the_same_and_in_the_next_what_is_n
             texts[0].contains("\naqevia_http_connections 3\n") && texts[0].contains(answered) == is_told,
             "{texts:?}"
         );
+    }
+}
+
+#[test]
+fn one_turn_answers_the_fewer_the_longer_the_answers_are_and_the_others_in_the_next() {
+    for (request, bytes_min) in [("GET /health", 0), ("GET /metrics", 8_000), ("HEAD /metrics", 0)] {
+        let (stand, network) = (Stand::new(), Network::default());
+        let mut server = Server::new(network.clone(), HTTP_CONNECTIONS_MAX);
+        let clients: Vec<Client> = (0..HTTP_CONNECTIONS_MAX).map(|_| network.connect(ROOM)).collect();
+        stand.serve(&mut server, at(0));
+        clients.iter().for_each(|client| client.send(format!("{request} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()));
+        let mut answered = 0;
+        while answered < clients.len() {
+            assert!(stand.turn(&mut server, at(0)));
+            let lengths: Vec<usize> =
+                clients.iter().map(|client| client.take().len()).filter(|length| *length > 0).collect();
+            assert!(lengths.iter().all(|length| *length > bytes_min));
+            // The last one may go beyond what is left of the turn.
+            let most = HTTP_ANSWERS_PER_TURN / (1 + bytes_min / HTTP_ANSWER_BYTES) + 1;
+            assert!((1..=most).contains(&lengths.len()), "{} of {request}", lengths.len());
+            answered += lengths.len();
+        }
     }
 }
 

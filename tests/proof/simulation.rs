@@ -16,6 +16,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use aqevia_engine::clock::{self, Monotonic};
+use aqevia_engine::http::map::Map;
 use aqevia_engine::http::{PeopleView, Snapshot, StorageView};
 use aqevia_engine::limits::HTTP_HEAD_MS_MAX;
 use aqevia_engine::metrics::Metrics;
@@ -1002,6 +1003,7 @@ impl Simulation {
             tick_interval: TICK,
             metrics,
             log_lines_dropped: 0,
+            map: &Map::default(),
             usage: LazyCell::new(|| NO_USAGE),
             status: OnceCell::new(),
             exposition: OnceCell::new(),

@@ -5,6 +5,7 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use aqevia_engine::clock::Monotonic;
+use aqevia_engine::http::map::Map;
 use aqevia_engine::http::{PeopleView, Snapshot, StorageView, server};
 use aqevia_engine::limits::{HTTP_HEAD_MS_MAX, HTTP_WRITE_MS_MAX};
 use aqevia_engine::metrics::Metrics;
@@ -85,11 +86,12 @@ impl DerefMut for Server {
 pub struct Stand {
     world: World,
     metrics: Metrics,
+    map: Map,
 }
 
 impl Stand {
     pub fn new() -> Stand {
-        Stand { world: worlds::world(&worlds::restless(2, 1), 1), metrics: Metrics::default() }
+        Stand { world: worlds::world(&worlds::restless(2, 1), 1), metrics: Metrics::default(), map: Map::default() }
     }
 
     /// Takes turns until the server would wait.
@@ -121,6 +123,7 @@ impl Stand {
             tick_interval: Duration::ZERO,
             metrics: &self.metrics,
             log_lines_dropped: 0,
+            map: &self.map,
             usage: LazyCell::new(|| NO_USAGE),
             status: OnceCell::new(),
             exposition: OnceCell::new(),

@@ -97,7 +97,7 @@ fn path_of(target: &str) -> &str {
         Some((scheme, rest)) if !scheme.contains('/') => rest.find('/').map_or("/", |at| &rest[at..]),
         _ => path,
     };
-    if ["/", "/health", "/ready", "/status", "/metrics", "/ws"].contains(&path) { path } else { "other" }
+    if ["/", "/health", "/ready", "/status", "/map", "/metrics", "/ws"].contains(&path) { path } else { "other" }
 }
 
 /// A request so plain that refusing it, or waiting for more of it, would be a fault.
