@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::time::Duration;
 
-use super::page::Page;
+use super::page::{Page, WATCH};
 use super::request::{Method, Path, Reject, Request};
 use super::{PeopleView, Snapshot, StorageView};
 use crate::clock::Wall;
@@ -126,9 +126,9 @@ pub fn answer<'a>(request: &Request, snapshot: &'a Snapshot, counters: &Counters
         (Method::Unknown, _) => error(Status::NotImplemented, "this method is not known here"),
         (Method::NotAllowed, _) => error(Status::MethodNotAllowed, "only GET, HEAD and OPTIONS are allowed here"),
         // What is not there has no options either.
-        (_, Path::Other | Path::Socket) => error(Status::NotFound, &format!("there are {} here", list(str::to_owned))),
+        (_, Path::Other | Path::Socket) => error(Status::NotFound, &format!("there are {} here", list())),
         (Method::Options, _) | (_, Path::Asterisk) => no_content(),
-        (_, Path::Root) => overview(snapshot),
+        (_, Path::Root) => page(&WATCH),
         (_, Path::Health) => json(Status::Ok, |json| json.key("status").string("ok")),
         (_, Path::Ready) => ready(&snapshot.storage),
         (_, Path::Status) => ok(JSON, &**snapshot.status.get_or_init(|| report(snapshot, counters))),
@@ -163,9 +163,9 @@ fn json(status: Status, fields: impl FnOnce(&mut Json)) -> Answer<'static> {
     Answer { status, content: Some((JSON, Json::object(fields).into())) }
 }
 
-/// What is here, each shown in a way.
-fn list(show: impl Fn(&str) -> String) -> String {
-    Path::all_named().filter(|path| *path != Path::Socket).map(|path| show(path.label())).collect::<Vec<_>>().join(", ")
+/// What is here.
+fn list() -> String {
+    Path::all_named().filter(|path| *path != Path::Socket).map(Path::label).collect::<Vec<_>>().join(", ")
 }
 
 impl Answer<'_> {
@@ -433,25 +433,6 @@ fn process_metrics(text: &mut Exposition, snapshot: &Snapshot) {
     text.gauge("process_start_time_seconds", "When the process started.", Some(snapshot.started.0.as_secs_f64()));
 }
 
-fn overview(snapshot: &Snapshot) -> Answer<'static> {
-    let name = snapshot.world.map_or("", |world| &world.name);
-    let now = snapshot.world.map_or("The World is being loaded.".to_owned(), |world| {
-        format!("It is {}; the weather: {}.", world.time(), world.weather.label())
-    });
-    let body = format!(
-        "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>{name}</title>\n<h1>{name}</h1>\n\
-         <p>{now}</p>\n<p>{links}</p>\n<p>Aqevia Engine {version}</p>\n</html>\n",
-        name = escape_html(name),
-        links = list(|path| format!("<a href=\"{path}\">{path}</a>")),
-        version = env!("CARGO_PKG_VERSION"),
-    );
-    ok("Content-Type: text/html; charset=utf-8\r\n", body)
-}
-
-fn escape_html(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -466,10 +447,5 @@ mod tests {
         let head = String::from_utf8(head).unwrap();
         assert!(head.starts_with("HTTP/1.1 404 Not Found\r\nDate: D\r\n") && head.ends_with("\r\n\r\n"));
         assert!(head.contains("\r\nContent-Length: 13\r\n") && head.contains("\r\nConnection: close\r\n"));
-    }
-
-    #[test]
-    fn a_name_cannot_break_the_page() {
-        assert_eq!(escape_html("<a href=\"x\">&</a>"), "&lt;a href=&quot;x&quot;&gt;&amp;&lt;/a&gt;");
     }
 }

@@ -4,8 +4,15 @@
 //! those whose digests stand in the answer's policy (Content Security Policy Level 3), sends nothing to anybody but this
 //! server, and shows the page inside no other.
 
+use std::sync::LazyLock;
+
 use crate::session::secret::sha_256;
 use crate::text::base64;
+
+/// The page for operators, which draws what `/status` and `/map` tell.
+pub static WATCH: LazyLock<Page> = LazyLock::new(|| {
+    Page::new(include_str!("page/watch.html"), include_str!("page/watch.css"), include_str!("page/watch.js"))
+});
 
 /// A document, and what an answer says of it.
 pub struct Page {

@@ -19,8 +19,19 @@ fn every_path_answers_as_designed() {
     let engine = Engine::start(&engine_folder);
     assert_eq!(engine.get("/health"), (200, r#"{"status":"ok"}"#.to_owned()));
     assert_eq!(engine.get("/ready"), (200, r#"{"status":"ready"}"#.to_owned()));
-    let (code, page) = engine.get("/");
-    assert!(code == 200 && page.contains("href=\"/status\""), "{page}");
+    let page = engine.send("GET / HTTP/1.0\r\n\r\n");
+    let (head, page) = page.split_once("\r\n\r\n").unwrap();
+    for field in [
+        "HTTP/1.1 200 OK\r\n",
+        "\r\nContent-Security-Policy: default-src 'none'; script-src 'sha256-",
+        "\r\nReferrer-Policy: no-referrer\r\n",
+        "\r\nX-Frame-Options: DENY\r\n",
+    ] {
+        assert!(head.contains(field), "{field} in {head}");
+    }
+    // All of it is in it: nothing is asked of anybody but this engine.
+    assert!(page.contains("href=\"status\"") && !page.contains(" src=") && !page.contains("@import"));
+    assert_eq!(page.matches("://").count(), 1, "the name of SVG");
     let map = engine.get("/map");
     assert_eq!((map.0, json(&map.1, "$.rooms_total"), json(&map.1, "$.rooms[0].id")), (200, "26".into(), "1".into()));
     wait_for("a flush", || (engine.status_number("$.storage.flush_count") > 0).then_some(()));

@@ -1,0 +1,626 @@
+"use strict";
+// Asks the engine how it is, every second, and draws what it says. Text is set as text, never as markup: what is shown
+// holds names that strangers have chosen.
+
+const STATUS_EVERY_MS = 1000;
+const MAP_EVERY_MS = 5000;
+const ANSWER_MS_MAX = 4000;
+
+const element = (id) => document.getElementById(id);
+const number = (value) => value.toLocaleString("en");
+const some = (count, one, more = one + "s") => `${number(count)} ${count === 1 ? one : more}`;
+
+// Only what differs is written: whoever reads or copies a text is not disturbed.
+function write(target, text) {
+  if (target.textContent !== text) target.textContent = text;
+}
+
+function lasting(seconds) {
+  const [days, hours, minutes] = [seconds / 86400, (seconds / 3600) % 24, (seconds / 60) % 60].map(Math.floor);
+  if (days) return `${days} d ${hours} h`;
+  if (hours) return `${hours} h ${minutes} min`;
+  return minutes ? `${minutes} min ${seconds % 60} s` : `${seconds} s`;
+}
+
+function milliseconds(value) {
+  return value >= 10000 ? lasting(Math.round(value / 1000)) : `${number(Number(value.toPrecision(3)))} ms`;
+}
+
+function bytes(count) {
+  return count < 1048576 ? `${number(Math.ceil(count / 1024))} KiB` : `${(count / 1048576).toFixed(1)} MiB`;
+}
+
+function moment(time) {
+  const date = new Date(time);
+  const isToday = date.toDateString() === new Date().toDateString();
+  return isToday ? date.toLocaleTimeString() : date.toLocaleString();
+}
+
+// ---- Figures ----
+
+const TRIGGERS = {
+  interval: "as the interval was over",
+  capacity: "as enough was pending",
+  operator: "as an operator wished",
+  shutdown: "as the engine stops",
+};
+
+// What stands where, by its name. A cross marks what is not as it should be.
+const FIGURES = {
+  world: {
+    "Time there": ({ world }) => world.time,
+    Weather: ({ world }) => world.weather,
+    "People online": ({ world }) => `${number(world.players_online)} of ${some(world.players, "player")}`,
+    Creatures: ({ world }) => number(world.creatures),
+    Things: ({ world }) => number(world.things),
+    Places: ({ world }) => `${some(world.rooms, "room")}, ${some(world.exits, "exit")}`,
+    Tick: ({ world }) => number(world.tick),
+  },
+  ticks: {
+    "A tick every": ({ loop }) => milliseconds(loop.tick_interval_ms),
+    "Ticks made": ({ loop }) => number(loop.ticks),
+    "Left out": ({ loop }) => (loop.ticks_skipped ? `✕ ${number(loop.ticks_skipped)}` : "none"),
+  },
+  storage: {
+    "Safe up to": ({ storage: { persisted_tick: tick }, world, loop }) =>
+      tick === null ? "✕ not known" : `tick ${number(tick)}, ${milliseconds((world.tick - tick) * loop.tick_interval_ms)} ago`,
+    Pending: ({ storage: { pending_records: pending, writer } }) =>
+      some(pending, "record") + (writer.flushing_ms === null ? "" : `, in a flush for ${milliseconds(writer.flushing_ms)}`),
+    "Last flush": ({ storage: { last_flush_at: at } }) => (at ? moment(at) : "none yet"),
+    "It wrote": ({ storage: { last_flush: flush } }) =>
+      flush ? `${some(flush.records, "record")}, ${TRIGGERS[flush.trigger]}` : "",
+    "It took": ({ storage: { last_flush: flush } }) =>
+      flush ? `${milliseconds(flush.duration_ms)}, with ${milliseconds(flush.commit_ms)} for commit and sync` : "",
+    "All flushes": ({ storage: { flush_count: done, flush_failures: failed, records_flushed: records } }) =>
+      `${number(done)} done, with ${some(records, "record")}; ${failed ? number(failed) : "none"} failed`,
+    "Last error": ({ storage: { last_error: error } }) => (error ? `✕ ${error}` : "none"),
+    Writer: ({ storage: { writer } }) =>
+      writer.state + (writer.restarts ? `, started again ${some(writer.restarts, "time")}` : ""),
+    "Write-ahead log": ({ storage: { wal_bytes: log, wal_held_up_seconds: held } }) =>
+      bytes(log) + (held === null ? "" : `, held up by a reader for ${lasting(held)}`),
+  },
+  engine: {
+    "Up for": ({ uptime_seconds: seconds }) => lasting(seconds),
+    Version: ({ version }) => version,
+    Memory: ({ loop: { resident_memory_bytes: memory } }) => (memory === null ? "not known" : bytes(memory)),
+    Sessions: ({ loop }) => number(loop.sessions),
+    Connections: ({ loop }) =>
+      Object.entries(loop.connections).map(([port, count]) => `${number(count)} by ${port}`).join(", "),
+  },
+};
+
+function showFigures(status) {
+  for (const section in FIGURES) {
+    for (const name in FIGURES[section]) {
+      const id = `${section} ${name}`;
+      const text = status.world || section === "engine" ? FIGURES[section][name](status) : "";
+      write(figures.get(id) ?? addFigure(section, name, id), text);
+      figures.get(id).classList.toggle("wrong", text.startsWith("✕"));
+    }
+  }
+  const { rescued } = status.storage;
+  element("rescued").hidden = !rescued;
+  write(element("rescued-what"), rescued ? `It is of tick ${number(rescued.tick)}, in ${rescued.path}.` : "");
+  write(element("rescued-how"), rescued ? rescued.command : "");
+}
+
+const figures = new Map();
+
+function addFigure(section, name, id) {
+  element(section).appendChild(document.createElement("dt")).textContent = name;
+  const figure = element(section).appendChild(document.createElement("dd"));
+  figures.set(id, figure);
+  return figure;
+}
+
+// A bar for each second, by the logarithm of its longest lateness: from 1 ms at a quarter of the height to 1 s.
+function showLateness({ lateness_ms: seconds, tick_interval_ms: interval }) {
+  const paths = { good: "", late: "" };
+  seconds.forEach((late, at) => {
+    const height = late ? Math.min(48, 12 * (1 + Math.log10(late))) : 3;
+    if (late !== null) paths[late < interval ? "good" : "late"] += `M${at + 0.5} 48v-${height.toFixed(1)}`;
+  });
+  for (const kind in paths) element(`strip-${kind}`).setAttribute("d", paths[kind]);
+  const known = seconds.filter((late) => late !== null);
+  const late = known.filter((late) => late >= interval).length;
+  const span = known.length < seconds.length ? `the ${some(known.length, "second")} with ticks` : "five minutes";
+  const bad = late ? `by a whole tick or more in ${some(late, "second")}` : "never by a whole tick";
+  const text = `At most ${milliseconds(Math.max(...known))} late in ${span}; ${bad}.`;
+  write(element("strip-text"), known.length ? text : "No tick in the last five minutes.");
+}
+
+// ---- How it is ----
+
+const KINDS = { good: "✓", warn: "…", bad: "✕" };
+
+// The state is read out when it changes; why, and for how long, is there to be read.
+function tell(kind, word, why) {
+  element("state").dataset.kind = kind;
+  write(element("state").firstElementChild, KINDS[kind]);
+  write(element("state").lastElementChild, word);
+  write(element("why"), why);
+  document.title = `${KINDS[kind]} ${element("name").textContent}`;
+}
+
+let version = null;
+let goneSince = null;
+
+function show(status) {
+  // A page of another version may read what is no longer there.
+  if (version && version !== status.version) location.reload();
+  version = status.version;
+  goneSince = null;
+  element("figures").classList.remove("stale");
+  write(element("name"), status.world ? status.world.name : "Aqevia Engine");
+  showFigures(status);
+  showLateness(status.loop);
+  if (status.ready) {
+    tell("good", "Up and ready", "Everything that happens is being stored.");
+  } else {
+    const { reason, since, seconds } = status.unready;
+    const [kind, word] = status.world ? ["bad", "Up, but not ready"] : ["warn", "Up, and loading the World"];
+    tell(kind, word, `Since ${moment(since)}, for ${lasting(seconds)}: ${reason}`);
+  }
+}
+
+function miss() {
+  goneSince ??= Date.now();
+  element("figures").classList.add("stale");
+  const gone = `Since ${moment(goneSince)}, for ${lasting(Math.round((Date.now() - goneSince) / 1000))}`;
+  tell("bad", "No answer", version ? `${gone}. The figures below are the last ones it gave.` : `${gone}.`);
+}
+
+async function ask(path) {
+  try {
+    const response = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(ANSWER_MS_MAX) });
+    return [response.ok, await response.json()];
+  } catch {
+    return [false, null];
+  }
+}
+
+async function watch() {
+  const [isGiven, status] = await ask("status");
+  setTimeout(watch, STATUS_EVERY_MS);
+  if (isGiven) show(status);
+  else miss();
+}
+
+// ---- Map: where rooms are drawn ----
+
+const COMPASS = {
+  north: [0, -1], east: [1, 0], south: [0, 1], west: [-1, 0],
+  northeast: [1, -1], southeast: [1, 1], southwest: [-1, 1], northwest: [-1, -1],
+};
+// Where a place is looked for first for what lies up or down. For what lies behind an exit with a name, southeast.
+const STEPS = { ...COMPASS, up: [1, -1], down: [-1, 1] };
+const stepOf = ({ name }) => STEPS[name] ?? COMPASS.southeast;
+const isOpposite = (one, other) => one[0] === -other[0] && one[1] === -other[1];
+// How often columns and rows move on before what is still crowded is put beside.
+const TRIES_MAX = 40;
+const key = ([column, row]) => column * 65536 + row;
+
+// How much an exit tells of where it leads: 0 by the compass and back, 1 by the compass alone, 2 up or down, 3 by a name.
+function rankOf(exit, exits) {
+  if (!COMPASS[exit.name]) return STEPS[exit.name] ? 2 : 3;
+  const isBack = (other) => other.to === exit.from && isOpposite(stepOf(other), stepOf(exit));
+  return exits.get(exit.to).some(isBack) ? 0 : 1;
+}
+
+// The columns of a part of the map, or its rows: which rooms share one, and which of them come after which.
+class Axis {
+  constructor(rooms) {
+    this.shared = new Map(rooms.map((room) => [room, room]));
+    this.later = new Map(rooms.map((room) => [room, new Set()]));
+  }
+
+  of(room) {
+    let line = room;
+    while (this.shared.get(line) !== line) line = this.shared.get(line);
+    this.shared.set(room, line);
+    return line;
+  }
+
+  share(one, other) {
+    const [kept, gone] = [this.of(one), this.of(other)];
+    this.shared.set(gone, kept);
+    if (kept !== gone) this.later.get(gone).forEach((room) => this.later.get(kept).add(room));
+  }
+
+  order(one, other) {
+    this.later.get(this.of(one)).add(this.of(other));
+  }
+
+  // The number of each line: beyond all that it comes after, and no farther from the next than it need be. An order that
+  // contradicts others, as in a maze, is left out.
+  numbers() {
+    const [order, seen] = [[], new Set()];
+    const after = (line) => [...this.later.get(line)].map((room) => this.of(room));
+    const visit = (line) => {
+      if (seen.has(line)) return;
+      seen.add(line);
+      after(line).forEach(visit);
+      order.unshift(line);
+    };
+    for (const room of this.shared.keys()) visit(this.of(room));
+    const rank = new Map(order.map((line, at) => [line, at]));
+    const next = new Map(order.map((line) => [line, after(line).filter((other) => rank.get(other) > rank.get(line))]));
+    const numbers = new Map(order.map((line) => [line, 0]));
+    const led = new Set([...next.values()].flat());
+    for (const line of order) {
+      for (const other of next.get(line)) numbers.set(other, Math.max(numbers.get(other), numbers.get(line) + 1));
+    }
+    for (const line of order.filter((line) => !led.has(line) && next.get(line).length)) {
+      numbers.set(line, Math.min(...next.get(line).map((other) => numbers.get(other))) - 1);
+    }
+    return numbers;
+  }
+}
+
+// Rooms that hang together by the compass: those above and below each other share a column, those beside each other a row.
+// Where two rooms come to stand in one place, a column or row moves on.
+function placePart(rooms, links) {
+  const axes = [new Axis(rooms), new Axis(rooms)];
+  for (const { from, to, step } of links) axes.forEach((axis, at) => step[at] || axis.share(from, to));
+  for (const { from, to, step } of links) {
+    axes.forEach((axis, at) => step[at] && axis.order(...(step[at] > 0 ? [from, to] : [to, from])));
+  }
+  for (let tries = 0; ; tries++) {
+    const part = { places: new Map(), taken: new Map() };
+    const numbers = axes.map((axis) => axis.numbers());
+    const wanted = (room) => axes.map((axis, at) => numbers[at].get(axis.of(room)));
+    const crowded = rooms.filter((room) => part.taken.has(key(wanted(room))) || put(part, room, wanted(room)));
+    const pairs = crowded.map((room) => [part.taken.get(key(wanted(room))), room]);
+    const isMoved = pairs.filter(([one, other]) => {
+      const axis = axes.findLast((axis) => axis.of(one) !== axis.of(other));
+      axis?.order(...(tries % 2 ? [other, one] : [one, other]));
+      return axis;
+    });
+    if (isMoved.length && tries < TRIES_MAX) continue;
+    for (const room of crowded) put(part, room, nearestFree(part.taken, wanted(room), COMPASS.southeast));
+    return part;
+  }
+}
+
+function put({ places, taken }, room, at) {
+  places.set(room, at);
+  taken.set(key(at), room);
+}
+
+// The free place nearest to one, and of those as near the one that lies most in a direction.
+function nearestFree(taken, [column, row], [right, down]) {
+  for (let reach = 1; ; reach++) {
+    let best = null;
+    for (let x = -reach; x <= reach; x++) {
+      for (let y = -reach; y <= reach; y++) {
+        const at = [column + x, row + y];
+        const worth = x * right + y * down;
+        if (!taken.has(key(at)) && (!best || worth > best.worth)) best = { at, worth };
+      }
+    }
+    if (best) return best.at;
+  }
+}
+
+// All rooms by id, each with its column and row. What hangs together by the compass is one part, a room alone stands near
+// one from which it can be reached or that it leads to, and parts stand side by side.
+function layOut({ rooms, exits }) {
+  const leading = new Map(rooms.map(({ id }) => [id, []]));
+  const known = exits.filter(({ from, to }) => leading.has(to) && from !== to);
+  for (const exit of known) leading.get(exit.from).push(exit);
+  const links = known.map((exit) => ({ ...exit, rank: rankOf(exit, leading), step: stepOf(exit) }));
+  links.sort((one, other) => one.rank - other.rank);
+  const together = new Axis([...leading.keys()]);
+  for (const { from, to, rank } of links) if (rank < 2) together.share(from, to);
+  const linksOf = Map.groupBy(links.filter(({ rank }) => rank < 2), ({ from }) => together.of(from));
+  const near = Map.groupBy(links.flatMap(({ from, to, rank, step: [right, down] }) =>
+    rank < 2 ? [] : [{ from, to, step: [right, down] }, { from: to, to: from, step: [-right, -down] }]), ({ from }) => from);
+  const [parts, home] = [[], new Map()];
+  for (const [line, members] of Map.groupBy(leading.keys(), (room) => together.of(room))) {
+    if (members.length === 1) continue;
+    const part = placePart(members, linksOf.get(line));
+    parts.push(part);
+    for (const room of members) home.set(room, part);
+  }
+  const gather = (waiting) => {
+    for (const { from, to, step } of waiting) {
+      if (home.has(to)) continue;
+      const part = home.get(from);
+      put(part, to, nearestFree(part.taken, part.places.get(from), step));
+      home.set(to, part);
+      waiting.push(...(near.get(to) ?? []));
+    }
+  };
+  gather([...home.keys()].flatMap((room) => near.get(room) ?? []));
+  for (const room of leading.keys()) {
+    if (home.has(room)) continue;
+    const part = { places: new Map(), taken: new Map() };
+    put(part, room, [0, 0]);
+    parts.push(part);
+    home.set(room, part);
+    gather([...(near.get(room) ?? [])]);
+  }
+  return arrange(parts);
+}
+
+function range(places, axis) {
+  let [low, high] = [Infinity, -Infinity];
+  for (const at of places.values()) [low, high] = [Math.min(low, at[axis]), Math.max(high, at[axis])];
+  return [low, high];
+}
+
+// Parts in rows, the highest first, all together about as wide as they are high.
+function arrange(parts) {
+  const boxes = parts.map(({ places }) => {
+    const [[left, right], [top, bottom]] = [0, 1].map((axis) => range(places, axis));
+    return { places, left, top, width: right - left + 2, height: bottom - top + 2 };
+  });
+  const area = boxes.reduce((sum, { width, height }) => sum + width * height, 0);
+  const wide = Math.max(...boxes.map(({ width }) => width), Math.ceil(Math.sqrt(area)));
+  const placed = new Map();
+  let [x, y, below] = [0, 0, 0];
+  for (const { places, left, top, width, height } of boxes.sort((one, other) => other.height - one.height)) {
+    if (x + width > wide) [x, y] = [0, below];
+    for (const [room, [column, row]] of places) placed.set(room, [column - left + x, row - top + y]);
+    x += width;
+    below = Math.max(below, y + height);
+  }
+  return placed;
+}
+
+// ---- Map: drawing ----
+
+const [CELL_WIDTH, CELL_HEIGHT, ROOM_WIDTH, ROOM_HEIGHT] = [148, 88, 112, 44];
+const LINE_LETTERS = 18;
+
+let map = null;
+let placed = null;
+const drawn = new Map();
+const entries = new Map();
+
+function draw(parent, name, attributes, text) {
+  const node = parent.appendChild(document.createElementNS("http://www.w3.org/2000/svg", name));
+  for (const attribute in attributes) node.setAttribute(attribute, attributes[attribute]);
+  if (text !== undefined) node.textContent = text;
+  return node;
+}
+
+// A name on one line or two. What is longer is cut, and stands whole in the list.
+function lines(name) {
+  const lines = [];
+  for (const word of name.split(" ")) {
+    const longer = lines.length ? `${lines.at(-1)} ${word}` : word;
+    if (lines.length && longer.length <= LINE_LETTERS) lines[lines.length - 1] = longer;
+    else lines.push(word);
+  }
+  if (lines.length > 2) lines[1] += ` ${lines.slice(2).join(" ")}`;
+  return lines.slice(0, 2).map((line) => (line.length > LINE_LETTERS ? `${line.slice(0, LINE_LETTERS - 1)}…` : line));
+}
+
+const centre = ([column, row]) => [column * CELL_WIDTH, row * CELL_HEIGHT];
+
+// Where the line from a room's centre to a point leaves its frame.
+function rim([x, y], [towardsX, towardsY]) {
+  const [dx, dy] = [towardsX - x, towardsY - y];
+  const part = Math.min(ROOM_WIDTH / 2 / Math.abs(dx), ROOM_HEIGHT / 2 / Math.abs(dy));
+  return [x + dx * part, y + dy * part];
+}
+
+// A straight line, or a bow where that would cross another room.
+function course(from, to, taken) {
+  const [columns, rows] = [to[0] - from[0], to[1] - from[1]];
+  const steps = Math.max(Math.abs(columns), Math.abs(rows));
+  const between = Array.from({ length: steps - 1 }, (_, at) => (at + 1) / steps);
+  const isCrossed = between.some((part) => taken.has(key([from[0] + columns * part, from[1] + rows * part].map(Math.round))));
+  const [[x, y], [endX, endY]] = [centre(from), centre(to)];
+  const bend = [(x + endX) / 2 + (endY - y) / 4, (y + endY) / 2 - (endX - x) / 4];
+  if (isCrossed) return `M${rim([x, y], bend).join(" ")}Q${bend.join(" ")} ${rim([endX, endY], bend).join(" ")}`;
+  return `M${rim([x, y], [endX, endY]).join(" ")}L${rim([endX, endY], [x, y]).join(" ")}`;
+}
+
+// One line for a way and the way back; an arrow where there is none.
+function drawWays(exits) {
+  const taken = new Set([...placed.values()].map(key));
+  const single = new Map();
+  for (const exit of exits) {
+    const [from, to] = [placed.get(exit.from), placed.get(exit.to)];
+    const kind = `way${exit.locked ? " locked" : ""}${COMPASS[exit.name] ? "" : " named"}`;
+    if (!to || from === to) {
+      const [x, y] = centre(from);
+      const [right, down] = stepOf(exit);
+      const start = rim([x, y], [x + right * CELL_WIDTH, y + down * CELL_HEIGHT]);
+      const stub = draw(element("ways"), "path", { class: kind, d: `M${start.join(" ")}l${right * 14} ${down * 14}` });
+      draw(stub, "title", {}, `${exit.name}: ${from === to ? "leads back here" : "leads to nothing on this map"}`);
+      continue;
+    }
+    const back = single.get(`${exit.to} ${exit.from} ${kind}`)?.pop();
+    if (back) {
+      back.removeAttribute("marker-end");
+      back.firstChild.textContent += ` / ${exit.name}`;
+    } else {
+      const way = draw(element("ways"), "path", { class: kind, d: course(from, to, taken), "marker-end": "url(#tip)" });
+      draw(way, "title", {}, exit.name);
+      const name = `${exit.from} ${exit.to} ${kind}`;
+      single.set(name, [...(single.get(name) ?? []), way]);
+    }
+  }
+}
+
+function frame(inset) {
+  return { x: inset - ROOM_WIDTH / 2, y: inset - ROOM_HEIGHT / 2, width: ROOM_WIDTH - 2 * inset, height: ROOM_HEIGHT - 2 * inset, rx: 6 };
+}
+
+function drawRoom({ id, name }) {
+  const group = draw(element("rooms"), "g", { class: "room", transform: `translate(${centre(placed.get(id)).join(" ")})` });
+  draw(group, "title", {}, name);
+  draw(group, "rect", frame(0));
+  draw(group, "rect", { class: "second", ...frame(12) });
+  lines(name).forEach((line, row, { length }) => draw(group, "text", { y: 4 + (row - (length - 1) / 2) * 14 }, line));
+  drawn.set(id, group);
+}
+
+// How many are there, in a badge over the lower edge of the room.
+function drawBadge(group, { creatures, people }) {
+  group.querySelector(".badge")?.remove();
+  group.classList.toggle("peopled", people > 0);
+  const signs = [["creature", creatures], ["person", people]].filter(([, count]) => count > 0);
+  const widthOf = ([, count]) => 20 + 7 * String(count).length;
+  const width = signs.reduce((sum, sign) => sum + widthOf(sign), 8);
+  const badge = draw(group, "g", { class: "badge", transform: `translate(${-width / 2} ${ROOM_HEIGHT / 2 - 8})` });
+  if (signs.length) draw(badge, "rect", { width, height: 17, rx: 8 });
+  let x = 8;
+  for (const sign of signs) {
+    draw(badge, "use", { href: `#${sign[0]}`, x, y: 3.5, width: 10, height: 10 });
+    draw(badge, "text", { x: x + 13, y: 12.5 }, String(sign[1]));
+    x += widthOf(sign);
+  }
+}
+
+function showMap(next) {
+  const { rooms, exits, inhabited, rooms_total: total, exits_total: ways } = next;
+  const shape = JSON.stringify([rooms, exits]);
+  if (map?.shape !== shape) {
+    placed = layOut(next);
+    for (const list of [drawn, entries]) list.clear();
+    for (const id of ["ways", "rooms", "entries"]) element(id).replaceChildren();
+    drawWays(exits);
+    rooms.forEach(drawRoom);
+    showWhole();
+  }
+  map = { shape, rooms, exits, inhabited: new Map(inhabited.map((here) => [here.room, here])) };
+  for (const [id, group] of drawn) {
+    const here = map.inhabited.get(id) ?? { creatures: 0, people: 0 };
+    const counts = `${here.creatures} ${here.people}`;
+    if (group.dataset.counts !== counts) drawBadge(group, here);
+    group.dataset.counts = counts;
+  }
+  const part = rooms.length < total ? `, too many for a map: here are the first ${number(rooms.length)} rooms` : "";
+  write(element("map-text"), `${some(total, "room")} and ${some(ways, "exit")}${part}.`);
+  listRooms();
+}
+
+// The same in words, while somebody reads it. Each name shows its room on the map.
+function listRooms() {
+  if (!map || !element("list").open) return;
+  const names = new Map(map.rooms.map(({ id, name }) => [id, name]));
+  const ways = new Map(map.rooms.map(({ id }) => [id, []]));
+  for (const { from, to, name, locked } of map.exits) {
+    ways.get(from).push(`${name} to ${names.get(to) ?? "nothing on this map"}${locked ? " (locked)" : ""}`);
+  }
+  for (const { id, name } of map.rooms) {
+    if (!entries.has(id)) {
+      const entry = element("entries").appendChild(document.createElement("li"));
+      const button = entry.appendChild(document.createElement("button"));
+      button.type = "button";
+      button.textContent = name;
+      button.addEventListener("click", () => find(id));
+      entries.set(id, entry.appendChild(document.createElement("span")));
+    }
+    const here = map.inhabited.get(id);
+    const there = here ? `${some(here.creatures, "creature")}, ${some(here.people, "person", "people")}; ` : "";
+    const text = ` ${there}${ways.get(id).join(", ") || "no way out"}`;
+    if (entries.get(id).textContent !== text) entries.get(id).textContent = text;
+  }
+}
+
+// ---- Map: the view of it ----
+
+const SCALES = [0.02, 3];
+const SCALE_OF_WORDS = 0.55;
+const view = { x: 0, y: 0, scale: 1, isWhole: true };
+
+function look(x, y, scale, isWhole = false) {
+  Object.assign(view, { x, y, scale, isWhole });
+  element("view").setAttribute("transform", `translate(${x} ${y}) scale(${scale})`);
+  element("view").classList.toggle("far", scale < SCALE_OF_WORDS);
+}
+
+const size = () => [element("map").clientWidth, element("map").clientHeight];
+
+function showWhole() {
+  if (!placed) return;
+  const [width, height] = size();
+  const [columns, rows] = [0, 1].map((axis) => range(placed, axis)[1]);
+  const [wide, high] = [(columns + 1) * CELL_WIDTH, (rows + 1) * CELL_HEIGHT];
+  const scale = Math.min(1.2, width / wide, height / high);
+  look((width - scale * columns * CELL_WIDTH) / 2, (height - scale * rows * CELL_HEIGHT) / 2, scale, true);
+}
+
+function move(right, down) {
+  look(view.x + right, view.y + down, view.scale);
+}
+
+function zoom(by, x = size()[0] / 2, y = size()[1] / 2) {
+  const scale = Math.min(SCALES[1], Math.max(SCALES[0], view.scale * by));
+  look(x - ((x - view.x) * scale) / view.scale, y - ((y - view.y) * scale) / view.scale, scale);
+}
+
+function find(id) {
+  element("rooms").querySelector(".found")?.classList.remove("found");
+  drawn.get(id).classList.add("found");
+  const [[x, y], [width, height], scale] = [centre(placed.get(id)), size(), Math.max(view.scale, 1)];
+  look(width / 2 - x * scale, height / 2 - y * scale, scale);
+  element("map").scrollIntoView({ block: "nearest" });
+}
+
+const KEYS = {
+  ArrowLeft: () => move(60, 0),
+  ArrowRight: () => move(-60, 0),
+  ArrowUp: () => move(0, 60),
+  ArrowDown: () => move(0, -60),
+  "+": () => zoom(1.25),
+  "=": () => zoom(1.25),
+  "-": () => zoom(0.8),
+  0: showWhole,
+};
+
+function listen() {
+  const [area, pointers] = [element("map"), new Map()];
+  element("closer").addEventListener("click", KEYS["+"]);
+  element("farther").addEventListener("click", KEYS["-"]);
+  element("whole").addEventListener("click", showWhole);
+  element("list").addEventListener("toggle", listRooms);
+  new ResizeObserver(() => view.isWhole && showWhole()).observe(area);
+  area.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.altKey || event.metaKey || !Object.hasOwn(KEYS, event.key)) return;
+    event.preventDefault();
+    KEYS[event.key]();
+  });
+  area.addEventListener("wheel", (event) => {
+    // Who scrolls by, with all of the map in sight, scrolls on.
+    if (view.isWhole && event.deltaY > 0) return;
+    event.preventDefault();
+    const box = area.getBoundingClientRect();
+    zoom(Math.exp(-event.deltaY * (event.deltaMode ? 0.04 : 0.002)), event.clientX - box.left, event.clientY - box.top);
+  }, { passive: false });
+  area.addEventListener("pointerdown", (event) => {
+    area.setPointerCapture(event.pointerId);
+    pointers.set(event.pointerId, event);
+  });
+  area.addEventListener("pointermove", (event) => {
+    const before = pointers.get(event.pointerId);
+    if (!before) return;
+    pointers.set(event.pointerId, event);
+    const other = [...pointers.values()].find((pointer) => pointer.pointerId !== event.pointerId);
+    if (!other) return move(event.clientX - before.clientX, event.clientY - before.clientY);
+    // Two fingers: what was between them stays there.
+    const apart = (pointer) => Math.hypot(pointer.clientX - other.clientX, pointer.clientY - other.clientY);
+    const box = area.getBoundingClientRect();
+    const middle = [(event.clientX + other.clientX) / 2 - box.left, (event.clientY + other.clientY) / 2 - box.top];
+    zoom(apart(event) / Math.max(1, apart(before)), ...middle);
+  });
+  for (const end of ["pointerup", "pointercancel"]) {
+    area.addEventListener(end, (event) => pointers.delete(event.pointerId));
+  }
+}
+
+async function watchMap() {
+  const [isGiven, answer] = await ask("map");
+  setTimeout(watchMap, MAP_EVERY_MS);
+  if (isGiven) showMap(answer);
+  else if (answer && !map) write(element("map-text"), `No map yet: ${answer.error}.`);
+}
+
+listen();
+watch();
+watchMap();
