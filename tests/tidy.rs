@@ -12,6 +12,7 @@ use aqevia_engine::config::VARIABLES;
 use aqevia_engine::http::answer::Limit;
 use aqevia_engine::net;
 use aqevia_engine::session;
+use aqevia_engine::session::commands::COMMANDS;
 use aqevia_engine::storage::files::SUFFIXES;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -267,6 +268,18 @@ fn what_belongs_to_a_database_is_the_same_everywhere() {
         // Whoever moves a database leaves its lock, which an engine may hold, and its socket.
         assert_eq!(moved.contains(suffix), ![".lock", ".sock"].contains(&suffix), ".ops/world: {suffix}");
     }
+}
+
+#[test]
+fn the_page_to_play_on_completes_every_command() {
+    let page = read("src/web/page/play.js");
+    let list = page.split("\nconst COMMANDS = ").nth(1).unwrap().split(';').next().unwrap();
+    let listed: BTreeSet<&str> =
+        list.split(|c: char| !c.is_ascii_lowercase()).filter(|word| !word.is_empty()).collect();
+    // Of directions and the like there are words of one letter or two, which are as short as can be.
+    let words = COMMANDS.iter().flat_map(|command| command.words);
+    let missing: Vec<_> = words.filter(|word| word.len() > 2 && !listed.contains(*word)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }
 
 #[test]

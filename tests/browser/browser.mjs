@@ -105,6 +105,11 @@ export class Way {
     for (const socket of this.sockets) socket.destroy();
   }
 
+  /// Carries no more of what it has begun to carry, without a word to anybody.
+  hold() {
+    for (const socket of this.sockets) socket.pause();
+  }
+
   carry(near) {
     if (!this.port) return near.destroy();
     const far = connect(this.port, '127.0.0.1');

@@ -20,3 +20,8 @@ fn play(scenario: &str) {
         _ => panic!("{said}{}", String::from_utf8_lossy(&output.stderr)),
     }
 }
+
+#[test]
+fn somebody_who_knows_nothing_comes_in_by_the_page_meets_others_and_comes_back_whatever_happens() {
+    play("play");
+}
