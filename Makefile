@@ -12,7 +12,7 @@ FUZZ_SECONDS ?= 600
 SOAK_SECONDS ?= 600
 KILL_ROUNDS ?= 1000
 .DEFAULT_GOAL := help
-.PHONY: help run test soak fuzz sanitize mutants bench docker up down logs smoke backup restore reset audit
+.PHONY: help run test soak fuzz sanitize mutants bench pages docker up down logs smoke backup restore reset audit
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,10 @@ mutants: ## change src in COUNT=20 random places (by SEED), or where it differs 
 
 bench: ## measure against yardsticks, for a quarter of an hour; some of it: make bench ONLY="flush tick"
 	@cargo bench --locked --bench bench -- $(ONLY)
+
+pages: ## take pictures of the pages in a browser, into target/pages, to be looked at
+	cargo build --locked
+	@AQEVIA_ENGINE=target/debug/aqevia-engine AQEVIA_PAGES=target/pages node tests/browser/run.mjs pages && ls -d target/pages/*
 
 docker: ## build the image aqevia-engine:dev
 	docker build -t aqevia-engine:dev .
