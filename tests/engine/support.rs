@@ -378,12 +378,12 @@ pub struct Told {
     pub text: String,
 }
 
-/// All that a world tells while something is done with it.
+/// All that a world tells in words while something is done with it.
 pub fn told(mut work: impl FnMut(Ear)) -> Vec<Told> {
     let mut all = Vec::new();
     work(&mut |world, effect| {
-        let text = words::sentence(world, effect, None).unwrap_or_default();
-        all.push(Told { audience: effect.audience, actor: effect.actor, text });
+        let told = |text| Told { audience: effect.audience, actor: effect.actor, text };
+        all.extend(words::sentence(world, effect, None).map(told));
     });
     all
 }
