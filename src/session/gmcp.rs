@@ -118,25 +118,13 @@ impl People {
             _ => return,
         };
         let Some(number) = self.bodies.get(&listener).and_then(|body| body.session) else { return };
-        let json = || {
-            Json::object(|json| {
-                json.key("channel").string(channel);
-                json.key("talker").string(talker);
-                json.key("text").string(text);
-            })
-        };
-        self.report(number, "Comm.Channel.Text", json);
+        let fields = [("channel", channel), ("talker", talker), ("text", text)];
+        self.report(number, "Comm.Channel.Text", || texts(fields));
     }
 
     /// Tells a password, this once.
     pub(super) fn report_password(&mut self, number: Number, name: &str, password: &str) {
-        let json = || {
-            Json::object(|json| {
-                json.key("name").string(name);
-                json.key("password").string(password);
-            })
-        };
-        self.report(number, "Aqevia.Password", json);
+        self.report(number, "Aqevia.Password", || texts([("name", name), ("password", password)]));
     }
 
     /// Notes that somebody's client may have to show something else.
@@ -157,8 +145,7 @@ fn login(_: &World, session: &Session) -> Option<String> {
         Stage::Guest => "turn",
         Stage::Playing(_) => "command",
     };
-    let is_over = session.farewell.is_some();
-    (!is_over).then(|| Json::object(|json| json.key("awaits").string(awaits)))
+    session.farewell.is_none().then(|| texts([("awaits", awaits)]))
 }
 
 fn goodbye(_: &World, session: &Session) -> Option<String> {
@@ -205,45 +192,38 @@ fn way(exit: &str) -> String {
 fn here(world: &World, session: &Session) -> Option<String> {
     let room = world.entity(session.me()?)?.location?;
     let all = world.contents(room, Kind::Creature).chain(world.contents(room, Kind::Thing));
-    Some(items(world, "room", all, |item, name| match item.kind {
-        Kind::Creature => vec![format!("look at {name}")],
-        _ => {
-            let take = (!item.fixed).then(|| format!("get {name}"));
-            let look = item.container.then(|| format!("look in {name}"));
-            [Some(format!("examine {name}")), take, look].into_iter().flatten().collect()
-        }
-    }))
+    Some(items(world, "room", all, &[]))
 }
 
 fn carried(world: &World, session: &Session) -> Option<String> {
     let me = session.me()?;
-    let room = world.entity(me)?.location?;
-    let near = [room, me].into_iter().flat_map(|place| world.contents(place, Kind::Thing).take(CANDIDATES_MAX));
+    let places = [world.entity(me)?.location?, me];
+    let near = places.into_iter().flat_map(|place| world.contents(place, Kind::Thing).take(CANDIDATES_MAX));
     let containers: Vec<EntityId> = near.filter(|thing| thing.container).map(|thing| thing.id).take(2).collect();
-    Some(items(world, "inv", world.contents(me, Kind::Thing), |item, name| {
-        let look = item.container.then(|| format!("look in {name}"));
-        let can_be_put = containers.iter().any(|container| *container != item.id) && deeds::can_be_put(name);
-        let put = can_be_put.then(|| format!("put {name} in "));
-        let lines = [Some(format!("examine {name}")), Some(format!("drop {name}")), look, put];
-        lines.into_iter().flatten().collect()
-    }))
+    Some(items(world, "inv", world.contents(me, Kind::Thing), &containers))
 }
 
-fn items<'w>(
-    world: &World,
-    location: &str,
-    all: impl Iterator<Item = &'w Entity>,
-    lines: impl Fn(&Entity, &str) -> Vec<String>,
-) -> String {
+/// A list of things and creatures; what is carried can be put into one of these `containers`.
+fn items<'w>(world: &World, location: &str, all: impl Iterator<Item = &'w Entity>, containers: &[EntityId]) -> String {
     let row = |json: &mut Json, item: &Entity| {
-        let name = world.name_of(item.id);
         let is_thing = item.kind == Kind::Thing;
         let marks = [("m", !is_thing), ("c", item.container), ("t", is_thing && !item.fixed)];
         let marks: String = marks.into_iter().filter(|(_, is_so)| *is_so).map(|(mark, _)| mark).collect();
+        let name = world.name_of(item.id);
+        let is_carried = location == "inv";
+        let can_be_put = containers.iter().any(|container| *container != item.id) && deeds::can_be_put(name);
         json.key("id").string(item.id.to_string().as_str());
         json.key("name").string(name);
         json.key("attrib").string(marks.as_str());
-        json.key("do").array(|json| lines(item, name).iter().for_each(|line| json.string(line.as_str())));
+        let lines = [
+            ("look at ", "", !is_thing),
+            ("examine ", "", is_thing),
+            ("get ", "", is_thing && !item.fixed && !is_carried),
+            ("drop ", "", is_carried),
+            ("look in ", "", item.container),
+            ("put ", " in ", can_be_put),
+        ];
+        offer(json, name, &lines);
     };
     Json::object(|json| {
         json.key("location").string(location);
@@ -259,9 +239,20 @@ fn players(world: &World, session: &Session) -> Option<String> {
         let name = world.name_of(player.id);
         json.key("name").string(name);
         json.key("fullname").string(name);
-        let lines = [format!("look at {name}"), format!("tell {name} "), format!("whisper {name} ")];
-        json.key("do").array(|json| lines.iter().for_each(|line| json.string(line.as_str())));
+        offer(json, name, &[("look at ", "", true), ("tell ", " ", true), ("whisper ", " ", true)]);
     }))
+}
+
+/// Lines by what stands before a name and after it, and whether they can be used.
+fn offer(json: &mut Json, name: &str, lines: &[(&str, &str, bool)]) {
+    let lines = lines.iter().filter(|(.., can_be)| *can_be);
+    let lines = lines.map(|(before, after, _)| format!("{before}{name}{after}"));
+    json.key("do").array(|json| lines.for_each(|line| json.string(line.as_str())));
+}
+
+/// An object of texts.
+fn texts<const COUNT: usize>(fields: [(&str, &str); COUNT]) -> String {
+    Json::object(|json| fields.into_iter().for_each(|(key, text)| json.key(key).string(text)))
 }
 
 fn list<T>(rows: impl IntoIterator<Item = T>, row: impl Fn(&mut Json, T)) -> String {
