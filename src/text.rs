@@ -90,17 +90,22 @@ pub fn shell_quoted(text: &impl Display) -> String {
 
 /// Appends a text in quotes, escaped as in JSON: the quotes in it, backslashes, and what is to be `hidden`.
 pub fn quote(to: &mut String, text: &str, quote: char, hidden: impl Fn(char) -> bool) {
+    let is_plain = |c: char| c != quote && c != '\\' && !hidden(c);
+    let mut rest = text;
     to.push(quote);
-    for character in text.chars() {
+    // Most of a text is plain, and is copied at once.
+    while let Some((at, character)) = rest.char_indices().find(|(_, c)| !is_plain(*c)) {
+        to.push_str(&rest[..at]);
+        rest = &rest[at + character.len_utf8()..];
         match character {
-            c if c == quote || c == '\\' => to.extend(['\\', c]),
             '\n' => to.push_str("\\n"),
             '\r' => to.push_str("\\r"),
             '\t' => to.push_str("\\t"),
             c if hidden(c) => _ = write!(to, "\\u{:04x}", u32::from(c)),
-            c => to.push(c),
+            c => to.extend(['\\', c]),
         }
     }
+    to.push_str(rest);
     to.push(quote);
 }
 
