@@ -11,6 +11,7 @@ use super::login::Stage;
 use super::{Moment, Number, People, Session, deeds};
 use crate::json::Json;
 use crate::limits::{CANDIDATES_MAX, LISTED_MAX, OUTPUT_BYTES_MAX};
+use crate::text::keys;
 use crate::world::digest::Hasher;
 use crate::world::{Deed, Entity, EntityId, Kind, Player, World};
 
@@ -21,7 +22,7 @@ pub type Message = (&'static str, String);
 #[derive(Default)]
 pub struct Gmcp {
     /// Of each state the digest of what was sent last.
-    sent: [u64; STATES.len()],
+    sent: [u64; State::ALL.len()],
     /// No state has changed since.
     pub(super) is_current: bool,
     /// What is to be sent of events, and how many bytes that is.
@@ -29,23 +30,49 @@ pub struct Gmcp {
     pub(super) bytes: usize,
 }
 
-/// What a state is now, in JSON. `None`: a client keeps what it knew.
-type State = fn(&World, &Session) -> Option<String>;
+keys! {
+    /// The states, in the order in which they are sent.
+    State {
+        /// What is awaited.
+        Login = "Aqevia.Login",
+        /// Who one is.
+        Name = "Char.Name",
+        /// Where one is.
+        Room = "Room.Info",
+        /// What is there.
+        Here = "Char.Items.List",
+        /// What one carries.
+        Carried = "Char.Items.List",
+        /// Who is there.
+        Players = "Room.Players",
+        /// Nothing comes after it.
+        Goodbye = "Core.Goodbye",
+    }
+}
 
-/// All states, in the order in which they are sent.
-const STATES: [(&str, State); 7] = [
-    ("Aqevia.Login", login),
-    ("Char.Name", name),
-    ("Room.Info", room),
-    ("Char.Items.List", here),
-    ("Char.Items.List", carried),
-    ("Room.Players", players),
-    ("Core.Goodbye", goodbye),
-];
+/// What all in a room are shown of it, made once for all of them.
+pub struct Scene {
+    info: Told,
+    items: Told,
+    /// Who is there: one more than are listed, since nobody is shown themselves.
+    players: Vec<(EntityId, Told)>,
+    /// Two things there into which others can be put, or fewer.
+    containers: Vec<EntityId>,
+}
+
+/// What is told of something, and its digest.
+struct Told(String, u64);
+
+impl Told {
+    fn of(json: String) -> Told {
+        let digest = Hasher::new(0).text(&json).finish();
+        Told(json, digest)
+    }
+}
 
 impl Session {
     /// Takes all messages that are to be sent.
-    pub(super) fn take_messages(&mut self, world: &World) -> Vec<Message> {
+    pub(super) fn take_messages(&mut self, world: &World, scenes: &mut BTreeMap<EntityId, Scene>) -> Vec<Message> {
         if !self.terminal.gmcp {
             return Vec::new();
         }
@@ -55,23 +82,31 @@ impl Session {
             return messages;
         }
         self.gmcp.is_current = true;
-        for (place, (package, state)) in STATES.iter().enumerate() {
-            let Some(json) = state(world, self) else { continue };
-            let digest = Hasher::new(place as u64).text(&json).finish();
-            if self.gmcp.sent[place] != digest {
-                self.gmcp.sent[place] = digest;
-                messages.push((package, json));
+        let mut tell_if = |state: State, digest: u64, json: &dyn Fn() -> String| {
+            if std::mem::replace(&mut self.gmcp.sent[state as usize], digest) != digest {
+                messages.push((state.label(), json()));
             }
+        };
+        let mut tell = |state, told: &Told| tell_if(state, told.1, &|| told.0.clone());
+        if let Some(words) = self.farewell {
+            tell(State::Goodbye, &Told::of(Json::value(|json| json.string(words))));
+            return messages;
         }
+        tell(State::Login, &Told::of(texts([("awaits", self.stage.awaits())])));
+        let Stage::Playing(me) = self.stage else { return messages };
+        let Some(room) = world.entity(me).and_then(|me| me.location) else { return messages };
+        let scene = scenes.entry(room).or_insert_with(|| Scene::of(world, room));
+        tell(State::Name, &Told::of(name(world, me)));
+        tell(State::Room, &scene.info);
+        tell(State::Here, &scene.items);
+        tell(State::Carried, &Told::of(carried(world, me, &scene.containers)));
+        let others = || scene.players.iter().filter(|(id, _)| *id != me).take(LISTED_MAX).map(|(_, told)| told);
+        // Their order is always the same: the sum of their digests is one of all.
+        let digest = others().fold(1, |sum: u64, other| sum.wrapping_add(other.1));
+        tell_if(State::Players, digest, &|| {
+            format!("[{}]", others().map(|other| &*other.0).collect::<Vec<_>>().join(","))
+        });
         messages
-    }
-
-    /// Who is in the world by this session.
-    fn me(&self) -> Option<EntityId> {
-        match self.stage {
-            Stage::Playing(me) if self.farewell.is_none() => Some(me),
-            _ => None,
-        }
     }
 }
 
@@ -81,7 +116,7 @@ impl People {
     pub fn message(&mut self, number: Number, package: &str, _: &str, moment: &mut Moment) {
         let Some(session) = self.sessions.get_mut(&number).filter(|session| session.farewell.is_none()) else { return };
         session.step(moment.now);
-        let (is_in, world) = (session.me().is_some(), &*moment.world);
+        let (is_in, world) = (matches!(session.stage, Stage::Playing(_)), &*moment.world);
         if package.eq_ignore_ascii_case("Core.Ping") {
             self.report(number, "Core.Ping", String::new);
         } else if package.eq_ignore_ascii_case("Comm.Channel.Players") && is_in {
@@ -90,7 +125,8 @@ impl People {
                 json.key("name").string(world.name_of(id));
                 json.key("away").plain(!is_there);
             };
-            self.report(number, "Comm.Channel.Players", || list(people, row));
+            let list = |json: &mut Json| people.into_iter().for_each(|it| json.nested(|json| row(json, it)));
+            self.report(number, "Comm.Channel.Players", || Json::value(|json| json.array(list)));
         }
     }
 
@@ -137,44 +173,41 @@ impl People {
     }
 }
 
-fn login(_: &World, session: &Session) -> Option<String> {
-    let awaits = match session.stage {
-        Stage::Name => "name",
-        Stage::New(_) => "confirmation",
-        Stage::Password(_) => "password",
-        Stage::Guest => "turn",
-        Stage::Playing(_) => "command",
-    };
-    session.farewell.is_none().then(|| texts([("awaits", awaits)]))
+impl Scene {
+    fn of(world: &World, room: EntityId) -> Scene {
+        let things = world.contents(room, Kind::Creature).chain(world.contents(room, Kind::Thing));
+        let containers = world.contents(room, Kind::Thing).take(CANDIDATES_MAX).filter(|thing| thing.container);
+        let players = world.contents(room, Kind::Player).take(LISTED_MAX + 1);
+        Scene {
+            info: Told::of(info(world, room)),
+            items: Told::of(items(world, "room", things, &[])),
+            players: players.map(|player| (player.id, Told::of(row_of_player(world.name_of(player.id))))).collect(),
+            containers: containers.map(|thing| thing.id).take(2).collect(),
+        }
+    }
 }
 
-fn goodbye(_: &World, session: &Session) -> Option<String> {
-    session.farewell.map(|words| Json::value(|json| json.string(words)))
-}
-
-fn name(world: &World, session: &Session) -> Option<String> {
-    let me = session.me()?;
-    let is_guest = world.players.get(&me).is_some_and(Player::is_guest);
-    Some(Json::object(|json| {
+fn name(world: &World, me: EntityId) -> String {
+    Json::object(|json| {
         json.key("name").string(world.name_of(me));
         json.key("fullname").string(world.name_of(me));
-        json.key("guest").plain(is_guest);
-    }))
+        json.key("guest").plain(world.players.get(&me).is_some_and(Player::is_guest));
+    })
 }
 
-fn room(world: &World, session: &Session) -> Option<String> {
-    let room = world.entity(world.entity(session.me()?)?.location?)?;
+fn info(world: &World, room: EntityId) -> String {
+    let is_indoors = world.entity(room).is_some_and(|room| room.indoors);
     let mut exits = BTreeMap::new();
-    for exit in world.contents(room.id, Kind::Exit).filter(|exit| !exit.locked) {
+    for exit in world.contents(room, Kind::Exit).filter(|exit| !exit.locked) {
         exits.entry(way(world.name_of(exit.id))).or_insert(exit.destination.map(EntityId::get));
     }
-    Some(Json::object(|json| {
-        json.key("num").plain(room.id);
-        json.key("name").string(world.name_of(room.id));
+    Json::object(|json| {
+        json.key("num").plain(room);
+        json.key("name").string(world.name_of(room));
         json.key("area").string(world.name.as_str());
-        json.key("environment").string(if room.indoors { "indoors" } else { "outdoors" });
+        json.key("environment").string(if is_indoors { "indoors" } else { "outdoors" });
         json.key("exits").nested(|json| exits.into_iter().for_each(|(way, to)| json.key(&way).number(to)));
-    }))
+    })
 }
 
 /// A line that leads through an exit: the shortest, unless that means something else.
@@ -189,18 +222,11 @@ fn way(exit: &str) -> String {
     }
 }
 
-fn here(world: &World, session: &Session) -> Option<String> {
-    let room = world.entity(session.me()?)?.location?;
-    let all = world.contents(room, Kind::Creature).chain(world.contents(room, Kind::Thing));
-    Some(items(world, "room", all, &[]))
-}
-
-fn carried(world: &World, session: &Session) -> Option<String> {
-    let me = session.me()?;
-    let places = [world.entity(me)?.location?, me];
-    let near = places.into_iter().flat_map(|place| world.contents(place, Kind::Thing).take(CANDIDATES_MAX));
-    let containers: Vec<EntityId> = near.filter(|thing| thing.container).map(|thing| thing.id).take(2).collect();
-    Some(items(world, "inv", world.contents(me, Kind::Thing), &containers))
+fn carried(world: &World, me: EntityId, near: &[EntityId]) -> String {
+    let own = world.contents(me, Kind::Thing).take(CANDIDATES_MAX).filter(|thing| thing.container);
+    let own = own.map(|thing| thing.id);
+    let containers: Vec<EntityId> = near.iter().copied().chain(own).take(2).collect();
+    items(world, "inv", world.contents(me, Kind::Thing), &containers)
 }
 
 /// A list of things and creatures; what is carried can be put into one of these `containers`.
@@ -231,30 +257,22 @@ fn items<'w>(world: &World, location: &str, all: impl Iterator<Item = &'w Entity
     })
 }
 
-fn players(world: &World, session: &Session) -> Option<String> {
-    let me = session.me()?;
-    let room = world.entity(me)?.location?;
-    let others = world.contents(room, Kind::Player).filter(|player| player.id != me);
-    Some(list(others.take(LISTED_MAX), |json, player| {
-        let name = world.name_of(player.id);
+fn row_of_player(name: &str) -> String {
+    Json::object(|json| {
         json.key("name").string(name);
         json.key("fullname").string(name);
         offer(json, name, &[("look at ", "", true), ("tell ", " ", true), ("whisper ", " ", true)]);
-    }))
+    })
 }
 
 /// Lines by what stands before a name and after it, and whether they can be used.
 fn offer(json: &mut Json, name: &str, lines: &[(&str, &str, bool)]) {
     let lines = lines.iter().filter(|(.., can_be)| *can_be);
-    let lines = lines.map(|(before, after, _)| format!("{before}{name}{after}"));
-    json.key("do").array(|json| lines.for_each(|line| json.string(line.as_str())));
+    json.key("do")
+        .array(|json| lines.for_each(|(before, after, _)| json.string([before, name, after].concat().as_str())));
 }
 
 /// An object of texts.
 fn texts<const COUNT: usize>(fields: [(&str, &str); COUNT]) -> String {
     Json::object(|json| fields.into_iter().for_each(|(key, text)| json.key(key).string(text)))
-}
-
-fn list<T>(rows: impl IntoIterator<Item = T>, row: impl Fn(&mut Json, T)) -> String {
-    Json::value(|json| json.array(|json| rows.into_iter().for_each(|it| json.nested(|json| row(json, it)))))
 }

@@ -40,6 +40,17 @@ impl Stage {
             Stage::Guest | Stage::Playing(_) => "> ",
         }
     }
+
+    /// What a client is told is awaited.
+    pub fn awaits(&self) -> &'static str {
+        match self {
+            Stage::Name => "name",
+            Stage::New(_) => "confirmation",
+            Stage::Password(_) => "password",
+            Stage::Guest => "turn",
+            Stage::Playing(_) => "command",
+        }
+    }
 }
 
 const CLOSED: &str = "The world is closed just now. Come again later.";

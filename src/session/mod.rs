@@ -32,7 +32,7 @@ use crate::limits::{
 use crate::log::{Level, Line};
 use crate::text::keys;
 use crate::world::{Audience, Deed, Effect, EntityId, Kind, Player, World};
-use gmcp::{Gmcp, Message};
+use gmcp::{Gmcp, Message, Scene};
 use login::Stage;
 use page::{Style, View};
 use terminal::Terminal;
@@ -99,6 +99,8 @@ pub struct People {
     bodies: BTreeMap<EntityId, Body>,
     /// Sessions that have something to be sent.
     stirred: BTreeSet<Number>,
+    /// What is shown of rooms by messages, since something was moved last.
+    scenes: BTreeMap<EntityId, Scene>,
     /// When something is to be looked at next.
     due: BTreeSet<(Monotonic, Due)>,
     throttle: Throttle,
@@ -273,6 +275,7 @@ impl People {
         if terminal.gmcp && !session.terminal.gmcp {
             session.gmcp = Gmcp::default();
             self.stirred.insert(number);
+            self.scenes.clear();
         }
         session.terminal = terminal.clone();
     }
@@ -349,8 +352,12 @@ impl People {
             Audience::World => self.bodies.keys().copied().collect(),
             Audience::One(id) => vec![id],
         };
+        let moves = effect.deed.moves();
+        if moves {
+            self.scenes.clear();
+        }
         for listener in listeners {
-            if effect.deed.moves() {
+            if moves {
                 self.stir(listener);
             }
             if let Some(words) = words::sentence(world, effect, Some(listener)) {
@@ -427,7 +434,7 @@ impl People {
         let stays = is_due || session.prompt == Prompt::Shown;
         session.prompt = if stays { Prompt::Shown } else { Prompt::Gone };
         Some(Output {
-            messages: session.take_messages(world),
+            messages: session.take_messages(world, &mut self.scenes),
             text: mem::take(&mut session.out),
             prompt: is_due.then(|| session.stage.prompt()),
             is_secret: matches!(session.stage, Stage::Password(_)) && !is_over,
