@@ -275,6 +275,7 @@ impl People {
         if terminal.gmcp && !session.terminal.gmcp {
             session.gmcp = Gmcp::default();
             self.stirred.insert(number);
+            // Who is told everything is told it afresh.
             self.scenes.clear();
         }
         session.terminal = terminal.clone();
