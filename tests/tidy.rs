@@ -242,6 +242,18 @@ fn every_metric_and_limit_is_described_for_auditors_or_builders() {
 }
 
 #[test]
+fn every_message_to_clients_is_described() {
+    let (page, source) = (read("src/README.md"), read("src/session/gmcp.rs"));
+    let is_package =
+        |text: &&str| ["Aqevia.", "Char.", "Room.", "Comm.", "Core."].iter().any(|top| text.starts_with(top));
+    let packages: BTreeSet<&str> = source.split('"').filter(is_package).collect();
+    assert_eq!(packages.len(), 10, "{packages:?}");
+    for package in packages {
+        assert!(page.contains(&format!("\n| `{package}` |")), "src/README does not describe {package}");
+    }
+}
+
+#[test]
 fn what_the_readme_explains_is_what_is_said() {
     let sources: String = sources().into_iter().map(|(_, text)| text).collect();
     // A string may go on in the next line.

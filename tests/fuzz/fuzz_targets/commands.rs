@@ -74,7 +74,8 @@ impl Town {
         let number = self.last;
         let address = if player == 0 { None } else { Some([10, 0, 0, player].into()) };
         self.act(|people, moment| people.arrive(number, address, moment));
-        let mut terminal = Terminal { utf8: player != 1, screen_reader: player == 2, ..Terminal::default() };
+        let (utf8, screen_reader, gmcp) = (player != 1, player == 2, player == 3);
+        let mut terminal = Terminal { utf8, screen_reader, gmcp, ..Terminal::default() };
         (terminal.colours, terminal.width) = if player == 3 { (Colours::Many, 20) } else { (Colours::None, 80) };
         self.people.show_on(number, &terminal);
         self.numbers[usize::from(player)] = Some(number);
@@ -124,6 +125,7 @@ impl Town {
         for number in self.people.stirred().collect::<Vec<_>>() {
             let output = self.people.take_output(number, &self.world, self.now).expect("a session");
             check(&output.text);
+            output.messages.iter().for_each(|(package, json)| check_message(package, json));
             let says_something = !output.text.trim().is_empty() || output.prompt.is_some_and(|prompt| prompt != "> ");
             is_answered |= typed == Some(number) && says_something;
             if output.is_over {
@@ -133,6 +135,11 @@ impl Town {
         }
         assert!(typed.is_none() || is_answered, "silence");
     }
+}
+
+fn check_message(package: &str, json: &str) {
+    assert!(json.len() <= OUTPUT_BYTES_MAX, "{package} {json}");
+    assert!(!json.contains(char::is_control), "{package} {json:?}");
 }
 
 fn check(text: &str) {
