@@ -195,89 +195,72 @@ const COMPASS = {
 // Where a place is looked for first for what lies up or down. For what lies behind an exit with a name, southeast.
 const STEPS = { ...COMPASS, up: [1, -1], down: [-1, 1] };
 const stepOf = ({ name }) => STEPS[name] ?? COMPASS.southeast;
-const isOpposite = (one, other) => one[0] === -other[0] && one[1] === -other[1];
-// How often columns and rows move on before what is still crowded is put beside.
-const TRIES_MAX = 40;
+const turned = (step) => step.map((part) => -part);
 const key = ([column, row]) => column * 65536 + row;
+// How often rooms are moved on until all is straight, and how often rows and columns make way for what is crowded.
+const [ROUNDS_MAX, TRIES_MAX] = [100, 20];
 
 // How much an exit tells of where it leads: 0 by the compass and back, 1 by the compass alone, 2 up or down, 3 by a name.
-function rankOf(exit, exits) {
+function rankOf(exit, leading) {
   if (!COMPASS[exit.name]) return STEPS[exit.name] ? 2 : 3;
-  const isBack = (other) => other.to === exit.from && isOpposite(stepOf(other), stepOf(exit));
-  return exits.get(exit.to).some(isBack) ? 0 : 1;
+  const isBack = (other) => other.to === exit.from && key(stepOf(other)) === key(turned(stepOf(exit)));
+  return leading.get(exit.to)?.some(isBack) ? 0 : 1;
 }
 
-// The columns of a part of the map, or its rows: which rooms share one, and which of them come after which.
-class Axis {
-  constructor(rooms) {
-    this.shared = new Map(rooms.map((room) => [room, room]));
-    this.later = new Map(rooms.map((room) => [room, new Set()]));
-  }
+const byStart = (links) => Map.groupBy(links, ({ from }) => from);
+const bothWays = (links) =>
+  byStart(links.flatMap((link) => [link, { ...link, from: link.to, to: link.from, step: turned(link.step) }]));
 
-  of(room) {
-    let line = room;
-    while (this.shared.get(line) !== line) line = this.shared.get(line);
-    this.shared.set(room, line);
-    return line;
-  }
-
-  share(one, other) {
-    const [kept, gone] = [this.of(one), this.of(other)];
-    this.shared.set(gone, kept);
-    if (kept !== gone) this.later.get(gone).forEach((room) => this.later.get(kept).add(room));
-  }
-
-  order(one, other) {
-    this.later.get(this.of(one)).add(this.of(other));
-  }
-
-  // The number of each line: beyond all that it comes after, and no farther from the next than it need be. An order that
-  // contradicts others, as in a maze, is left out.
-  numbers() {
-    const [order, seen] = [[], new Set()];
-    const after = (line) => [...this.later.get(line)].map((room) => this.of(room));
-    const visit = (line) => {
-      if (seen.has(line)) return;
-      seen.add(line);
-      after(line).forEach(visit);
-      order.unshift(line);
-    };
-    for (const room of this.shared.keys()) visit(this.of(room));
-    const rank = new Map(order.map((line, at) => [line, at]));
-    const next = new Map(order.map((line) => [line, after(line).filter((other) => rank.get(other) > rank.get(line))]));
-    const numbers = new Map(order.map((line) => [line, 0]));
-    const led = new Set([...next.values()].flat());
-    for (const line of order) {
-      for (const other of next.get(line)) numbers.set(other, Math.max(numbers.get(other), numbers.get(line) + 1));
+// The rooms that hang together with one, each with its column and row if every way is one step long.
+function guess(first, near) {
+  const places = new Map([[first, [0, 0]]]);
+  for (const [room, at] of places) {
+    for (const { to, step } of near.get(room)) {
+      if (!places.has(to)) places.set(to, at.map((part, axis) => part + step[axis]));
     }
-    for (const line of order.filter((line) => !led.has(line) && next.get(line).length)) {
-      numbers.set(line, Math.min(...next.get(line).map((other) => numbers.get(other))) - 1);
-    }
-    return numbers;
   }
+  return places;
 }
 
-// Rooms that hang together by the compass: those above and below each other share a column, those beside each other a row.
-// Where two rooms come to stand in one place, a column or row moves on.
-function placePart(rooms, links) {
-  const axes = [new Axis(rooms), new Axis(rooms)];
-  for (const { from, to, step } of links) axes.forEach((axis, at) => step[at] || axis.share(from, to));
-  for (const { from, to, step } of links) {
-    axes.forEach((axis, at) => step[at] && axis.order(...(step[at] > 0 ? [from, to] : [to, from])));
+// Moves rooms on until those above and below each other share a column, those beside each other a row, and all others come
+// after one another as the compass has it. False: that has no end, as in a maze.
+function straighten(places, links) {
+  for (let round = 0; round < ROUNDS_MAX; round++) {
+    let isStraight = true;
+    for (const { from, to, step } of links.reverse()) {
+      for (const axis of [0, 1]) {
+        const [low, high] = (step[axis] < 0 ? [to, from] : [from, to]).map((room) => places.get(room));
+        const least = Math.max(high[axis], low[axis] + Math.abs(step[axis]));
+        isStraight &&= high[axis] === least && (step[axis] !== 0 || low[axis] === least);
+        high[axis] = least;
+        if (!step[axis]) low[axis] = least;
+      }
+    }
+    if (isStraight) return true;
   }
+  return false;
+}
+
+// The rooms that hang together with one by the compass, no two in one place: where they would be, a row or column makes way.
+function placePart(first, near) {
+  let places = guess(first, near);
+  const links = [...places.keys()].flatMap((room) => near.get(room));
+  const attempt = (ranks, change = () => {}) => {
+    const moved = new Map([...places].map(([room, at]) => [room, [...at]]));
+    change(moved);
+    const isStraight = straighten(moved, links.filter(({ rank }) => rank < ranks));
+    if (isStraight) places = moved;
+    return isStraight;
+  };
+  const ranks = attempt(1) && attempt(2) ? 2 : 1;
   for (let tries = 0; ; tries++) {
     const part = { places: new Map(), taken: new Map() };
-    const numbers = axes.map((axis) => axis.numbers());
-    const wanted = (room) => axes.map((axis, at) => numbers[at].get(axis.of(room)));
-    const crowded = rooms.filter((room) => part.taken.has(key(wanted(room))) || put(part, room, wanted(room)));
-    const pairs = crowded.map((room) => [part.taken.get(key(wanted(room))), room]);
-    const isMoved = pairs.filter(([one, other]) => {
-      const axis = axes.findLast((axis) => axis.of(one) !== axis.of(other));
-      axis?.order(...(tries % 2 ? [other, one] : [one, other]));
-      return axis;
-    });
-    if (isMoved.length && tries < TRIES_MAX) continue;
-    for (const room of crowded) put(part, room, nearestFree(part.taken, wanted(room), COMPASS.southeast));
+    const crowded = [...places].filter(([room, at]) => part.taken.has(key(at)) || put(part, room, at));
+    if (crowded.length && tries < TRIES_MAX) {
+      attempt(ranks, (moved) => crowded.forEach(([room]) => (moved.get(room)[(tries + 1) % 2] += 1)));
+      continue;
+    }
+    for (const [room, at] of crowded) put(part, room, nearestFree(part, at, COMPASS.southeast));
     return part;
   }
 }
@@ -288,59 +271,51 @@ function put({ places, taken }, room, at) {
 }
 
 // The free place nearest to one, and of those as near the one that lies most in a direction.
-function nearestFree(taken, [column, row], [right, down]) {
+function nearestFree({ taken }, [column, row], [right, down]) {
   for (let reach = 1; ; reach++) {
     let best = null;
     for (let x = -reach; x <= reach; x++) {
       for (let y = -reach; y <= reach; y++) {
-        const at = [column + x, row + y];
-        const worth = x * right + y * down;
-        if (!taken.has(key(at)) && (!best || worth > best.worth)) best = { at, worth };
+        const [at, worth] = [[column + x, row + y], x * right + y * down];
+        if (!taken.has(key(at)) && !(best?.worth >= worth)) best = { at, worth };
       }
     }
     if (best) return best.at;
   }
 }
 
-// All rooms by id, each with its column and row. What hangs together by the compass is one part, a room alone stands near
-// one from which it can be reached or that it leads to, and parts stand side by side.
+// All rooms by id, each with its column and row. What hangs together by the compass is one part. A room alone stands near
+// one that it has a way to or from, and parts stand side by side.
 function layOut({ rooms, exits }) {
-  const leading = new Map(rooms.map(({ id }) => [id, []]));
-  const known = exits.filter(({ from, to }) => leading.has(to) && from !== to);
-  for (const exit of known) leading.get(exit.from).push(exit);
+  const ids = new Set(rooms.map(({ id }) => id));
+  const known = exits.filter(({ from, to }) => ids.has(to) && from !== to);
+  const leading = byStart(known);
   const links = known.map((exit) => ({ ...exit, rank: rankOf(exit, leading), step: stepOf(exit) }));
   links.sort((one, other) => one.rank - other.rank);
-  const together = new Axis([...leading.keys()]);
-  for (const { from, to, rank } of links) if (rank < 2) together.share(from, to);
-  const linksOf = Map.groupBy(links.filter(({ rank }) => rank < 2), ({ from }) => together.of(from));
-  const near = Map.groupBy(links.flatMap(({ from, to, rank, step: [right, down] }) =>
-    rank < 2 ? [] : [{ from, to, step: [right, down] }, { from: to, to: from, step: [-right, -down] }]), ({ from }) => from);
-  const [parts, home] = [[], new Map()];
-  for (const [line, members] of Map.groupBy(leading.keys(), (room) => together.of(room))) {
-    if (members.length === 1) continue;
-    const part = placePart(members, linksOf.get(line));
-    parts.push(part);
-    for (const room of members) home.set(room, part);
+  const [byCompass, others] = [bothWays(links.filter(({ rank }) => rank < 2)), bothWays(links.filter(({ rank }) => rank > 1))];
+  const home = new Map();
+  for (const first of byCompass.keys()) {
+    if (home.has(first)) continue;
+    const part = placePart(first, byCompass);
+    for (const room of part.places.keys()) home.set(room, part);
   }
-  const gather = (waiting) => {
-    for (const { from, to, step } of waiting) {
-      if (home.has(to)) continue;
-      const part = home.get(from);
-      put(part, to, nearestFree(part.taken, part.places.get(from), step));
-      home.set(to, part);
-      waiting.push(...(near.get(to) ?? []));
-    }
-  };
-  gather([...home.keys()].flatMap((room) => near.get(room) ?? []));
-  for (const room of leading.keys()) {
-    if (home.has(room)) continue;
-    const part = { places: new Map(), taken: new Map() };
-    put(part, room, [0, 0]);
-    parts.push(part);
+  const settle = (part, room, at) => {
+    put(part, room, at);
     home.set(room, part);
-    gather([...(near.get(room) ?? [])]);
+  };
+  for (const first of [undefined, ...ids]) {
+    if (home.has(first)) continue;
+    if (first !== undefined) settle({ places: new Map(), taken: new Map() }, first, [0, 0]);
+    for (const room of home.keys()) {
+      for (const { to } of others.get(room) ?? []) {
+        if (home.has(to)) continue;
+        const { to: near, step } = others.get(to).find((link) => home.has(link.to));
+        const part = home.get(near);
+        settle(part, to, nearestFree(part, part.places.get(near), turned(step)));
+      }
+    }
   }
-  return arrange(parts);
+  return arrange([...new Set(home.values())]);
 }
 
 function range(places, axis) {
@@ -370,7 +345,8 @@ function arrange(parts) {
 
 // ---- Map: drawing ----
 
-const [CELL_WIDTH, CELL_HEIGHT, ROOM_WIDTH, ROOM_HEIGHT] = [148, 88, 112, 44];
+const [CELL_WIDTH, CELL_HEIGHT, ROOM_WIDTH, ROOM_HEIGHT] = [160, 88, 124, 44];
+const [FRAME, SECOND_FRAME] = ["M-62 -22h124v44h-124z", "M-48 -12h96v24h-96z"];
 const LINE_LETTERS = 18;
 
 let map = null;
@@ -378,10 +354,10 @@ let placed = null;
 const drawn = new Map();
 const entries = new Map();
 
-function draw(parent, name, attributes, text) {
+function draw(parent, name, attributes, text = "") {
   const node = parent.appendChild(document.createElementNS("http://www.w3.org/2000/svg", name));
   for (const attribute in attributes) node.setAttribute(attribute, attributes[attribute]);
-  if (text !== undefined) node.textContent = text;
+  node.textContent = text;
   return node;
 }
 
@@ -390,11 +366,10 @@ function lines(name) {
   const lines = [];
   for (const word of name.split(" ")) {
     const longer = lines.length ? `${lines.at(-1)} ${word}` : word;
-    if (lines.length && longer.length <= LINE_LETTERS) lines[lines.length - 1] = longer;
+    if (lines.length === 2 || (lines.length && longer.length <= LINE_LETTERS)) lines[lines.length - 1] = longer;
     else lines.push(word);
   }
-  if (lines.length > 2) lines[1] += ` ${lines.slice(2).join(" ")}`;
-  return lines.slice(0, 2).map((line) => (line.length > LINE_LETTERS ? `${line.slice(0, LINE_LETTERS - 1)}…` : line));
+  return lines.map((line) => (line.length > LINE_LETTERS ? `${line.slice(0, LINE_LETTERS - 1)}…` : line));
 }
 
 const centre = ([column, row]) => [column * CELL_WIDTH, row * CELL_HEIGHT];
@@ -403,7 +378,7 @@ const centre = ([column, row]) => [column * CELL_WIDTH, row * CELL_HEIGHT];
 function rim([x, y], [towardsX, towardsY]) {
   const [dx, dy] = [towardsX - x, towardsY - y];
   const part = Math.min(ROOM_WIDTH / 2 / Math.abs(dx), ROOM_HEIGHT / 2 / Math.abs(dy));
-  return [x + dx * part, y + dy * part];
+  return [x + dx * part, y + dy * part].join(" ");
 }
 
 // A straight line, or a bow where that would cross another room.
@@ -411,69 +386,58 @@ function course(from, to, taken) {
   const [columns, rows] = [to[0] - from[0], to[1] - from[1]];
   const steps = Math.max(Math.abs(columns), Math.abs(rows));
   const between = Array.from({ length: steps - 1 }, (_, at) => (at + 1) / steps);
-  const isCrossed = between.some((part) => taken.has(key([from[0] + columns * part, from[1] + rows * part].map(Math.round))));
+  const isTaken = (part) => taken.has(key([from[0] + columns * part, from[1] + rows * part].map(Math.round)));
   const [[x, y], [endX, endY]] = [centre(from), centre(to)];
+  if (!between.some(isTaken)) return `M${rim([x, y], [endX, endY])}L${rim([endX, endY], [x, y])}`;
   const bend = [(x + endX) / 2 + (endY - y) / 4, (y + endY) / 2 - (endX - x) / 4];
-  if (isCrossed) return `M${rim([x, y], bend).join(" ")}Q${bend.join(" ")} ${rim([endX, endY], bend).join(" ")}`;
-  return `M${rim([x, y], [endX, endY]).join(" ")}L${rim([endX, endY], [x, y]).join(" ")}`;
+  return `M${rim([x, y], bend)}Q${bend.join(" ")} ${rim([endX, endY], bend)}`;
 }
 
 // One line for a way and the way back; an arrow where there is none.
 function drawWays(exits) {
   const taken = new Set([...placed.values()].map(key));
   const single = new Map();
-  for (const exit of exits) {
-    const [from, to] = [placed.get(exit.from), placed.get(exit.to)];
-    const kind = `way${exit.locked ? " locked" : ""}${COMPASS[exit.name] ? "" : " named"}`;
-    if (!to || from === to) {
-      const [x, y] = centre(from);
-      const [right, down] = stepOf(exit);
-      const start = rim([x, y], [x + right * CELL_WIDTH, y + down * CELL_HEIGHT]);
-      const stub = draw(element("ways"), "path", { class: kind, d: `M${start.join(" ")}l${right * 14} ${down * 14}` });
-      draw(stub, "title", {}, `${exit.name}: ${from === to ? "leads back here" : "leads to nothing on this map"}`);
-      continue;
-    }
-    const back = single.get(`${exit.to} ${exit.from} ${kind}`)?.pop();
+  for (const { from, to, name, locked } of exits) {
+    const [start, end] = [placed.get(from), placed.get(to)];
+    const kind = `way${locked ? " locked" : ""}${COMPASS[name] ? "" : " named"}`;
+    const back = single.get(`${to} ${from} ${kind}`);
     if (back) {
+      single.delete(`${to} ${from} ${kind}`);
       back.removeAttribute("marker-end");
-      back.firstChild.textContent += ` / ${exit.name}`;
+      back.firstChild.textContent += ` / ${name}`;
+    } else if (end && from !== to) {
+      const way = draw(element("ways"), "path", { class: kind, d: course(start, end, taken), "marker-end": "url(#tip)" });
+      draw(way, "title", {}, name);
+      single.set(`${from} ${to} ${kind}`, way);
     } else {
-      const way = draw(element("ways"), "path", { class: kind, d: course(from, to, taken), "marker-end": "url(#tip)" });
-      draw(way, "title", {}, exit.name);
-      const name = `${exit.from} ${exit.to} ${kind}`;
-      single.set(name, [...(single.get(name) ?? []), way]);
+      const [[x, y], [right, down]] = [centre(start), stepOf({ name })];
+      const d = `M${rim([x, y], [x + right * CELL_WIDTH, y + down * CELL_HEIGHT])}l${right * 14} ${down * 14}`;
+      draw(draw(element("ways"), "path", { class: kind, d }), "title", {}, `${name}: ${end ? "leads back" : NOWHERE}`);
     }
   }
 }
 
-function frame(inset) {
-  return { x: inset - ROOM_WIDTH / 2, y: inset - ROOM_HEIGHT / 2, width: ROOM_WIDTH - 2 * inset, height: ROOM_HEIGHT - 2 * inset, rx: 6 };
-}
+const NOWHERE = "leads to nothing on this map";
 
 function drawRoom({ id, name }) {
   const group = draw(element("rooms"), "g", { class: "room", transform: `translate(${centre(placed.get(id)).join(" ")})` });
   draw(group, "title", {}, name);
-  draw(group, "rect", frame(0));
-  draw(group, "rect", { class: "second", ...frame(12) });
+  draw(group, "path", { d: FRAME });
+  draw(group, "path", { class: "second", d: SECOND_FRAME });
   lines(name).forEach((line, row, { length }) => draw(group, "text", { y: 4 + (row - (length - 1) / 2) * 14 }, line));
   drawn.set(id, group);
 }
 
-// How many are there, in a badge over the lower edge of the room.
+// How many are there, over the lower edge of the room.
 function drawBadge(group, { creatures, people }) {
   group.querySelector(".badge")?.remove();
   group.classList.toggle("peopled", people > 0);
-  const signs = [["creature", creatures], ["person", people]].filter(([, count]) => count > 0);
-  const widthOf = ([, count]) => 20 + 7 * String(count).length;
-  const width = signs.reduce((sum, sign) => sum + widthOf(sign), 8);
-  const badge = draw(group, "g", { class: "badge", transform: `translate(${-width / 2} ${ROOM_HEIGHT / 2 - 8})` });
-  if (signs.length) draw(badge, "rect", { width, height: 17, rx: 8 });
-  let x = 8;
-  for (const sign of signs) {
-    draw(badge, "use", { href: `#${sign[0]}`, x, y: 3.5, width: 10, height: 10 });
-    draw(badge, "text", { x: x + 13, y: 12.5 }, String(sign[1]));
-    x += widthOf(sign);
-  }
+  const text = [creatures && `◆ ${creatures}`, people && `▲ ${people}`].filter(Boolean).join("  ");
+  if (!text) return;
+  const badge = draw(group, "g", { class: "badge", transform: `translate(0 ${ROOM_HEIGHT / 2})` });
+  const width = 12 + 7 * text.length;
+  draw(badge, "rect", { x: -width / 2, y: -8, width, height: 17, rx: 8 });
+  draw(badge, "text", { y: 4.5 }, text);
 }
 
 function showMap(next) {
@@ -503,10 +467,8 @@ function showMap(next) {
 function listRooms() {
   if (!map || !element("list").open) return;
   const names = new Map(map.rooms.map(({ id, name }) => [id, name]));
-  const ways = new Map(map.rooms.map(({ id }) => [id, []]));
-  for (const { from, to, name, locked } of map.exits) {
-    ways.get(from).push(`${name} to ${names.get(to) ?? "nothing on this map"}${locked ? " (locked)" : ""}`);
-  }
+  const leading = byStart(map.exits);
+  const tell = ({ to, name, locked }) => `${name} ${names.has(to) ? `to ${names.get(to)}` : NOWHERE}${locked ? " (locked)" : ""}`;
   for (const { id, name } of map.rooms) {
     if (!entries.has(id)) {
       const entry = element("entries").appendChild(document.createElement("li"));
@@ -518,16 +480,15 @@ function listRooms() {
     }
     const here = map.inhabited.get(id);
     const there = here ? `${some(here.creatures, "creature")}, ${some(here.people, "person", "people")}; ` : "";
-    const text = ` ${there}${ways.get(id).join(", ") || "no way out"}`;
-    if (entries.get(id).textContent !== text) entries.get(id).textContent = text;
+    write(entries.get(id), ` ${there}${leading.get(id)?.map(tell).join(", ") ?? "no way out"}`);
   }
 }
 
 // ---- Map: the view of it ----
 
-const SCALES = [0.02, 3];
-const SCALE_OF_WORDS = 0.55;
+const [SCALE_MIN, SCALE_MAX, SCALE_OF_WORDS] = [0.02, 3, 0.55];
 const view = { x: 0, y: 0, scale: 1, isWhole: true };
+const size = () => [element("map").clientWidth, element("map").clientHeight];
 
 function look(x, y, scale, isWhole = false) {
   Object.assign(view, { x, y, scale, isWhole });
@@ -535,14 +496,10 @@ function look(x, y, scale, isWhole = false) {
   element("view").classList.toggle("far", scale < SCALE_OF_WORDS);
 }
 
-const size = () => [element("map").clientWidth, element("map").clientHeight];
-
 function showWhole() {
   if (!placed) return;
-  const [width, height] = size();
-  const [columns, rows] = [0, 1].map((axis) => range(placed, axis)[1]);
-  const [wide, high] = [(columns + 1) * CELL_WIDTH, (rows + 1) * CELL_HEIGHT];
-  const scale = Math.min(1.2, width / wide, height / high);
+  const [[width, height], [columns, rows]] = [size(), [0, 1].map((axis) => range(placed, axis)[1])];
+  const scale = Math.min(1.2, width / (columns + 1) / CELL_WIDTH, height / (rows + 1) / CELL_HEIGHT);
   look((width - scale * columns * CELL_WIDTH) / 2, (height - scale * rows * CELL_HEIGHT) / 2, scale, true);
 }
 
@@ -551,7 +508,7 @@ function move(right, down) {
 }
 
 function zoom(by, x = size()[0] / 2, y = size()[1] / 2) {
-  const scale = Math.min(SCALES[1], Math.max(SCALES[0], view.scale * by));
+  const scale = Math.min(SCALE_MAX, Math.max(SCALE_MIN, view.scale * by));
   look(x - ((x - view.x) * scale) / view.scale, y - ((y - view.y) * scale) / view.scale, scale);
 }
 
@@ -560,7 +517,7 @@ function find(id) {
   drawn.get(id).classList.add("found");
   const [[x, y], [width, height], scale] = [centre(placed.get(id)), size(), Math.max(view.scale, 1)];
   look(width / 2 - x * scale, height / 2 - y * scale, scale);
-  element("map").scrollIntoView({ block: "nearest" });
+  element("map").scrollIntoView({ block: "center" });
 }
 
 const KEYS = {
@@ -575,10 +532,9 @@ const KEYS = {
 };
 
 function listen() {
-  const [area, pointers] = [element("map"), new Map()];
-  element("closer").addEventListener("click", KEYS["+"]);
-  element("farther").addEventListener("click", KEYS["-"]);
-  element("whole").addEventListener("click", showWhole);
+  const area = element("map");
+  const buttons = { closer: KEYS["+"], farther: KEYS["-"], whole: showWhole };
+  for (const id in buttons) element(id).addEventListener("click", buttons[id]);
   element("list").addEventListener("toggle", listRooms);
   new ResizeObserver(() => view.isWhole && showWhole()).observe(area);
   area.addEventListener("keydown", (event) => {
@@ -593,25 +549,10 @@ function listen() {
     const box = area.getBoundingClientRect();
     zoom(Math.exp(-event.deltaY * (event.deltaMode ? 0.04 : 0.002)), event.clientX - box.left, event.clientY - box.top);
   }, { passive: false });
-  area.addEventListener("pointerdown", (event) => {
-    area.setPointerCapture(event.pointerId);
-    pointers.set(event.pointerId, event);
-  });
+  area.addEventListener("pointerdown", (event) => area.setPointerCapture(event.pointerId));
   area.addEventListener("pointermove", (event) => {
-    const before = pointers.get(event.pointerId);
-    if (!before) return;
-    pointers.set(event.pointerId, event);
-    const other = [...pointers.values()].find((pointer) => pointer.pointerId !== event.pointerId);
-    if (!other) return move(event.clientX - before.clientX, event.clientY - before.clientY);
-    // Two fingers: what was between them stays there.
-    const apart = (pointer) => Math.hypot(pointer.clientX - other.clientX, pointer.clientY - other.clientY);
-    const box = area.getBoundingClientRect();
-    const middle = [(event.clientX + other.clientX) / 2 - box.left, (event.clientY + other.clientY) / 2 - box.top];
-    zoom(apart(event) / Math.max(1, apart(before)), ...middle);
+    if (area.hasPointerCapture(event.pointerId)) move(event.movementX, event.movementY);
   });
-  for (const end of ["pointerup", "pointercancel"]) {
-    area.addEventListener(end, (event) => pointers.delete(event.pointerId));
-  }
 }
 
 async function watchMap() {
