@@ -179,6 +179,8 @@ async function losesTheConnection(page, visitor, way, engine) {
   await visitor.reads('staring into the distance');
   visitor.types('say where are you?');
   await visitor.reads('You say, "where are you?"');
+  // One that fails is not the last.
+  await waitFor('another try', () => page.evaluate(() => tries > 1));
   way.leadsTo(engine.web);
   await logs(page, 'You are back.');
   await logs(page, 'What you missed:');

@@ -741,6 +741,7 @@ on($('copy'), 'click', async () => {
 
 on($('issued'), 'submit', () => {
   me.isKept = $('issued-kept').checked;
+  if (!me.isKept && stored('me')?.name === me.name) store('me', null);
   keep();
   // As a password it is what the browser offers to keep.
   $('issued-password').type = 'password';
