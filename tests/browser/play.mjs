@@ -61,11 +61,11 @@ export default async function play(browser) {
   await comesInAsAGuest(browser, anna, engine);
   await looksAndWalks(anna);
   await takesAThing(anna);
-  await findsAllAgain(anna);
+  await findsAllAgain(browser, anna);
   const password = await keepsAName(browser, anna);
   let carl = await Telnet.guest(engine);
   await talksWith(anna, carl);
-  await losesTheConnection(anna, carl, way, engine);
+  await losesTheConnection(browser, anna, carl, way, engine);
   await typesWithHelp(anna);
   await readsFurtherUp(anna, carl);
   await noticesSilence(anna, way);
@@ -126,8 +126,13 @@ async function takesAThing(page) {
 }
 
 /// A page that is loaded again is the same guest's still, with their map, and looks as it was chosen.
-async function findsAllAgain(page) {
+async function findsAllAgain(browser, page) {
+  await page.click('#enlarge');
+  assert.equal(await page.locator('#atlas .box').count(), 2);
+  await browser.audit(page, 'all of the map');
+  await page.keyboard.press('Escape');
   await page.click('#bar .display');
+  await browser.audit(page, 'how it looks');
   await page.selectOption('#theme', 'dark');
   await page.selectOption('#size', 'large');
   await page.click('#displaying .main');
@@ -172,9 +177,10 @@ async function talksWith(page, visitor) {
   await visitor.reads('Anna says, "hello from a browser"');
 }
 
-async function losesTheConnection(page, visitor, way, engine) {
+async function losesTheConnection(browser, page, visitor, way, engine) {
   way.cut();
   await page.getByText('The connection is lost.').first().waitFor();
+  await browser.audit(page, 'without a connection');
   visitor.types('look');
   await visitor.reads('staring into the distance');
   visitor.types('say where are you?');

@@ -438,7 +438,7 @@ let world = '';
 let unread = 0;
 
 /// The page bears the name of the world, and how much was said while nobody looked.
-function entitle(title, count = 0) {
+function entitle(title, count = unread) {
   [world, unread] = [title || world, count];
   document.title = (unread > 0 ? `(${unread}) ` : '') + (world || document.title);
   if (world) all('.world').forEach((heading) => (heading.textContent = world));
@@ -446,7 +446,7 @@ function entitle(title, count = 0) {
 
 on(document, 'visibilitychange', () => {
   if (document.hidden) return;
-  entitle(world);
+  entitle(world, 0);
   tryAgain();
 });
 
@@ -509,8 +509,8 @@ function fill(section, items) {
 
 function row(item) {
   const [label, [first, ...others]] = [wordsOf(item.name), listOf(item.do).map(wordsOf)];
-  // A click on the name does the first line; the name is not said again on what else can be done.
-  const short = (words) => words.replace(label, '').replace(/\s+/g, ' ').trim() + (words.endsWith(' ') ? '…' : '');
+  // A click on the name does the first line; of what else can be done, what stands before the name says enough.
+  const short = (words) => words.split(label || ' ')[0].trim() + (words.endsWith(' ') ? '…' : '');
   const element = make('li', { className: wordsOf(item.kind) }, first ? button(label, first) : make('span', {}, label));
   element.append(...others.map((words) => button(short(words), words)), ...(item.note ? [make('i', {}, item.note)] : []));
   element.dataset.key = JSON.stringify(item);
@@ -543,7 +543,7 @@ function chart() {
   if (!Number.isFinite(num) || !name) return;
   const owner = `map ${world} ${isGuest ? 'a guest' : name}`;
   if (owner !== mapOf) {
-    const isRoom = ([number, room]) => Number.isFinite(number) && room.at.every(Number.isFinite) && isObject(room.exits);
+    const isRoom = (entry) => Number.isFinite(entry?.[0]) && Array.isArray(entry[1]?.at) && isObject(entry[1].exits);
     const kept = stored(owner);
     if (kept || !mapOf) rooms = new Map(Array.isArray(kept) && kept.every(isRoom) ? kept : []);
     mapOf = owner;
