@@ -134,6 +134,10 @@ pub(super) fn taken_by(entity: &Entity) -> Option<String> {
     let called = entity.name.as_deref().filter(|_| entity.kind == Kind::Creature)?;
     let mut words = called.split(' ').rev();
     let last = words.next().filter(|last| PLAYER_NAME_LETTERS.contains(&last.len()))?;
+    // No more is kept than can matter: in a large world many have numbers for names.
+    if !last.bytes().all(|letter| letter.is_ascii_alphabetic()) {
+        return None;
+    }
     (words.count() < 2).then(|| folded(last))
 }
 

@@ -338,6 +338,23 @@ contains 'msg="a login failed" name=Anna address=' "$(docker compose logs)"
 [[ $(docker compose logs) != *"$password"* ]] || complain 'the log holds a password'
 ok
 
+checking 'the page to play on is published with its policy, and its WebSocket opens for that page and for no other'
+page=http://$(docker compose port aqevia-engine 4080)
+said=$(curl --silent --include --max-time 5 "$page/")
+contains $'Content-Security-Policy: default-src \'none\';' "$said"
+contains '<!doctype html>' "$said"
+# A WebSocket that has opened goes on until curl does not.
+opens() {
+  curl --silent --include --max-time 2 --http1.1 --header "Origin: $1" --header 'Connection: Upgrade' --header 'Upgrade: websocket' \
+    --header 'Sec-WebSocket-Version: 13' --header 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==' "$page/ws" |
+    LC_ALL=C tr -cd '[:print:]\n' || :
+}
+said=$(opens "$page")
+contains 'HTTP/1.1 101 Switching Protocols' "$said"
+contains 'Your name, please.' "$said"
+contains 'HTTP/1.1 403 Forbidden' "$(opens http://evil.example)"
+ok
+
 checking 'seventeen players come at once from one address of the network of Docker, and none is shut out'
 # shellcheck disable=SC2016 # meant for the shell inside
 exits 0 container --network "${run}_default" --entrypoint bash "$dev" -euc '
