@@ -1,13 +1,19 @@
 //! How late ticks begin: the engine in four states beside the bare loop, which has neither a world nor a disk, idle or
-//! under the same load. Both count in the same buckets, so p50, p99 and the maximum are bounds; the ratio is of means.
+//! under the same load; then while its page and its map are asked for without a pause. All count in the same buckets, so p50,
+//! p99 and the maximum are bounds; the ratio is of means.
 
 use std::thread;
 use std::time::Duration;
 
+use aqevia_engine::limits::MAP_ROOMS_MAX;
+
 use crate::bare::{Bare, LATENESS};
 use crate::client::{WARM_UP, load};
 use crate::http::{Place, TICK_MS};
+use crate::people;
+use crate::process::{Core, pin};
 use crate::progress;
+use crate::support::{Engine, Folder};
 use crate::table::{Pairs, digits, row, time};
 
 /// Five alternations of six seconds are thirty seconds of each state.
@@ -46,6 +52,27 @@ pub fn measure() {
         let budget = (!flushes && !with_load)
             .then(|| ("p50 100 µs", lateness.bound(0.5).is_some_and(|bound| bound <= BUDGET_SECONDS)));
         row(&what, &lateness.show(), &yardstick, &digits(pairs.ratio()), budget);
+    }
+    measure_beside_pages();
+}
+
+/// With as many rooms as a map has at most: it is made anew each second, and is half a megabyte long.
+fn measure_beside_pages() {
+    let folder = Folder::new();
+    let world = folder.write("world.json5", people::world(MAP_ROOMS_MAX));
+    for (path, rooms) in [("/", ""), ("/map", " of 2,000 rooms")] {
+        progress(&format!("lateness beside {path}"));
+        let engine = Engine::start_with(&folder, &[("AQEVIA_WORLD_PATH", world.to_str().unwrap())]);
+        let address = engine.address.to_string();
+        pin(engine.child.id(), Core::Server);
+        let load = load(address.parse().unwrap(), path, 16, WINDOW);
+        let (mut lateness, metrics) = (Lateness::default(), engine.get("/metrics").1);
+        lateness.add(&metrics, "aqevia_tick_lateness_seconds");
+        let skipped = engine.status_number("$.loop.ticks_skipped");
+        engine.stop();
+        let what = format!("lateness of ticks, `{path}`{rooms} asked for without a pause, connections: 16");
+        let shown = format!("{}, {skipped} left out, {} answers/s", lateness.show(), digits(load.requests_per_second));
+        row(&what, &shown, "", "", Some(("none left out", skipped == 0)));
     }
 }
 

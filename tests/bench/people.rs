@@ -149,7 +149,7 @@ fn lateness(engine: &Engine) -> (f64, f64) {
 }
 
 /// A hall, from which ways lead to floors, and from those to rooms that lie in a grid and hold a thing each.
-fn world(rooms: usize) -> String {
+pub fn world(rooms: usize) -> String {
     let (mut text, mut things) = (String::from("{ id: \"grid\", name: \"Grid\", rooms: {\n"), String::new());
     let floors = rooms.div_ceil(BRANCHES);
     let exits = |exits: &[(String, String)]| {
