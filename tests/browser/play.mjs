@@ -215,10 +215,10 @@ async function typesWithHelp(page) {
     await page.press('#line', 'Tab');
     assert.notEqual(await focused(page), 'line', typed);
   }
-  await page.fill('#line', 'loo');
+  await page.fill('#line', 'examine a ');
   await page.press('#line', 'Tab');
   await page.press('#line', 'Escape');
-  assert.equal(await page.inputValue('#line'), 'loo');
+  assert.equal(await page.inputValue('#line'), 'examine a ');
   await page.press('#line', 'Tab');
   assert.notEqual(await focused(page), 'line');
   // Whoever types while they are elsewhere types here.
@@ -232,9 +232,13 @@ async function typesWithHelp(page) {
 async function readsFurtherUp(page, visitor) {
   await types(page, 'commands');
   await logs(page, 'quit');
-  await page.evaluate(() => (document.getElementById('log').scrollTop = 0));
+  await page.evaluate(() => {
+    document.getElementById('log').scrollTop = 0;
+    read('> ');
+  });
+  assert.ok(await page.locator('#more').isHidden());
   visitor.types('say below');
-  await page.getByRole('button', { name: /new lines? below/ }).waitFor();
+  await page.getByRole('button', { name: 'A new line below' }).waitFor();
   assert.equal(await page.evaluate(() => document.getElementById('log').scrollTop), 0);
   await page.click('#more');
   await page.locator('#more').waitFor({ state: 'hidden' });
@@ -250,7 +254,10 @@ async function noticesSilence(page, way) {
     ping();
   });
   await page.locator('#lost').waitFor();
-  await logs(page, 'You are back.');
+  // What is told of it takes room, and the end of the log stays in sight.
+  const frame = () => page.evaluate(() => new Promise(requestAnimationFrame));
+  await frame().then(frame);
+  assert.ok(await page.evaluate(() => log.scrollTop + log.clientHeight >= log.scrollHeight - 8));
   await page.locator('#lost').waitFor({ state: 'hidden' });
 }
 
@@ -285,7 +292,7 @@ async function comesInAsSomebodyNew(browser, page) {
   await isAsWideAs(page);
   for (const tab of ['here', 'carried', 'been', 'online', 'ways']) {
     await page.click(`[aria-controls=${tab}]`);
-    await page.locator(`#${tab}`).waitFor();
+    assert.equal(await page.locator('#panels section:visible').getAttribute('id'), tab);
     await isAsWideAs(page);
   }
   await browser.audit(page, 'inside, dark, on a phone');
