@@ -41,7 +41,7 @@ async function play(browser, engine, context, shoot) {
   await shoot(page, 'play-inside');
   for (const tab of await page.locator('#tabs button:visible').all()) {
     await tab.click();
-    await shoot(page, `play-${await tab.getAttribute('aria-controls')}`);
+    await shoot(page, `play-${await tab.getAttribute('value')}`);
   }
   await page.locator('#tabs button:visible', { hasText: 'Map' }).click({ timeout: 500 }).catch(() => {});
   await page.click('#enlarge');

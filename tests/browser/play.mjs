@@ -291,7 +291,7 @@ async function comesInAsSomebodyNew(browser, page) {
   await logs(page, 'The Yard');
   await isAsWideAs(page);
   for (const tab of ['here', 'carried', 'been', 'online', 'ways']) {
-    await page.click(`[aria-controls=${tab}]`);
+    await page.click(`#tabs [value=${tab}]`);
     assert.equal(await page.locator('#panels section:visible').getAttribute('id'), tab);
     await isAsWideAs(page);
   }
@@ -300,7 +300,7 @@ async function comesInAsSomebodyNew(browser, page) {
 
 async function meets(page, other) {
   await page.evaluate(() => Object.defineProperty(document, 'hidden', { configurable: true, value: true }));
-  await other.click('[aria-controls=here]');
+  await other.click('#tabs [value=here]');
   await other.locator('#here').getByRole('button', { name: 'tell Anna …' }).click();
   assert.equal(await other.inputValue('#line'), 'tell Anna ');
   await types(other, 'tell Anna hello');
@@ -313,7 +313,7 @@ async function meets(page, other) {
   assert.equal(await page.title(), 'A Small World');
   await types(page, 'say hello, Bert');
   await logs(other, 'Anna says, "hello, Bert"');
-  await other.click('[aria-controls=online]');
+  await other.click('#tabs [value=online]');
   await other.locator('#online').getByRole('button', { name: 'tell Anna …' }).waitFor();
 }
 

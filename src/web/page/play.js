@@ -30,6 +30,11 @@ function draw(tag, attributes, ...children) {
   return element;
 }
 
+/// Shows words where there is a place for them, which is not there without any.
+function put(place, words) {
+  [place.textContent, place.hidden] = [words, !words];
+}
+
 const isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
 const listOf = (value) => (Array.isArray(value) ? value.slice(0, LISTED_MAX) : []);
 const objectsOf = (value) => listOf(value).filter(isObject);
@@ -102,8 +107,7 @@ function tell(...lines) {
   while (log.children.length > (isAtEnd ? LINES_MAX : 3 * LINES_MAX)) log.firstChild.remove();
   if (isAtEnd) return toEnd();
   newBelow += lines.length;
-  $('more').textContent = newBelow === 1 ? 'A new line below ↓' : `${newBelow} new lines below ↓`;
-  $('more').hidden = false;
+  put($('more'), newBelow === 1 ? 'A new line below ↓' : `${newBelow} new lines below ↓`);
 }
 
 function toEnd() {
@@ -194,9 +198,13 @@ function read(text) {
     const isTitle = pieces.length === 1 && pieces[0].classes === 'bold';
     return make('p', { className: isTitle ? 'title' : '' }, ...spans);
   });
-  if (isIn && elements.length > 0) tell(...elements);
-  else before.push(...elements);
+  if (!isIn || elements.length === 0) return before.push(...elements);
+  tell(...elements);
+  // What is said while a name is being chosen is about that name.
+  if ($('naming').open) put($('unfit'), textOf(elements));
 }
+
+const textOf = (elements) => elements.map((element) => element.textContent).join(' ');
 
 /// The connection has ended. One comes back by oneself, unless one was sent away.
 function lose(code) {
@@ -226,12 +234,12 @@ function tryAgain() {
 /// background has its turn rarely.
 function ping() {
   if (!socket) return;
-  if (!isSilent) {
-    isSilent = true;
-    return gmcp('Core.Ping');
+  if (!isSilent) gmcp('Core.Ping');
+  else {
+    socket.close();
+    lose(1006);
   }
-  socket.close();
-  lose(1006);
+  isSilent = true;
 }
 setInterval(ping, PING_MS);
 on(window, 'online', tryAgain);
@@ -249,8 +257,7 @@ const hasGuestName = (name) => /\d$/.test(name); // No player's name ends in a n
 
 function comeIn(as) {
   wanted = as;
-  showRefusal('');
-  all('#outside button').forEach((button) => (button.disabled = true));
+  put($('refusal'), '');
   if (!socket) connect();
   goOn();
 }
@@ -260,7 +267,7 @@ function goOn() {
   if (isIn && welcome && tail) [, welcome] = [remark(welcome), ''];
   if (isIn) return;
   if (!wanted) return greet();
-  const reason = before.map((line) => line.textContent).join(' ').replace(/ ?Your name, (please|then)\./, '');
+  const reason = textOf(before).replace(/ ?Your name, (please|then)\./, '');
   if (awaits === 'name' && tail === 'Name: ') {
     // Asked for a name again: what was said in between is the reason.
     if (wanted.stage) return refuse(wanted.isReturn ? `You could not come back. ${reason}` : reason);
@@ -269,7 +276,7 @@ function goOn() {
   }
   if (awaits === 'name' || awaits === wanted.stage) return;
   wanted.stage = awaits;
-  if (awaits === 'turn') showRefusal('Many are coming in just now. A moment, please.');
+  if (awaits === 'turn') put($('refusal'), 'Many are coming in just now. A moment, please.');
   else if (awaits === 'confirmation' && wanted.isReturn) refuse('You were away for too long.');
   else if (awaits === 'confirmation') {
     $('newcomer').querySelector('b').textContent = wanted.name;
@@ -316,17 +323,11 @@ function keep() {
   store('guest', me && hasGuestName(me.name) ? me : null, 'sessionStorage');
 }
 
-function showRefusal(words) {
-  $('refusal').textContent = words;
-  $('refusal').hidden = !words;
-}
-
 function refuse(words) {
   const { isReturn } = wanted;
   wanted = null;
   if (isReturn) return goOutside(words);
-  all('#outside button').forEach((button) => (button.disabled = false));
-  showRefusal(words);
+  put($('refusal'), words);
 }
 
 function goOutside(words) {
@@ -398,14 +399,12 @@ const messages = {
     chart();
   },
   'Char.Items.List': ({ location: place, items }) => {
-    if (place !== 'room' && place !== 'inv') return;
-    known[place] = objectsOf(items);
-    if (place === 'inv') fill($('carried'), known.inv);
-    else showCompany();
+    if (place === 'room' || place === 'inv') known[place] = objectsOf(items);
+    showItems();
   },
   'Room.Players': (people) => {
     known.people = objectsOf(people);
-    showCompany();
+    showItems();
   },
   'Comm.Channel.Text': () => document.hidden && entitle(world, unread + 1),
   'Comm.Channel.Players': (people) => {
@@ -419,14 +418,11 @@ const messages = {
 
 function take(text) {
   const [head] = text.split(' ', 1);
-  if (!Object.hasOwn(messages, head)) return;
-  let value;
+  let value = null;
   try {
     value = JSON.parse(text.slice(head.length));
-  } catch {
-    return;
-  }
-  if (value !== null) messages[head](value);
+  } catch { /* It says nothing. */ }
+  if (value !== null && Object.hasOwn(messages, head)) messages[head](value);
 }
 
 function askWhoIsOnline() {
@@ -491,10 +487,11 @@ function showWays() {
   keepingFocus($('gates'), () => $('gates').replaceChildren(...gates.map((gate) => button(gate, gate))));
 }
 
-function showCompany() {
+function showItems() {
   const people = known.people.map((one) => ({ ...one, kind: 'person' }));
   const isCreature = ({ attrib }) => wordsOf(attrib).includes('m');
   fill($('here'), [...people, ...known.room.filter(isCreature), ...known.room.filter((item) => !isCreature(item))]);
+  fill($('carried'), known.inv);
 }
 
 /// Lists what there is, each with what can be done with it. What was there before stays the element that it was.
@@ -706,7 +703,7 @@ function ask(dialog) {
 }
 
 on($('keep'), 'click', () => {
-  $('unfit').hidden = true;
+  put($('unfit'), '');
   ask($('naming'));
 });
 on($('not-now'), 'click', () => $('naming').close());
@@ -714,14 +711,6 @@ on($('naming'), 'submit', (event) => {
   event.preventDefault();
   act(`register ${$('chosen').value}`);
 });
-
-/// What the world says while a name is being chosen is about that name.
-new MutationObserver((changes) => {
-  const said = changes.flatMap(({ addedNodes }) => [...addedNodes]).filter((element) => !element.matches('.echo, .remark'));
-  if (!$('naming').open || said.length === 0) return;
-  $('unfit').textContent = said.map((element) => element.textContent).join(' ');
-  $('unfit').hidden = false;
-}).observe(log, { childList: true });
 
 function showPassword() {
   $('naming').close();
@@ -773,14 +762,12 @@ on($('displaying'), 'change', () => {
 all('.display').forEach((button) => on(button, 'click', () => ask($('displaying'))));
 
 // On a narrow screen one part is shown at a time.
-for (const tab of all('#tabs button')) {
-  on(tab, 'click', () => {
-    const open = tab.ariaExpanded === 'true' ? null : tab;
-    all('#tabs button').forEach((other) => (other.ariaExpanded = String(other === open)));
-    all('#panels section').forEach((part) => part.classList.toggle('open', part.id === open?.getAttribute('aria-controls')));
-    askWhoIsOnline();
-  });
-}
+on($('tabs'), 'click', ({ target: { value } }) => {
+  if (!value) return;
+  all('#tabs button').forEach((tab) => (tab.ariaPressed = String(tab.value === value)));
+  all('#panels section').forEach((part) => part.classList.toggle('open', part.id === value));
+  askWhoIsOnline();
+});
 
 showAsChosen();
 offerReturn();
