@@ -1,6 +1,7 @@
 // Takes pictures of the pages for people to look at, into the folder that AQEVIA_PAGES names: `make pages`.
 
 import { mkdirSync } from 'node:fs';
+import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { Engine, Way } from './browser.mjs';
@@ -14,10 +15,68 @@ const LOOKS = {
 export default async function pages(browser) {
   mkdirSync(process.env.AQEVIA_PAGES, { recursive: true });
   const engine = await Engine.start();
+  const large = await Engine.start({ world: town() });
   for (const [look, context] of Object.entries(LOOKS)) {
     const shoot = (page, state) => page.screenshot({ path: join(process.env.AQEVIA_PAGES, `${state}-${look}.png`) });
     await play(browser, engine, context, shoot);
+    await watch(browser, engine, large, context, (page, state) =>
+      page.screenshot({ path: join(process.env.AQEVIA_PAGES, `${state}-${look}.png`), fullPage: true }));
   }
+}
+
+/// The operators' page: an engine that is well, one with a large world, one that cannot store, and one that is gone.
+async function watch(browser, engine, large, context, shoot) {
+  const page = await browser.open(`http://${large.observability}/`, context);
+  await page.locator('#map-text', { hasText: 'rooms' }).waitFor();
+  await shoot(page, 'watch-large');
+  for (let step = 0; step < 8; step++) await page.click('#closer');
+  await shoot(page, 'watch-large-closer');
+  await page.close();
+  const way = await Way.to(engine.observability);
+  const well = await browser.open(way.url, { ...context, expected: [/Failed to load resource: net::ERR_/] });
+  const says = (state) => well.locator('#state', { hasText: state }).waitFor();
+  await says('Up and ready');
+  await well.locator('#map-text', { hasText: 'rooms' }).waitFor();
+  await shoot(well, 'watch-well');
+  const database = engine.variables.AQEVIA_SQLITE_PATH;
+  await rename(database, `${database}-away`);
+  await says('not ready');
+  await shoot(well, 'watch-failing');
+  await rename(`${database}-away`, database);
+  await says('Up and ready');
+  way.cut();
+  await says('No answer');
+  await shoot(well, 'watch-gone');
+}
+
+/// A world of a thousand rooms: streets with gaps, houses at some of them, some with a floor above.
+function town() {
+  let seed = 7;
+  const chance = (part) => (seed = (seed * 1_103_515_245 + 12_345) % 2 ** 31) / 2 ** 31 < part;
+  const rooms = new Map();
+  const side = 30;
+  for (let at = 0; at < side * side; at++) if (chance(0.9)) rooms.set(`r${at}`, { name: `Street ${at}`, exits: {} });
+  const join = (from, name, to, back) => {
+    if (!rooms.has(to)) return;
+    rooms.get(from).exits[name] = to;
+    rooms.get(to).exits[back] = from;
+  };
+  for (const room of [...rooms.keys()]) {
+    const at = Number(room.slice(1));
+    if ((at + 1) % side && chance(0.85)) join(room, 'east', `r${at + 1}`, 'west');
+    if (chance(0.85)) join(room, 'south', `r${at + side}`, 'north');
+    if (chance(0.85)) continue;
+    rooms.set(`h${at}`, { name: `A house in Street ${at}`, exits: {} });
+    join(room, 'door', `h${at}`, 'out');
+    if (chance(0.5)) continue;
+    rooms.set(`u${at}`, { name: 'Upstairs', exits: {} });
+    join(`h${at}`, 'up', `u${at}`, 'down');
+  }
+  const described = [...rooms].map(([tag, room]) => [tag, { ...room, description: 'A place.' }]);
+  const rat = { name: 'a rat', description: 'Grey.', habits: { wander: { every_minutes: 1 } } };
+  const rats = [...rooms.keys()].filter(() => chance(0.2)).map((tag) => [`rat_${tag}`, { prototype: 'rat', in: tag }]);
+  const creatures = Object.fromEntries([['rat', rat], ...rats]);
+  return JSON.stringify({ id: 'town', name: 'A Town of a Thousand Rooms', rooms: Object.fromEntries(described), creatures });
 }
 
 /// The page to play on: before one comes in, in the World, keeping a name, and without a connection.

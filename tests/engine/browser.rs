@@ -25,3 +25,8 @@ fn play(scenario: &str) {
 fn somebody_who_knows_nothing_comes_in_by_the_page_meets_others_and_comes_back_whatever_happens() {
     play("play");
 }
+
+#[test]
+fn the_operators_page_shows_an_engine_that_is_well_that_cannot_store_that_is_gone_and_that_is_back() {
+    play("watch");
+}

@@ -196,7 +196,7 @@ const COMPASS = {
 const STEPS = { ...COMPASS, up: [1, -1], down: [-1, 1] };
 const stepOf = ({ name }) => STEPS[name] ?? COMPASS.southeast;
 const turned = (step) => step.map((part) => -part);
-const key = ([column, row]) => column * 65536 + row;
+const key = ([column, row]) => column * 131072 + row * 2;
 // How often rooms are moved on until all is straight, and how often rows and columns make way for what is crowded.
 const [ROUNDS_MAX, TRIES_MAX] = [100, 20];
 
@@ -270,9 +270,10 @@ function put({ places, taken }, room, at) {
   taken.set(key(at), room);
 }
 
-// The free place nearest to one, and of those as near the one that lies most in a direction.
+// The free place nearest to one, and of those as near the one that lies most in a direction. Where those beside it are taken,
+// there is room for a small one between four.
 function nearestFree({ taken }, [column, row], [right, down]) {
-  for (let reach = 1; ; reach++) {
+  for (let reach = 1; ; reach += reach % 1 ? 1.5 : -0.5) {
     let best = null;
     for (let x = -reach; x <= reach; x++) {
       for (let y = -reach; y <= reach; y++) {
@@ -321,7 +322,7 @@ function layOut({ rooms, exits }) {
 function range(places, axis) {
   let [low, high] = [Infinity, -Infinity];
   for (const at of places.values()) [low, high] = [Math.min(low, at[axis]), Math.max(high, at[axis])];
-  return [low, high];
+  return [Math.floor(low), Math.ceil(high)];
 }
 
 // Parts in rows, the highest first, all together about as wide as they are high.
@@ -373,11 +374,13 @@ function lines(name) {
 }
 
 const centre = ([column, row]) => [column * CELL_WIDTH, row * CELL_HEIGHT];
+const scaleOf = ([column]) => (column % 1 ? 0.55 : 1);
 
 // Where the line from a room's centre to a point leaves its frame.
-function rim([x, y], [towardsX, towardsY]) {
+function rim(place, [towardsX, towardsY]) {
+  const [[x, y], scale] = [centre(place), scaleOf(place) / 2];
   const [dx, dy] = [towardsX - x, towardsY - y];
-  const part = Math.min(ROOM_WIDTH / 2 / Math.abs(dx), ROOM_HEIGHT / 2 / Math.abs(dy));
+  const part = Math.min((ROOM_WIDTH * scale) / Math.abs(dx), (ROOM_HEIGHT * scale) / Math.abs(dy));
   return [x + dx * part, y + dy * part].join(" ");
 }
 
@@ -385,12 +388,12 @@ function rim([x, y], [towardsX, towardsY]) {
 function course(from, to, taken) {
   const [columns, rows] = [to[0] - from[0], to[1] - from[1]];
   const steps = Math.max(Math.abs(columns), Math.abs(rows));
-  const between = Array.from({ length: steps - 1 }, (_, at) => (at + 1) / steps);
+  const between = Array.from({ length: Math.ceil(steps) - 1 }, (_, at) => (at + 1) / steps);
   const isTaken = (part) => taken.has(key([from[0] + columns * part, from[1] + rows * part].map(Math.round)));
   const [[x, y], [endX, endY]] = [centre(from), centre(to)];
-  if (!between.some(isTaken)) return `M${rim([x, y], [endX, endY])}L${rim([endX, endY], [x, y])}`;
+  if (!between.some(isTaken)) return `M${rim(from, [endX, endY])}L${rim(to, [x, y])}`;
   const bend = [(x + endX) / 2 + (endY - y) / 4, (y + endY) / 2 - (endX - x) / 4];
-  return `M${rim([x, y], bend)}Q${bend.join(" ")} ${rim([endX, endY], bend)}`;
+  return `M${rim(from, bend)}Q${bend.join(" ")} ${rim(to, bend)}`;
 }
 
 // One line for a way and the way back; an arrow where there is none.
@@ -411,7 +414,7 @@ function drawWays(exits) {
       single.set(`${from} ${to} ${kind}`, way);
     } else {
       const [[x, y], [right, down]] = [centre(start), stepOf({ name })];
-      const d = `M${rim([x, y], [x + right * CELL_WIDTH, y + down * CELL_HEIGHT])}l${right * 14} ${down * 14}`;
+      const d = `M${rim(start, [x + right * CELL_WIDTH, y + down * CELL_HEIGHT])}l${right * 14} ${down * 14}`;
       draw(draw(element("ways"), "path", { class: kind, d }), "title", {}, `${name}: ${end ? "leads back" : NOWHERE}`);
     }
   }
@@ -420,7 +423,9 @@ function drawWays(exits) {
 const NOWHERE = "leads to nothing on this map";
 
 function drawRoom({ id, name }) {
-  const group = draw(element("rooms"), "g", { class: "room", transform: `translate(${centre(placed.get(id)).join(" ")})` });
+  const place = placed.get(id);
+  const transform = `translate(${centre(place).join(" ")}) scale(${scaleOf(place)})`;
+  const group = draw(element("rooms"), "g", { class: "room", transform });
   draw(group, "title", {}, name);
   draw(group, "path", { d: FRAME });
   draw(group, "path", { class: "second", d: SECOND_FRAME });
