@@ -245,7 +245,7 @@ pub const HTTP_STOP_MS_MAX: u64 = 500;
 pub const HTTP_REQUESTS_PER_TURN: usize = 100;
 /// Requests answered in one turn of the loop, all connections together, before the world gets its turn.
 pub const HTTP_ANSWERS_PER_TURN: usize = 1_000;
-/// Bytes of an answer that count as one of these: a longer one counts as so many more.
+/// Bytes of an answer, its head too, that count as one of these: a longer one counts as so many more.
 pub const HTTP_ANSWER_BYTES: usize = 4 * 1024;
 /// From the first unsent byte of an answer until the peer must have taken all of the output.
 pub const HTTP_WRITE_MS_MAX: u64 = 10_000;

@@ -169,11 +169,6 @@ fn list() -> String {
 }
 
 impl Answer<'_> {
-    /// How long its body is, in bytes.
-    pub fn body_bytes(&self) -> usize {
-        self.content.as_ref().map_or(0, |(_, body)| body.len())
-    }
-
     /// Appends the answer to `output`. `date` is the value of the Date field; without `with_body`, as for HEAD,
     /// everything but the body is as it would be with it (RFC 9110 section 9.3.2).
     pub fn write(&self, output: &mut Vec<u8>, date: &str, connection: Connection, with_body: bool) {

@@ -180,9 +180,9 @@ impl Turn<'_> {
         with_body: bool,
     ) {
         self.counters.count(path, answer.status);
-        let bytes = if with_body { answer.body_bytes() } else { 0 };
-        self.budget = self.budget.saturating_sub(1 + bytes / HTTP_ANSWER_BYTES);
+        let before = connection.output.len();
         answer.write(&mut connection.output, &self.date, after, with_body);
+        self.budget = self.budget.saturating_sub(1 + (connection.output.len() - before) / HTTP_ANSWER_BYTES);
         if after == answer::Connection::Close {
             connection.close();
         }

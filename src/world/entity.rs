@@ -52,13 +52,6 @@ keys! {
     }
 }
 
-impl Kind {
-    /// Whether it makes the map of a world: a place, or a way.
-    pub fn is_drawn(self) -> bool {
-        matches!(self, Kind::Room | Kind::Exit)
-    }
-}
-
 keys! {
     /// When a creature is awake. Its number is part of stored digests, and its place in `ALL`.
     Active {

@@ -476,7 +476,7 @@ impl World {
     /// The one way to change an entity: notes that it is pending. Its location is not to be changed here.
     fn change(&mut self, id: EntityId) -> Option<&mut Entity> {
         if let Some(entity) = self.parts.entities.get(id) {
-            self.layout += u64::from(entity.kind.is_drawn());
+            self.layout += u64::from(matches!(entity.kind, Kind::Room | Kind::Exit));
             self.note(id);
         }
         self.parts.entities.get_mut(id)
@@ -537,7 +537,7 @@ impl World {
         self.parts.next_id += 1;
         let entity = make(id);
         self.place(&entity);
-        self.layout += u64::from(entity.kind.is_drawn());
+        self.layout += u64::from(matches!(entity.kind, Kind::Room | Kind::Exit));
         self.parts.entities.insert(entity);
         self.present.set(None);
         self.changed.records.insert(id, 0);

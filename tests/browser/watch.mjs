@@ -49,7 +49,7 @@ async function isWell(browser, page) {
   const tick = await number(page, /^Tick$/);
   await waitFor('the tick to move', async () => (await number(page, /^Tick$/)) > tick);
   await waitFor('a flush', async () => /for commit and sync/.test(await figure(page, 'It took').textContent()));
-  await page.locator('#strip-text', { hasText: 'At most' }).waitFor();
+  await page.locator('#strip-text', { hasText: ' late in ' }).waitFor();
   assert.match(await page.locator('#strip-good').getAttribute('d'), /^M/);
   assert.equal(await figure(page, 'Last error').textContent(), 'none');
   assert.match(await figure(page, 'Connections').textContent(), /^\d+ by http, 0 by telnet/);

@@ -63,14 +63,18 @@ const FIGURES = {
   },
   storage: {
     "Safe up to": ({ storage: { persisted_tick: tick }, world, loop }) =>
-      tick === null ? "✕ not known" : `tick ${number(tick)}, ${milliseconds((world.tick - tick) * loop.tick_interval_ms)} ago`,
-    Pending: ({ storage: { pending_records: pending, writer } }) =>
-      some(pending, "record") + (writer.flushing_ms === null ? "" : `, in a flush for ${milliseconds(writer.flushing_ms)}`),
+      tick === null
+        ? "✕ not known"
+        : `tick ${number(tick)}, ${milliseconds((world.tick - tick) * loop.tick_interval_ms)} ago`,
+    Pending: ({ storage: { pending_records: pending, writer: { flushing_ms: out } } }) =>
+      some(pending, "record") + (out === null ? "" : `, in a flush for ${milliseconds(out)}`),
     "Last flush": ({ storage: { last_flush_at: at } }) => (at ? moment(at) : "none yet"),
     "It wrote": ({ storage: { last_flush: flush } }) =>
-      flush ? `${some(flush.records, "record")}, ${TRIGGERS[flush.trigger]}` : "",
+      flush ? `${some(flush.records, "record")}, ${TRIGGERS[flush.trigger]}` : "nothing yet",
     "It took": ({ storage: { last_flush: flush } }) =>
-      flush ? `${milliseconds(flush.duration_ms)}, with ${milliseconds(flush.commit_ms)} for commit and sync` : "",
+      flush
+        ? `${milliseconds(flush.duration_ms)}, with ${milliseconds(flush.commit_ms)} for commit and sync`
+        : "nothing yet",
     "All flushes": ({ storage: { flush_count: done, flush_failures: failed, records_flushed: records } }) =>
       `${number(done)} done, with ${some(records, "record")}; ${failed ? number(failed) : "none"} failed`,
     "Last error": ({ storage: { last_error: error } }) => (error ? `✕ ${error}` : "none"),
@@ -82,7 +86,8 @@ const FIGURES = {
   engine: {
     "Up for": ({ uptime_seconds: seconds }) => lasting(seconds),
     Version: ({ version }) => version,
-    Memory: ({ loop: { resident_memory_bytes: memory } }) => (memory === null ? "not known" : bytes(memory)),
+    Memory: ({ loop: { resident_memory_bytes: memory } }) =>
+      memory === null ? "not known" : `${bytes(memory)}, the writer's aside`,
     Sessions: ({ loop }) => number(loop.sessions),
     Connections: ({ loop }) =>
       Object.entries(loop.connections).map(([port, count]) => `${number(count)} by ${port}`).join(", "),
@@ -125,7 +130,8 @@ function showLateness({ lateness_ms: seconds, tick_interval_ms: interval }) {
   const late = known.filter((late) => late >= interval).length;
   const span = known.length < seconds.length ? `the ${some(known.length, "second")} with ticks` : "five minutes";
   const bad = late ? `by a whole tick or more in ${some(late, "second")}` : "never by a whole tick";
-  const text = `At most ${milliseconds(Math.max(...known))} late in ${span}; ${bad}.`;
+  const most = Math.max(...known);
+  const text = `${most ? `At most ${milliseconds(most)}` : "Less than 1 ms"} late in ${span}; ${bad}.`;
   write(element("strip-text"), known.length ? text : "No tick in the last five minutes.");
 }
 
@@ -155,7 +161,7 @@ function show(status) {
   showFigures(status);
   showLateness(status.loop);
   if (status.ready) {
-    tell("good", "Up and ready", "Everything that happens is being stored.");
+    tell("good", "Up and ready", "What happens is stored when it is due.");
   } else {
     const { reason, since, seconds } = status.unready;
     const [kind, word] = status.world ? ["bad", "Up, but not ready"] : ["warn", "Up, and loading the World"];
@@ -200,7 +206,7 @@ const key = ([column, row]) => column * 131072 + row * 2;
 // How often rooms are moved on until all is straight, and how often rows and columns make way for what is crowded.
 const [ROUNDS_MAX, TRIES_MAX] = [100, 20];
 
-// How much an exit tells of where it leads: 0 by the compass and back, 1 by the compass alone, 2 up or down, 3 by a name.
+// How much an exit tells of where it leads: 0 by the compass and back, 1 by the compass alone, 2 up or down, 3 by name.
 function rankOf(exit, leading) {
   if (!COMPASS[exit.name]) return STEPS[exit.name] ? 2 : 3;
   const isBack = (other) => other.to === exit.from && key(stepOf(other)) === key(turned(stepOf(exit)));
@@ -222,8 +228,8 @@ function guess(first, near) {
   return places;
 }
 
-// Moves rooms on until those above and below each other share a column, those beside each other a row, and all others come
-// after one another as the compass has it. False: that has no end, as in a maze.
+// Moves rooms on until those above and below each other share a column, those beside each other a row, and all others
+// come after one another as the compass has it. False: that has no end, as in a maze.
 function straighten(places, links) {
   for (let round = 0; round < ROUNDS_MAX; round++) {
     let isStraight = true;
@@ -241,7 +247,8 @@ function straighten(places, links) {
   return false;
 }
 
-// The rooms that hang together with one by the compass, no two in one place: where they would be, a row or column makes way.
+// The rooms that hang together with one by the compass, no two in one place: where they would be, a row or column makes
+// way.
 function placePart(first, near) {
   let places = guess(first, near);
   const links = [...places.keys()].flatMap((room) => near.get(room));
@@ -252,11 +259,11 @@ function placePart(first, near) {
     if (isStraight) places = moved;
     return isStraight;
   };
-  const ranks = attempt(1) && attempt(2) ? 2 : 1;
+  const ranks = [1, 2].filter((ranks) => attempt(ranks)).length;
   for (let tries = 0; ; tries++) {
     const part = { places: new Map(), taken: new Map() };
     const crowded = [...places].filter(([room, at]) => part.taken.has(key(at)) || put(part, room, at));
-    if (crowded.length && tries < TRIES_MAX) {
+    if (crowded.length && ranks && tries < TRIES_MAX) {
       attempt(ranks, (moved) => crowded.forEach(([room]) => (moved.get(room)[(tries + 1) % 2] += 1)));
       continue;
     }
@@ -270,8 +277,8 @@ function put({ places, taken }, room, at) {
   taken.set(key(at), room);
 }
 
-// The free place nearest to one, and of those as near the one that lies most in a direction. Where those beside it are taken,
-// there is room for a small one between four.
+// The free place nearest to one, and of those as near the one that lies most in a direction. Where those beside it are
+// taken, there is room for a small one between four.
 function nearestFree({ taken }, [column, row], [right, down]) {
   for (let reach = 1; ; reach += reach % 1 ? 1.5 : -0.5) {
     let best = null;
@@ -285,15 +292,16 @@ function nearestFree({ taken }, [column, row], [right, down]) {
   }
 }
 
-// All rooms by id, each with its column and row. What hangs together by the compass is one part. A room alone stands near
-// one that it has a way to or from, and parts stand side by side.
+// All rooms by id, each with its column and row. What hangs together by the compass is one part. A room alone stands
+// near one that it has a way to or from, and parts stand side by side.
 function layOut({ rooms, exits }) {
   const ids = new Set(rooms.map(({ id }) => id));
   const known = exits.filter(({ from, to }) => ids.has(to) && from !== to);
   const leading = byStart(known);
   const links = known.map((exit) => ({ ...exit, rank: rankOf(exit, leading), step: stepOf(exit) }));
   links.sort((one, other) => one.rank - other.rank);
-  const [byCompass, others] = [bothWays(links.filter(({ rank }) => rank < 2)), bothWays(links.filter(({ rank }) => rank > 1))];
+  const byCompass = bothWays(links.filter(({ rank }) => rank < 2));
+  const others = bothWays(links.filter(({ rank }) => rank > 1));
   const home = new Map();
   for (const first of byCompass.keys()) {
     if (home.has(first)) continue;
@@ -409,7 +417,8 @@ function drawWays(exits) {
       back.removeAttribute("marker-end");
       back.firstChild.textContent += ` / ${name}`;
     } else if (end && from !== to) {
-      const way = draw(element("ways"), "path", { class: kind, d: course(start, end, taken), "marker-end": "url(#tip)" });
+      const d = course(start, end, taken);
+      const way = draw(element("ways"), "path", { class: kind, d, "marker-end": "url(#tip)" });
       draw(way, "title", {}, name);
       single.set(`${from} ${to} ${kind}`, way);
     } else {
@@ -473,7 +482,8 @@ function listRooms() {
   if (!map || !element("list").open) return;
   const names = new Map(map.rooms.map(({ id, name }) => [id, name]));
   const leading = byStart(map.exits);
-  const tell = ({ to, name, locked }) => `${name} ${names.has(to) ? `to ${names.get(to)}` : NOWHERE}${locked ? " (locked)" : ""}`;
+  const tell = ({ to, name, locked }) =>
+    `${name} ${names.has(to) ? `to ${names.get(to)}` : NOWHERE}${locked ? " (locked)" : ""}`;
   for (const { id, name } of map.rooms) {
     if (!entries.has(id)) {
       const entry = element("entries").appendChild(document.createElement("li"));
@@ -554,9 +564,15 @@ function listen() {
     const box = area.getBoundingClientRect();
     zoom(Math.exp(-event.deltaY * (event.deltaMode ? 0.04 : 0.002)), event.clientX - box.left, event.clientY - box.top);
   }, { passive: false });
-  area.addEventListener("pointerdown", (event) => area.setPointerCapture(event.pointerId));
+  let held = null;
+  area.addEventListener("pointerdown", (event) => {
+    held = event;
+    area.setPointerCapture(event.pointerId);
+  });
   area.addEventListener("pointermove", (event) => {
-    if (area.hasPointerCapture(event.pointerId)) move(event.movementX, event.movementY);
+    if (!area.hasPointerCapture(event.pointerId)) return;
+    move(event.clientX - held.clientX, event.clientY - held.clientY);
+    held = event;
   });
 }
 
