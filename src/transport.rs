@@ -71,8 +71,7 @@ impl<T: Transport> Lines<T> {
         people: &mut People,
         moment: &mut Moment,
     ) {
-        people.arrive(number, net.peer(number), moment);
-        people.show_on(number, &transport.terminal());
+        people.arrive(number, net.peer(number), &transport.terminal(), moment);
         self.transports.insert(number, transport);
     }
 

@@ -230,15 +230,15 @@ impl Session {
 }
 
 impl People {
-    /// Takes a new connection. `None` for the address: it is not known.
-    pub fn arrive(&mut self, number: Number, address: Option<IpAddr>, moment: &mut Moment) {
+    /// Takes a new connection, with what is known of its terminal so far. `None` for the address: it is not known.
+    pub fn arrive(&mut self, number: Number, address: Option<IpAddr>, terminal: &Terminal, moment: &mut Moment) {
         let now = moment.now;
         self.sessions.insert(
             number,
             Session {
                 address,
                 is_counted: false,
-                terminal: Terminal::default(),
+                terminal: terminal.clone(),
                 stage: Stage::Name,
                 came: now,
                 heard: now,

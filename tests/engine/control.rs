@@ -15,6 +15,7 @@ use aqevia_engine::control::{Around, Control};
 use aqevia_engine::limits::{CONTROL_FLUSH_MS_MAX, CONTROL_LINE_BYTES_MAX, CONTROL_LINE_MS_MAX};
 use aqevia_engine::net::Net;
 use aqevia_engine::schedule::Flusher;
+use aqevia_engine::session::terminal::Terminal;
 use aqevia_engine::session::{Moment, People};
 use aqevia_engine::storage::{Stamp, worldfile};
 use aqevia_engine::sys::Poller;
@@ -524,7 +525,7 @@ fn people_are_told_of_a_stop_at_once_and_again_as_it_comes_near() {
     let mut random = || [0; 10];
     let wall = Wall(Duration::ZERO);
     let mut moment = Moment { world: &mut stand.world, now: stand.now, wall, random: &mut random };
-    stand.people.arrive(7, None, &mut moment);
+    stand.people.arrive(7, None, &Terminal::default(), &mut moment);
     stand.people.line(7, "guest", &mut moment);
     let told = |stand: &mut Stand| {
         let text = stand.people.take_output(7, &stand.world, stand.now).unwrap().text;

@@ -364,7 +364,7 @@ fn however_much_there_is_lists_and_what_waits_have_an_end() {
         clients.visit.turn(|people, moment| {
             let id = moment.world.add_player(&name, None).unwrap();
             moment.world.wake(id, &mut |world, effect| people.hear(world, effect));
-            people.arrive(number, None, moment);
+            people.arrive(number, None, &Terminal::default(), moment);
             people.line(number, "guest", moment);
             people.part(number, moment.now);
         });

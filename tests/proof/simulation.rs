@@ -634,10 +634,8 @@ impl Simulation {
         self.session += 1;
         let number = self.session;
         let gmcp = number.is_multiple_of(2);
-        self.with_people(|people, moment| {
-            people.arrive(number, None, moment);
-            people.show_on(number, &Terminal { gmcp, ..Terminal::default() });
-        });
+        let terminal = Terminal { gmcp, ..Terminal::default() };
+        self.with_people(|people, moment| people.arrive(number, None, &terminal, moment));
         self.process.sessions.insert(number, name);
         if gmcp {
             self.process.shown.insert(number, BTreeMap::new());

@@ -78,10 +78,7 @@ impl Visit {
         self.last += 1;
         let (number, address) = (self.last, address.parse::<IpAddr>().unwrap());
         let terminal = Terminal { screen_reader: self.reads_aloud, gmcp: self.takes_gmcp, ..Terminal::default() };
-        self.turn(|people, moment| {
-            people.arrive(number, Some(address), moment);
-            people.show_on(number, &terminal);
-        });
+        self.turn(|people, moment| people.arrive(number, Some(address), &terminal, moment));
         number
     }
 

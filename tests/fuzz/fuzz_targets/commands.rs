@@ -73,11 +73,10 @@ impl Town {
         self.last += 1;
         let number = self.last;
         let address = if player == 0 { None } else { Some([10, 0, 0, player].into()) };
-        self.act(|people, moment| people.arrive(number, address, moment));
         let (utf8, screen_reader, gmcp) = (player != 1, player == 2, player == 3);
         let mut terminal = Terminal { utf8, screen_reader, gmcp, ..Terminal::default() };
         (terminal.colours, terminal.width) = if player == 3 { (Colours::Many, 20) } else { (Colours::None, 80) };
-        self.people.show_on(number, &terminal);
+        self.act(|people, moment| people.arrive(number, address, &terminal, moment));
         self.numbers[usize::from(player)] = Some(number);
         self.read_all(None);
     }
