@@ -509,7 +509,8 @@ exits 2 named up
 contains 'Say once where it is to be published' "$said"
 exits 0 named up ENGINE_PORT=127.0.0.1:0
 contains "The World in the volume aqevia-${run}_data is at http://127.0.0.1:" "$said"
-contains '/ and for players: telnet 127.0.0.1 ' "$said"
+contains '/, and for players at http://127.0.0.1:' "$said"
+contains '/ and by telnet 127.0.0.1 ' "$said"
 exits 0 named backup BACKUPS="$work/made"
 contains "$work/made/$run-" "$said"
 exits 2 named reset <<<no
