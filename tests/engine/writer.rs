@@ -618,6 +618,10 @@ fn while_a_large_world_is_loaded_it_answers_and_tells_how_far_that_is() {
         let of = |path: &str| crate::support::json(&status, path);
         assert_eq!((of("$.world"), of("$.storage.persisted_tick"), of("$.ready")), ("".into(), "".into(), "0".into()));
         assert_eq!(of("$.storage.writer.state"), "loading");
+        // Since the start.
+        assert_eq!((of("$.unready.seconds"), of("$.storage.last_flush")), (of("$.uptime_seconds"), "".into()));
+        assert!(of("$.unready.reason").starts_with("loading: "), "{status}");
+        assert_eq!((engine.get("/map").0, engine.get("/").0), (503, 200));
         assert_eq!(engine.metric("aqevia_writer_state{state=\"loading\"}"), 1.0);
         assert_eq!(engine.metric("aqevia_ready"), 0.0);
         assert!(engine.told("msg=running", " tick=").is_none());
