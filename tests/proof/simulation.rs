@@ -328,6 +328,7 @@ const CASES: &[Case] = &[
     case(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n", &[200], false),
     case(b"GET /ready HTTP/1.1\r\nHost: a\r\n\r\n", &[200, 503], false),
     case(b"GET /status HTTP/1.1\r\nHost: a\r\n\r\n", &[200], false),
+    case(b"GET /map HTTP/1.1\r\nHost: a\r\n\r\n", &[200], false),
     case(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n", &[200], false),
     case(b"\r\nGET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n", &[404], false),
     case(b"PUT /status HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", &[405], false),
