@@ -238,10 +238,10 @@ fn ctl(words: &[&str]) -> Result<(), Exit> {
     }
 }
 
-/// A line of JSON in the words of people: without quotes and brackets, what is nested in lines of its own.
+/// A line of JSON in the words of people: without quotes and brackets, what is nested in lines of its own, a list in one.
 fn readable(json: &str) -> String {
     let is_nested = json.contains(":{");
-    let (mut text, mut depth, mut is_quoted, mut is_escaped) = (String::new(), 0, false, false);
+    let (mut text, mut depth, mut is_quoted, mut is_escaped, mut is_list) = (String::new(), 0, false, false, false);
     for letter in json.chars() {
         match letter {
             _ if mem::take(&mut is_escaped) => text.push(letter),
@@ -251,10 +251,11 @@ fn readable(json: &str) -> String {
             '{' => depth += 1,
             '}' => depth -= 1,
             ':' => text.push_str(": "),
-            ',' if !is_nested => text.push_str(", "),
+            '[' | ']' => is_list = letter == '[',
+            ',' if !is_nested || is_list => text.push_str(", "),
             _ => text.push(letter),
         }
-        if is_nested && !is_quoted && !is_escaped && matches!(letter, ',' | '{') && depth > 0 {
+        if is_nested && !is_quoted && !is_escaped && !is_list && matches!(letter, ',' | '{') && depth > 0 {
             text.truncate(text.trim_end_matches([',', ' ']).len());
             text += &format!("\n{:width$}", "", width = 2 * (depth - 1));
         }

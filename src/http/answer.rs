@@ -268,7 +268,7 @@ pub fn report(snapshot: &Snapshot, counters: &Counters) -> String {
             json.key("ticks").plain(metrics.ticks);
             json.key("ticks_skipped").plain(metrics.ticks_skipped);
             json.key("lateness_ms").array(|json| {
-                let seconds = metrics.lately.until(snapshot.now);
+                let seconds = metrics.lately.until(snapshot.now).skip_while(Option::is_none);
                 seconds.for_each(|lateness| json.number(lateness.map(|lateness| lateness.as_millis() as u64)));
             });
             json.key("http_connections").plain(counters.net.connections);

@@ -295,16 +295,26 @@ fn what_is_no_command_or_has_no_engine_is_told_apart_by_the_exit_code() {
 fn on_a_terminal_an_answer_is_in_words() {
     let folder = Folder::new();
     let _engine = host(&folder, &[]);
-    let engine = command(&folder, &["ctl", "ban", "192.0.2.0/24"]);
-    let line = format!("exec '{}' ctl ban 192.0.2.0/24", engine.get_program().to_str().unwrap());
-    let mut script = Command::new("script");
-    script.args(["-qec", &line, "/dev/null"]).env_clear().env("AQEVIA_SQLITE_PATH", folder.database());
-    script.env("PATH", std::env::var_os("PATH").unwrap()).env("SHELL", "/bin/sh");
     if Command::new("script").arg("--version").output().is_err() {
         return skip("script(1) is not installed, which makes a terminal");
     }
-    let (code, stdout, _) = output(&mut script);
-    assert_eq!((code, stdout.as_str()), (0, "ban: 192.0.2.0/24, until: null, ended: 0\r\ndone\r\n"));
+    let program = command(&folder, &[]);
+    let said = |words: &str| {
+        let line = format!("exec '{}' ctl {words}", program.get_program().to_str().unwrap());
+        let mut script = Command::new("script");
+        script.args(["-qec", &line, "/dev/null"]).env_clear().env("AQEVIA_SQLITE_PATH", folder.database());
+        script.env("PATH", std::env::var_os("PATH").unwrap()).env("SHELL", "/bin/sh");
+        let (code, stdout, _) = output(&mut script);
+        assert_eq!(code, 0, "{stdout}");
+        stdout
+    };
+    assert_eq!(said("ban 192.0.2.0/24"), "ban: 192.0.2.0/24, until: null, ended: 0\r\ndone\r\n");
+    let status = said("status");
+    assert!(status.contains("\r\nworld:\r\n  id: ") && status.ends_with("\r\ndone\r\n"), "{status}");
+    // However many there are of what is counted by seconds, they are one line.
+    let lines: Vec<&str> = status.lines().collect();
+    let at = lines.iter().position(|line| line.starts_with("  lateness_ms: ")).unwrap();
+    assert!(lines[at + 1].starts_with("  http_connections: "), "{status}");
 }
 
 #[test]

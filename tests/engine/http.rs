@@ -66,9 +66,9 @@ fn every_path_answers_as_designed() {
     let (whole, commit) = (measured("$.storage.last_flush.duration_ms"), measured("$.storage.last_flush.commit_ms"));
     assert!(0.0 < commit && commit < whole && whole < PATIENCE.as_millis() as f64, "{commit} of {whole}");
     assert!((1e6..1e9).contains(&measured("$.loop.resident_memory_bytes")), "{status}");
-    let of_seconds =
-        |ago: [usize; 2]| ago.map(|ago| json(&status, &format!("$.loop.lateness_ms[{}]", 299 - ago))).concat();
-    assert!(!of_seconds([0, 1]).is_empty() && of_seconds([298, 299]).is_empty(), "{status}");
+    // From the second of the first tick on.
+    let first = json(&status, "$.loop.lateness_ms[0]").parse::<u64>();
+    assert!(first.is_ok() && json(&status, "$.loop.lateness_ms[100]").is_empty(), "{status}");
 }
 
 #[test]

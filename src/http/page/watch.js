@@ -122,13 +122,13 @@ function addFigure(section, name, id) {
 function showLateness({ lateness_ms: seconds, tick_interval_ms: interval }) {
   const paths = { good: "", late: "" };
   seconds.forEach((late, at) => {
-    const height = late ? Math.min(48, 12 * (1 + Math.log10(late))) : 3;
-    if (late !== null) paths[late < interval ? "good" : "late"] += `M${at + 0.5} 48v-${height.toFixed(1)}`;
+    const [x, height] = [at + 300.5 - seconds.length, late ? Math.min(48, 12 * (1 + Math.log10(late))) : 3];
+    if (late !== null) paths[late < interval ? "good" : "late"] += `M${x} 48v-${height.toFixed(1)}`;
   });
   for (const kind in paths) element(`strip-${kind}`).setAttribute("d", paths[kind]);
   const known = seconds.filter((late) => late !== null);
   const late = known.filter((late) => late >= interval).length;
-  const span = known.length < seconds.length ? `the ${some(known.length, "second")} with ticks` : "five minutes";
+  const span = known.length < 300 ? `the ${some(known.length, "second")} with ticks` : "five minutes";
   const bad = late ? `by a whole tick or more in ${some(late, "second")}` : "never by a whole tick";
   const most = Math.max(...known);
   const text = `${most ? `At most ${milliseconds(most)}` : "Less than 1 ms"} late in ${span}; ${bad}.`;
