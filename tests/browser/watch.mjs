@@ -139,6 +139,13 @@ async function drawsWhateverComes(page) {
     return ['name', 'state', 'why', 'world'].map((id) => document.getElementById(id).textContent);
   });
   assert.match(loading.join('|'), /^Aqevia Engine\|… Up, and loading the World\|Since .*, for 3 s: loading: 7 entities so far\|Time thereWeatherP/);
+  // Of a World that was rescued it says how to put it in place.
+  const rescue = await page.evaluate(async () => {
+    const status = await (await fetch('status')).json();
+    show({ ...status, storage: { ...status.storage, rescued: { path: '/x', tick: 5, command: "mv '/x' '/y'" } } });
+    return document.querySelector('dd.wrong').textContent;
+  });
+  assert.equal(rescue, "✕ of tick 5, to be put in place with the engine stopped: mv '/x' '/y'");
   await asks(page);
   await room(page, 'The Yard').waitFor();
 }

@@ -78,6 +78,8 @@ const FIGURES = {
     "All flushes": ({ storage: { flush_count: done, flush_failures: failed, records_flushed: records } }) =>
       `${number(done)} done, with ${some(records, "record")}; ${failed ? number(failed) : "none"} failed`,
     "Last error": ({ storage: { last_error: error } }) => (error ? `✕ ${error}` : "none"),
+    Rescue: ({ storage: { rescued } }) =>
+      rescued ? `✕ of tick ${number(rescued.tick)}, to be put in place with the engine stopped: ${rescued.command}` : "none",
     Writer: ({ storage: { writer } }) =>
       writer.state + (writer.restarts ? `, started again ${some(writer.restarts, "time")}` : ""),
     "Write-ahead log": ({ storage: { wal_bytes: log, wal_held_up_seconds: held } }) =>
@@ -103,10 +105,6 @@ function showFigures(status) {
       figures.get(id).classList.toggle("wrong", text.startsWith("✕"));
     }
   }
-  const { rescued } = status.storage;
-  element("rescued").hidden = !rescued;
-  write(element("rescued-what"), rescued ? `It is of tick ${number(rescued.tick)}, in ${rescued.path}.` : "");
-  write(element("rescued-how"), rescued ? rescued.command : "");
 }
 
 const figures = new Map();
