@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::clock::Monotonic;
 use crate::json::Json;
 use crate::limits::{MAP_EXITS_MAX, MAP_PAUSE_MS, MAP_ROOMS_MAX};
-use crate::world::{Entity, EntityId, Kind, World};
+use crate::world::{EntityId, Kind, World};
 
 /// The map as it was last asked for.
 #[derive(Default)]
@@ -24,7 +24,6 @@ pub struct Map {
 struct Layout {
     /// As of which `World::layout`.
     version: u64,
-    ids: Vec<EntityId>,
     rooms: String,
     exits: String,
 }
@@ -52,15 +51,10 @@ impl Map {
 
 impl Layout {
     fn of(world: &World) -> Layout {
-        // Rooms are made first, so that most worlds need not be looked through to their end.
-        let [rooms, ..] = world.counts();
-        let first = usize::try_from(rooms).unwrap_or(usize::MAX).min(MAP_ROOMS_MAX);
-        let is_room = |entity: &&Entity| entity.kind == Kind::Room;
-        let ids: Vec<EntityId> = world.entities().filter(is_room).take(first).map(|room| room.id).collect();
-        let exits = ids.iter().flat_map(|room| world.contents(*room, Kind::Exit)).take(MAP_EXITS_MAX);
+        let exits = rooms(world).flat_map(|room| world.contents(*room, Kind::Exit)).take(MAP_EXITS_MAX);
         Layout {
             version: world.layout(),
-            rooms: listed(ids.iter(), |json, id| {
+            rooms: listed(rooms(world), |json, id| {
                 json.key("id").plain(id);
                 json.key("name").string(world.name_of(*id));
             }),
@@ -70,20 +64,19 @@ impl Layout {
                 json.key("name").string(world.name_of(exit.id));
                 json.key("locked").plain(exit.locked);
             }),
-            ids,
         }
     }
 
     /// The whole map: this, and who is where now.
     fn peopled(&self, world: &World) -> String {
-        let [rooms, exits, ..] = world.counts();
+        let [rooms_total, exits_total, ..] = world.counts();
         Json::object(|json| {
             json.key("tick").plain(world.now().0);
-            json.key("rooms_total").plain(rooms);
-            json.key("exits_total").plain(exits);
+            json.key("rooms_total").plain(rooms_total);
+            json.key("exits_total").plain(exits_total);
             json.key("rooms").plain(&self.rooms);
             json.key("exits").plain(&self.exits);
-            let counts = self.ids.iter().map(|id| (id, world.inhabitants(*id)));
+            let counts = rooms(world).map(|id| (id, world.inhabitants(*id)));
             let inhabited = counts.filter(|(_, counts)| *counts != [0, 0]);
             json.key("inhabited").plain(listed(inhabited, |json, (id, [creatures, people])| {
                 json.key("room").plain(id);
@@ -92,6 +85,11 @@ impl Layout {
             }));
         })
     }
+}
+
+/// Those that are on the map.
+fn rooms(world: &World) -> impl Iterator<Item = &EntityId> {
+    world.rooms().iter().take(MAP_ROOMS_MAX)
 }
 
 /// An object of each.

@@ -183,6 +183,8 @@ pub struct World {
     /// How many copies of a prototype belong to a room. Derived.
     copies: BTreeMap<(EntityId, EntityId), u64>,
     counts: [u64; Kind::ALL.len()],
+    /// The rooms, by id. Derived.
+    rooms: Vec<EntityId>,
     /// Players by their names as they are compared. Derived.
     names: BTreeMap<String, EntityId>,
     /// What no player can be called, because a creature is or was since the start. Derived.
@@ -239,6 +241,7 @@ impl World {
             contents: BTreeMap::new(),
             copies: BTreeMap::new(),
             counts: [0; Kind::ALL.len()],
+            rooms: Vec::new(),
             names: BTreeMap::new(),
             taken: BTreeSet::new(),
             queue: BTreeSet::new(),
@@ -280,6 +283,11 @@ impl World {
     /// The entity with this id.
     pub fn entity(&self, id: EntityId) -> Option<&Entity> {
         self.entities.get(id)
+    }
+
+    /// The rooms, by id.
+    pub fn rooms(&self) -> &[EntityId] {
+        &self.rooms
     }
 
     /// All entities, by id.
@@ -566,6 +574,9 @@ impl World {
         self.parts.players.remove(&id);
         let Some(entity) = self.parts.entities.remove(id) else { return };
         self.leave(group(&entity), id);
+        if entity.kind == Kind::Room {
+            self.rooms.retain(|room| *room != id);
+        }
         if let Some(name) = entity.name.as_deref().filter(|_| entity.kind == Kind::Player) {
             self.names.remove(&folded(name));
         }
@@ -586,6 +597,10 @@ impl World {
     /// Notes where an entity is that has not been in this world before.
     fn place(&mut self, entity: &Entity) {
         self.enter(group(entity), entity.id);
+        if entity.kind == Kind::Room {
+            // The last one: ids are given in order.
+            self.rooms.push(entity.id);
+        }
         if !entity.is_prototype() {
             self.counts[entity.kind as usize] += 1;
         }
@@ -686,8 +701,16 @@ mod tests {
         let built = shown(&world, 2);
         let exits = r#""exits":[{"from":1,"to":null,"name":"out","locked":true}]"#;
         assert!(built.contains(r#""rooms":[{"id":1,"name":"B"}]"#) && built.contains(exits), "{built}");
+        let room = world.create(|id| Entity { name: Some("C".into()), ..Entity::new(id, Kind::Room) }).unwrap();
+        assert_eq!(world.rooms(), [yard, room]);
+        world.relocate(rat, Some(room));
+        assert!(shown(&world, 3).contains(&format!(r#"{{"room":{room},"creatures":1,"people":0}}"#)));
+        world.relocate(rat, Some(yard));
+        world.change(room).unwrap().home = Some(yard);
+        world.destroy(room);
         world.destroy(exit);
-        assert!(shown(&world, 3).contains(r#""exits_total":0,"rooms":[{"id":1,"name":"B"}],"exits":[]"#));
+        assert_eq!((world.rooms(), world.first_room()), (&[yard][..], Some(yard)));
+        assert!(shown(&world, 4).contains(r#""exits_total":0,"rooms":[{"id":1,"name":"B"}],"exits":[]"#));
     }
 
     #[test]

@@ -149,7 +149,7 @@ impl World {
 
     /// Where one stands who comes in for the first time: the first of all rooms.
     pub fn first_room(&self) -> Option<EntityId> {
-        self.entities().find(|entity| entity.kind == Kind::Room).map(|room| room.id)
+        self.rooms.first().copied()
     }
 
     /// Whether a creature is called so, with an article or without.
