@@ -355,6 +355,7 @@ function arrange(parts) {
 const [CELL_WIDTH, CELL_HEIGHT, ROOM_WIDTH, ROOM_HEIGHT] = [160, 88, 124, 44];
 const [FRAME, SECOND_FRAME] = ["M-62 -22h124v44h-124z", "M-48 -12h96v24h-96z"];
 const LINE_LETTERS = 18;
+const NOWHERE = "leads to nothing on this map";
 
 let map = null;
 let placed = null;
@@ -369,7 +370,7 @@ function draw(parent, name, attributes, text = "") {
 }
 
 // A name on one line or two. What is longer is cut, and stands whole in the list.
-function lines(name) {
+function broken(name) {
   const lines = [];
   for (const word of name.split(" ")) {
     const longer = lines.length ? `${lines.at(-1)} ${word}` : word;
@@ -427,8 +428,6 @@ function drawWays(exits) {
   }
 }
 
-const NOWHERE = "leads to nothing on this map";
-
 function drawRoom({ id, name }) {
   const place = placed.get(id);
   const transform = `translate(${centre(place).join(" ")}) scale(${scaleOf(place)})`;
@@ -436,7 +435,7 @@ function drawRoom({ id, name }) {
   draw(group, "title", {}, name);
   draw(group, "path", { d: FRAME });
   draw(group, "path", { class: "second", d: SECOND_FRAME });
-  lines(name).forEach((line, row, { length }) => draw(group, "text", { y: 4 + (row - (length - 1) / 2) * 14 }, line));
+  broken(name).forEach((line, row, { length }) => draw(group, "text", { y: 4 + (row - (length - 1) / 2) * 14 }, line));
   drawn.set(id, group);
 }
 
@@ -480,7 +479,7 @@ function listRooms() {
   if (!map || !element("list").open) return;
   const names = new Map(map.rooms.map(({ id, name }) => [id, name]));
   const leading = byStart(map.exits);
-  const tell = ({ to, name, locked }) =>
+  const inWords = ({ to, name, locked }) =>
     `${name} ${names.has(to) ? `to ${names.get(to)}` : NOWHERE}${locked ? " (locked)" : ""}`;
   for (const { id, name } of map.rooms) {
     if (!entries.has(id)) {
@@ -493,7 +492,7 @@ function listRooms() {
     }
     const here = map.inhabited.get(id);
     const there = here ? `${some(here.creatures, "creature")}, ${some(here.people, "person", "people")}; ` : "";
-    write(entries.get(id), ` ${there}${leading.get(id)?.map(tell).join(", ") ?? "no way out"}`);
+    write(entries.get(id), ` ${there}${leading.get(id)?.map(inWords).join(", ") ?? "no way out"}`);
   }
 }
 
