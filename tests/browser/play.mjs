@@ -8,7 +8,7 @@ import { Engine, Way, atTheEnd, waitFor } from './browser.mjs';
 const WORLD = `{
   id: "small", name: "A Small World",
   rooms: {
-    yard: { name: "The Yard", description: "Gravel.", exits: { north: "barn", east: "lane" } },
+    yard: { name: "The Yard", description: "Gravel.", exits: { north: "barn", east: "lane", constructor: "barn" } },
     barn: { name: "The Barn", description: "Straw.", indoors: true, exits: { south: "yard" } },
     lane: { name: "The Lane", description: "Mud.", exits: { west: "yard" } },
   },
@@ -50,6 +50,7 @@ const types = async (page, line) => {
   await page.fill('#line', line);
   await page.press('#line', 'Enter');
 };
+const boxOf = (page, name) => page.locator('#map .box', { has: page.locator('title', { hasText: name }) }).locator('rect').boundingBox();
 const focused = (page) => page.evaluate(() => document.activeElement.id || document.activeElement.ariaLabel);
 const isAsWideAs = async (page) => assert.equal(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth), 0);
 
@@ -109,6 +110,9 @@ async function looksAndWalks(page) {
   await page.getByRole('heading', { name: 'The Yard' }).waitFor();
   await page.getByRole('img', { name: 'Map. You are in The Yard; you have been in 2 places.' }).waitFor();
   assert.deepEqual(await page.locator('#map .box title').allTextContents(), ['The Barn', 'The Yard']);
+  // It is drawn by its direction, whatever else leads there.
+  const [barn, yard] = await Promise.all(['The Barn', 'The Yard'].map((name) => boxOf(page, name)));
+  assert.ok(barn.y + barn.height < yard.y && Math.abs(barn.x - yard.x) < 2);
   // What leads to where one has not been is drawn so.
   assert.equal(await page.locator('#map .unknown').count(), 1);
 }

@@ -10,7 +10,7 @@ const HOSTILE = '<img src=x onerror=alert(1)>';
 const WORLD = `{
   id: "small", name: "A Small ${HOSTILE} World",
   rooms: {
-    yard: { name: "The Yard", description: "Gravel.", exits: { north: "barn", east: "lane", hatch: "pit" } },
+    yard: { name: "The Yard", description: "Gravel.", exits: { north: "barn", east: "lane", constructor: "pit" } },
     barn: { name: "The ${HOSTILE} Barn", description: "Straw.", exits: { south: "yard" } },
     lane: { name: "The Lane", description: "Mud.", exits: { west: "yard", gate: { locked: true } } },
     pit: { name: "The Pit", description: "Dark.", exits: { up: "yard" } },

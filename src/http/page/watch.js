@@ -192,12 +192,14 @@ async function watch() {
 
 // ---- Map: where rooms are drawn ----
 
+// Without a prototype: an exit may be called as what stands there.
 const COMPASS = {
+  __proto__: null,
   north: [0, -1], east: [1, 0], south: [0, 1], west: [-1, 0],
   northeast: [1, -1], southeast: [1, 1], southwest: [-1, 1], northwest: [-1, -1],
 };
 // Where a place is looked for first for what lies up or down. For what lies behind an exit with a name, southeast.
-const STEPS = { ...COMPASS, up: [1, -1], down: [-1, 1] };
+const STEPS = { __proto__: null, ...COMPASS, up: [1, -1], down: [-1, 1] };
 const stepOf = ({ name }) => STEPS[name] ?? COMPASS.southeast;
 const turned = (step) => step.map((part) => -part);
 const key = ([column, row]) => column * 131072 + row * 2;

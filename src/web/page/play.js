@@ -526,8 +526,9 @@ function keepingFocus(list, change) {
 
 // ---- The map ----
 
-const STEPS = { n: [0, -1, 0], ne: [1, -1, 0], e: [1, 0, 0], se: [1, 1, 0], s: [0, 1, 0], sw: [-1, 1, 0], w: [-1, 0, 0],
-  nw: [-1, -1, 0], u: [0, 0, 1], d: [0, 0, -1] };
+/// Without a prototype: a way may be called as what stands there.
+const STEPS = { __proto__: null, n: [0, -1, 0], ne: [1, -1, 0], e: [1, 0, 0], se: [1, 1, 0], s: [0, 1, 0], sw: [-1, 1, 0],
+  w: [-1, 0, 0], nw: [-1, -1, 0], u: [0, 0, 1], d: [0, 0, -1] };
 const ASIDE = [1, 1, 0]; // Where a way leads that is no direction.
 const REACH = 1.2; // How many places around one the small map shows.
 
@@ -562,7 +563,7 @@ function freePlace(num) {
   const known = [...rooms.values()].reverse();
   const isTaken = (place) => known.some((room) => String(room.at) === String(place));
   const from = known.find((room) => Object.values(room.exits).includes(num));
-  const step = STEPS[Object.keys(from?.exits ?? {}).find((key) => from.exits[key] === num)] ?? ASIDE;
+  const step = STEPS[Object.keys(from?.exits ?? {}).find((key) => from.exits[key] === num && STEPS[key])] ?? ASIDE;
   let place = from?.at ?? [Math.max(0, ...known.map((room) => room.at[0] + 2)), 0, 0];
   do place = place.map((value, axis) => value + step[axis]); while (isTaken(place));
   return place;
