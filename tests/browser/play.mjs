@@ -361,6 +361,13 @@ async function comesBack(page) {
   await page.click('#return button');
   await logs(page, 'The Yard');
   assert.ok(!(await page.evaluate(() => JSON.stringify(localStorage))).includes(password));
+  // Who comes in next has not been where one was last.
+  await types(page, 'north');
+  await logs(page, 'The Barn');
+  await page.click('#leave');
+  await page.click('#guest');
+  await logs(page, 'The Yard');
+  assert.deepEqual(await page.evaluate(() => [...rooms.values()].map((room) => room.name)), ['The Yard']);
 }
 
 async function comesInFromElsewhere(browser, page, way, password) {

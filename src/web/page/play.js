@@ -332,7 +332,8 @@ function refuse(words) {
 
 function goOutside(words) {
   clearInterval(timer);
-  [me, wanted, isIn, name, mapOf] = [null, {}, false, '', ''];
+  // Whoever comes in next has not been where one is now.
+  [me, wanted, isIn, name, mapOf, known.info] = [null, {}, false, '', '', {}];
   keep();
   all('dialog[open]').forEach((dialog) => dialog.close());
   show('outside');
