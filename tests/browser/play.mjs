@@ -70,7 +70,7 @@ export default async function play(browser) {
   await typesWithHelp(anna);
   await readsFurtherUp(anna, carl);
   await noticesSilence(anna, way);
-  await outlivesTheEngine(anna, way, engine);
+  await outlivesTheEngine(browser, anna, way, engine);
 
   carl = await Telnet.guest(engine);
   const bert = await browser.open(way.url, { ...PHONE, expected: CUT });
@@ -265,7 +265,10 @@ async function noticesSilence(page, way) {
   await page.locator('#lost').waitFor({ state: 'hidden' });
 }
 
-async function outlivesTheEngine(page, way, engine) {
+async function outlivesTheEngine(browser, page, way, engine) {
+  const guest = await browser.open(way.url, { expected: CUT });
+  await guest.click('#guest');
+  await logs(guest, 'The Yard');
   way.cut();
   await engine.stop();
   await engine.begin();
@@ -273,6 +276,8 @@ async function outlivesTheEngine(page, way, engine) {
   await logs(page, 'You are back.');
   await page.getByRole('heading', { name: 'The Yard' }).waitFor();
   await page.locator('#carried').getByRole('button', { name: 'drop a bucket' }).waitFor();
+  // Of guests nothing is left.
+  await guest.getByText('You could not come back. A guest is kept for 90 seconds').waitFor();
 }
 
 async function comesInAsSomebodyNew(browser, page) {

@@ -267,7 +267,9 @@ function goOn() {
   if (isIn && welcome && tail) [, welcome] = [remark(welcome), ''];
   if (isIn) return;
   if (!wanted) return greet();
-  const reason = textOf(before).replace(/ ?Your name, (please|then)\./, '');
+  const isForgotten = wanted.isReturn && hasGuestName(wanted.name);
+  const reason = isForgotten ? 'A guest is kept for 90 seconds, and not if the world starts anew.'
+    : textOf(before).replace(/ ?Your name, (please|then)\./, '');
   if (awaits === 'name' && tail === 'Name: ') {
     // Asked for a name again: what was said in between is the reason.
     if (wanted.stage) return refuse(wanted.isReturn ? `You could not come back. ${reason}` : reason);
