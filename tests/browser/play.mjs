@@ -80,6 +80,7 @@ export default async function play(browser) {
   await comesBack(bert);
   await comesInFromElsewhere(browser, anna, way, password);
   await comesInByKeyboardAlone(browser, way);
+  await findsNonsense(browser, way);
   await isWarned(browser, way);
 }
 
@@ -400,6 +401,21 @@ async function comesInByKeyboardAlone(browser, way) {
   await page.keyboard.type('say by keyboard\n');
   await logs(page, 'You say, "by keyboard"');
   await tabTo('look at a hen');
+}
+
+/// What a browser keeps may be anything.
+async function findsNonsense(browser, way) {
+  for (const map of ['[[1,{"at":[],"exits":{}}]]', '[[2,{"at":[0,0,0],"exits":{"s":1}}]]', '{"a":1}', '[null]']) {
+    const page = await browser.open(way.url);
+    await page.evaluate((kept) => {
+      for (const key of ['map A Small World a guest', 'maps', 'me', 'display']) localStorage.setItem(key, kept);
+      sessionStorage.setItem('guest', kept);
+    }, map);
+    await page.reload();
+    await page.click('#guest');
+    await page.getByRole('img', { name: 'Map. You are in The Yard; you have been in this place.' }).waitFor();
+    await page.context().close();
+  }
 }
 
 async function isWarned(browser, way) {

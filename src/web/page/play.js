@@ -544,7 +544,8 @@ function chart() {
   if (!Number.isFinite(num) || !name) return;
   const owner = `map ${world} ${isGuest ? 'a guest' : name}`;
   if (owner !== mapOf) {
-    const isRoom = (entry) => Number.isFinite(entry?.[0]) && Array.isArray(entry[1]?.at) && isObject(entry[1].exits);
+    const isPlace = (at) => Array.isArray(at) && at.length === 3 && at.every(Number.isSafeInteger);
+    const isRoom = (entry) => isPlace(entry?.[1]?.at) && isObject(entry[1].exits) && typeof entry[1].name === 'string';
     const kept = stored(owner);
     if (kept || !mapOf) rooms = new Map(Array.isArray(kept) && kept.every(isRoom) ? kept : []);
     mapOf = owner;
