@@ -145,7 +145,7 @@ async function drawsWhateverComes(page) {
     show({ ...status, storage: { ...status.storage, rescued: { path: '/x', tick: 5, command: "mv '/x' '/y'" } } });
     return document.querySelector('dd.wrong').textContent;
   });
-  assert.equal(rescue, "✕ of tick 5, to be put in place with the engine stopped: mv '/x' '/y'");
+  assert.equal(rescue, "✕ of tick 5, to be put in place. Stop the engine, then: mv '/x' '/y'");
   await asks(page);
   await room(page, 'The Yard').waitFor();
 }

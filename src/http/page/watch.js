@@ -79,7 +79,7 @@ const FIGURES = {
       `${number(done)} done, with ${some(records, "record")}; ${failed ? number(failed) : "none"} failed`,
     "Last error": ({ storage: { last_error: error } }) => (error ? `✕ ${error}` : "none"),
     Rescue: ({ storage: { rescued } }) =>
-      rescued ? `✕ of tick ${number(rescued.tick)}, to be put in place with the engine stopped: ${rescued.command}` : "none",
+      rescued ? `✕ of tick ${number(rescued.tick)}, to be put in place. Stop the engine, then: ${rescued.command}` : "none",
     Writer: ({ storage: { writer } }) =>
       writer.state + (writer.restarts ? `, started again ${some(writer.restarts, "time")}` : ""),
     "Write-ahead log": ({ storage: { wal_bytes: log, wal_held_up_seconds: held } }) =>
