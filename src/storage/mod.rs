@@ -89,11 +89,38 @@ struct Open {
     schema_version: i64,
 }
 
-/// What is seen of a write-ahead log from outside: its size, and its header, which is another one whenever it begins anew.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
+/// How the header of a log begins.
+const LOG_MAGIC: [u8; 3] = [0x37, 0x7f, 0x06];
+
+/// What is seen of a write-ahead log from outside (SQLite, "Database File Format", section 4.1):
+/// its size, its header, which is another one whenever it begins anew, and the header of the last frame in it.
+#[derive(Clone, Copy, Default)]
 struct Log {
     bytes: u64,
     header: [u8; 32],
+    last: [u8; 24],
+}
+
+impl Log {
+    /// Looks at a log whose last frame ends at `end`; `None`: at the end of the file.
+    fn seen(path: &Path, end: Option<u64>) -> Log {
+        let mut log = Log::default();
+        if let Ok(file) = File::open(beside(path, "-wal")) {
+            log.bytes = file.metadata().map_or(0, |metadata| metadata.len());
+            // What is shorter has none.
+            let _ = file.read_exact_at(&mut log.header, 0);
+            let page = log.header[8..12].iter().fold(0, |size, byte| size << 8 | u64::from(*byte));
+            let last = end.unwrap_or(log.bytes).checked_sub(page + 24);
+            let _ = last.map(|last| file.read_exact_at(&mut log.last, last));
+        }
+        log
+    }
+
+    /// Whether the last frame ends a transaction of this log. Then it stays until the log begins anew: one of a
+    /// transaction that was taken back ends none, and one of a log before has other salts.
+    fn ends_in_commit(&self) -> bool {
+        self.last[4..8] != [0; 4] && self.last[8..16] == self.header[16..24]
+    }
 }
 
 /// As of when a world is stored: its tick, and its digest then.
@@ -221,7 +248,10 @@ impl Storage {
         let written = self.write(&mut open, wall, feed);
         match &written {
             Ok(_) => {
-                if !self.has_lost_log(&open) {
+                if self.has_hole(&open.left) {
+                    (self.sound, self.state) = (false, State::Spoilt);
+                    return Err(StorageError::disturbed(&self.path, SPOILT));
+                } else if !self.has_lost_log(&open) {
                     open.left = self.log();
                     self.state = State::Open(open);
                 } else {
@@ -296,13 +326,18 @@ impl Storage {
     }
 
     fn log(&self) -> Log {
-        let mut log = Log::default();
-        if let Ok(file) = File::open(beside(&self.path, "-wal")) {
-            log.bytes = file.metadata().map_or(0, |metadata| metadata.len());
-            // What is shorter has none.
-            let _ = file.read_exact_at(&mut log.header, 0);
+        Log::seen(&self.path, None)
+    }
+
+    /// Whether what was left of the log is gone from before what was written since: whoever empties or replaces it in
+    /// place does not know how far a connection is in it, and leaves a hole or something else there.
+    fn has_hole(&self, left: &Log) -> bool {
+        let now = Log::seen(&self.path, Some(left.bytes));
+        if now.header == left.header {
+            left.ends_in_commit() && now.last != left.last
+        } else {
+            now.bytes > 0 && !now.header.starts_with(&LOG_MAGIC)
         }
-        log
     }
 
     /// Reads back, by another connection, that what stands at our path is what was put there last. To be called now and
@@ -415,7 +450,9 @@ impl Storage {
         self.sound = true;
         let schema_version = schema::version(&connection, &self.path)?;
         let gone = || StorageError::disturbed(&self.path, "its -wal file has gone while it was opened");
-        Ok(Open { connection, log: self.log_names().ok_or_else(gone)?, left: self.log(), schema_version })
+        // What a sync that failed has left at its end may be written over.
+        let left = Log { last: [0; 24], ..self.log() };
+        Ok(Open { connection, log: self.log_names().ok_or_else(gone)?, left, schema_version })
     }
 
     fn has_lost_log(&self, open: &Open) -> bool {

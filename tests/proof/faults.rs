@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use aqevia_engine::storage::schema::Found;
 use aqevia_engine::storage::{Storage, StorageError};
-use aqevia_engine::world::{Tick, World, unheard};
+use aqevia_engine::world::{Record, Tick, World, unheard};
 use rusqlite::ffi;
 
 use crate::folder::{Folder, WALL};
@@ -269,6 +269,38 @@ fn a_log_that_is_deleted_in_the_middle_of_a_flush_costs_nothing() {
         }
         let (mut found, _) = Storage::open(&copy.database(), WALL).unwrap();
         assert_eq!(worlds::load(&mut found).unwrap().digest(), world.digest(), "{is_deleted}");
+    }
+}
+
+/// The file goes on to be the one that the connection has: only what stands in it is gone.
+#[test]
+fn a_log_that_is_emptied_or_replaced_in_place_while_it_is_written_is_noticed_by_the_same_flush() {
+    let mut world = worlds::world(&worlds::restless(3, 4), 1);
+    for older_copy in [false, true] {
+        let folder = Folder::new();
+        let log = folder.join("storage.sqlite-wal");
+        let (mut storage, _) = Storage::open(&folder.database(), WALL).unwrap();
+        storage.found(&world, "test", WALL).unwrap();
+        storage.attach(&world.head()).unwrap();
+        let mut copy = Vec::new();
+        for flush in 0..6 {
+            world.tick(&mut unheard);
+            worlds::flush(&mut storage, &mut world).unwrap();
+            if flush == 2 {
+                copy = fs::read(&log).unwrap();
+            }
+        }
+        world.tick(&mut unheard);
+        let flushed = storage.flush(WALL, |take| {
+            fs::write(&log, if older_copy { &*copy } else { b"" }).unwrap();
+            world.cut(&mut *take);
+            take(Record::Head(&world.head()));
+            true
+        });
+        world.cut_failed();
+        let error = flushed.unwrap_err().to_string();
+        assert!(error.contains("written over it or its -wal"), "{error}");
+        assert_eq!(storage.persisted(), None);
     }
 }
 
