@@ -333,11 +333,8 @@ impl Storage {
     /// place does not know how far a connection is in it, and leaves a hole or something else there.
     fn has_hole(&self, left: &Log) -> bool {
         let now = Log::seen(&self.path, Some(left.bytes));
-        if now.header == left.header {
-            left.ends_in_commit() && now.last != left.last
-        } else {
-            now.bytes > 0 && !now.header.starts_with(&LOG_MAGIC)
-        }
+        let begins = now.bytes == 0 || now.header.starts_with(&LOG_MAGIC);
+        !begins || now.header == left.header && left.ends_in_commit() && now.last != left.last
     }
 
     /// Reads back, by another connection, that what stands at our path is what was put there last. To be called now and

