@@ -156,6 +156,9 @@ async function keepsAName(browser, page) {
   await page.fill('#chosen', 'look');
   await page.press('#chosen', 'Enter');
   await page.getByText('That word means something here.').first().waitFor();
+  // What others say meanwhile is no word about it.
+  await page.evaluate(() => read('Somebody says, "Choose mine."\r\n'));
+  assert.match(await page.textContent('#unfit'), /^That word means something here/);
   await browser.audit(page, 'keeping a name');
   await page.fill('#chosen', 'Anna');
   await page.press('#chosen', 'Enter');

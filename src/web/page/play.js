@@ -200,8 +200,8 @@ function read(text) {
   });
   if (!isIn || elements.length === 0) return before.push(...elements);
   tell(...elements);
-  // What is said while a name is being chosen is about that name.
-  if ($('naming').open) put($('unfit'), textOf(elements));
+  // What is said first after a name was chosen is about that name; what others say later is not.
+  if (isNaming) [, isNaming] = [put($('unfit'), textOf(elements)), false];
 }
 
 const textOf = (elements) => elements.map((element) => element.textContent).join(' ');
@@ -251,6 +251,7 @@ let me = null; // With which name and password one comes back.
 let wanted = null; // As whom one is coming in: `guest`, or `name` and `password`; and at which stage that is.
 let name = ''; // Who one is.
 let isGuest = false;
+let isNaming = false; // A guest has just chosen a name.
 let welcome = ''; // What a newcomer is told once they have seen where they are.
 
 const hasGuestName = (name) => /\d$/.test(name); // No player's name ends in a number.
@@ -714,6 +715,7 @@ on($('keep'), 'click', () => {
 on($('not-now'), 'click', () => $('naming').close());
 on($('naming'), 'submit', (event) => {
   event.preventDefault();
+  isNaming = true;
   act(`register ${$('chosen').value}`);
 });
 
