@@ -377,6 +377,10 @@ async function comesBack(page) {
   await page.click('#guest');
   await logs(page, 'The Yard');
   assert.deepEqual(await page.evaluate(() => [...rooms.values()].map((room) => room.name)), ['The Yard']);
+  // A name may be longer than a phone is wide.
+  await page.click('#tabs [value=ways]');
+  await page.evaluate((long) => take(`Room.Info ${JSON.stringify({ num: 1, name: long, area: long, exits: { [long]: 2 } })}`), 'Name'.repeat(20));
+  await isAsWideAs(page);
 }
 
 async function comesInFromElsewhere(browser, page, way, password) {
