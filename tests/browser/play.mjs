@@ -114,6 +114,8 @@ async function looksAndWalks(page) {
   // It is drawn by its direction, whatever else leads there.
   const [barn, yard] = await Promise.all(['The Barn', 'The Yard'].map((name) => boxOf(page, name)));
   assert.ok(barn.y + barn.height < yard.y && Math.abs(barn.x - yard.x) < 2);
+  // No letter is cut in two.
+  assert.deepEqual(await page.evaluate(() => inTwo(`Of ${'\u{1f409}'.repeat(20)}`)), ['Of', `${'\u{1f409}'.repeat(12)}…`]);
   // What leads to where one has not been is drawn so.
   assert.equal(await page.locator('#map .unknown').count(), 1);
 }

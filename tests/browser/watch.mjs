@@ -126,6 +126,8 @@ async function drawsWhateverComes(page) {
       assert.equal(String(places.get(to).map((part, axis) => part - places.get(from)[axis])), step, `${from} ${name} ${to}`);
     }
   }
+  // No letter is cut in two.
+  assert.deepEqual(await page.evaluate(() => broken('\u{1f409}'.repeat(20))), [`${'\u{1f409}'.repeat(17)}…`]);
   // Of a world that is too large it says so; while one is loaded nothing is shown of it.
   const text = await page.evaluate(() => {
     showMap({ rooms: [{ id: 1, name: 'A' }], exits: [], inhabited: [], rooms_total: 2600, exits_total: 9000 });

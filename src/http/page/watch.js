@@ -379,7 +379,7 @@ function broken(name) {
     if (lines.length === 2 || (lines.length && longer.length <= LINE_LETTERS)) lines[lines.length - 1] = longer;
     else lines.push(word);
   }
-  return lines.map((line) => (line.length > LINE_LETTERS ? `${line.slice(0, LINE_LETTERS - 1)}…` : line));
+  return lines.map((line) => (line.length > LINE_LETTERS ? `${[...line].slice(0, LINE_LETTERS - 1).join("")}…` : line));
 }
 
 const centre = ([column, row]) => [column * CELL_WIDTH, row * CELL_HEIGHT];

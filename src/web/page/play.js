@@ -612,7 +612,7 @@ function inTwo(text) {
   const far = ({ index }) => Math.abs(index - text.length / 2);
   const gap = text.length < 12 ? null : [...text.matchAll(/ /g)].sort((one, other) => far(one) - far(other))[0];
   const lines = gap ? [text.slice(0, gap.index), text.slice(gap.index + 1)] : [text];
-  return lines.map((words) => (words.length > 13 ? `${words.slice(0, 12)}…` : words));
+  return lines.map((words) => (words.length > 13 ? `${[...words].slice(0, 12).join('')}…` : words));
 }
 
 on($('enlarge'), 'click', () => {
