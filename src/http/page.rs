@@ -1,8 +1,8 @@
 //! A page for browsers: one document that holds its style and its script, so that it needs nothing else from anywhere.
 //!
 //! Names in a world are chosen by strangers. Whatever one of them holds, a browser runs no script and takes no style but
-//! those whose digests stand in the answer's policy (Content Security Policy Level 3), sends nothing to anybody but this
-//! server, and shows the page inside no other.
+//! those whose digests stand in the answer's policy (Content Security Policy Level 3), lets those make no markup of a text
+//! (Trusted Types), sends nothing to anybody but this server, and shows the page inside no other.
 
 use std::sync::LazyLock;
 
@@ -31,7 +31,8 @@ impl Page {
                 "Content-Type: text/html; charset=utf-8\r\n\
                  Content-Security-Policy: default-src 'none'; script-src 'sha256-{script_digest}'; \
                  style-src 'sha256-{style_digest}'; connect-src 'self'; img-src data:; base-uri 'none'; \
-                 form-action 'none'; frame-ancestors 'none'\r\n\
+                 form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; \
+                 trusted-types 'none'\r\n\
                  Referrer-Policy: no-referrer\r\nX-Frame-Options: DENY\r\n"
             ),
             text: format!(
@@ -55,7 +56,7 @@ mod tests {
             "\r\nContent-Security-Policy: default-src 'none'; ",
             "; script-src 'sha256-bhHHL3z2vDgxUt0W3dWQOrprscmda2Y5pLsLg4GF+pI='; ",
             "; style-src 'sha256-p0bF+un5yUb9MBO6xRb8kPHlY2BdpHVtLiFkDrZPF64='; ",
-            "; frame-ancestors 'none'\r\n",
+            "; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'\r\n",
             "\r\nReferrer-Policy: no-referrer\r\n",
             "\r\nX-Frame-Options: DENY\r\n",
         ] {
