@@ -31,9 +31,7 @@ function draw(tag, attributes, ...children) {
 }
 
 /// Shows words where there is a place for them, which is not there without any.
-function put(place, words) {
-  [place.textContent, place.hidden] = [words, !words];
-}
+const put = (place, words) => Object.assign(place, { textContent: words, hidden: !words });
 
 const isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
 const listOf = (value) => (Array.isArray(value) ? value.slice(0, LISTED_MAX) : []);
@@ -313,7 +311,7 @@ function enter() {
   if (wanted?.name) me = { name: wanted.name, password: wanted.password, isKept: wanted.isKept };
   [isIn, wanted, tries, $('lost').hidden] = [true, null, 0, true];
   keep();
-  show('inside');
+  showInside(true);
   if (isBack) remark(`You are back. ${now()}`);
   else welcome = 'Walk by the ways out, click on what is here, or type: look, say hello, help.';
   tell(...before);
@@ -339,7 +337,7 @@ function goOutside(words) {
   [me, wanted, isIn, name, mapOf, known.info] = [null, {}, false, '', '', {}];
   keep();
   all('dialog[open]').forEach((dialog) => dialog.close());
-  show('outside');
+  showInside(false);
   log.replaceChildren();
   toEnd();
   offerReturn();
@@ -347,9 +345,9 @@ function goOutside(words) {
   $('guest').focus();
 }
 
-function show(state) {
-  $('outside').hidden = state !== 'outside';
-  $('inside').hidden = $('bar').hidden = state !== 'inside';
+function showInside(isInside) {
+  $('outside').hidden = isInside;
+  $('inside').hidden = $('bar').hidden = !isInside;
 }
 
 /// Whoever has asked for it is known here.
@@ -429,9 +427,7 @@ function take(text) {
   if (value !== null && Object.hasOwn(messages, head)) messages[head](value);
 }
 
-function askWhoIsOnline() {
-  if (isIn && !document.hidden) gmcp('Comm.Channel.Players');
-}
+const askWhoIsOnline = () => isIn && !document.hidden && gmcp('Comm.Channel.Players');
 setInterval(askWhoIsOnline, PLAYERS_MS);
 
 let world = '';
@@ -462,10 +458,8 @@ function act(words) {
     return line.focus();
   }
   if (!isIn || !send(words)) return;
-  const echo = make('p', { className: 'echo', textContent: words });
   // One knows what one has done, so it is not read aloud.
-  echo.setAttribute('aria-hidden', 'true');
-  tell(echo);
+  tell(make('p', { className: 'echo', textContent: words, ariaHidden: 'true' }));
   toEnd();
 }
 
@@ -689,9 +683,7 @@ function completions(text) {
   return {};
 }
 
-function hint(words = []) {
-  $('hint').textContent = words.join(' · ');
-}
+const hint = (words = []) => ($('hint').textContent = words.join(' · '));
 
 all('#quick button').forEach((quick) => on(quick, 'click', () => act(quick.value)));
 
