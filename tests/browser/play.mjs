@@ -372,12 +372,16 @@ async function comesBack(page) {
   await page.click('#return button');
   await logs(page, 'The Yard');
   assert.ok(!(await page.evaluate(() => JSON.stringify(localStorage))).includes(password));
-  // Who comes in next has not been where one was last.
+  // Who comes in next has not been where one was last, nor typed what one has.
   await types(page, 'north');
   await logs(page, 'The Barn');
+  await page.fill('#line', 'half a line');
   await page.click('#leave');
   await page.click('#guest');
   await logs(page, 'The Yard');
+  assert.equal(await page.inputValue('#line'), '');
+  await page.press('#line', 'ArrowUp');
+  assert.equal(await page.inputValue('#line'), '');
   assert.deepEqual(await page.evaluate(() => [...rooms.values()].map((room) => room.name)), ['The Yard']);
   // A name may be longer than a phone is wide.
   await page.click('#tabs [value=ways]');

@@ -340,6 +340,8 @@ function goOutside(words) {
   showInside(false);
   log.replaceChildren();
   toEnd();
+  // Whoever sits here next need not see what was typed.
+  [history.length, past, completion, line.value] = [0, 0, null, ''];
   offerReturn();
   refuse(words);
   $('guest').focus();
