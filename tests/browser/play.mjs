@@ -302,7 +302,7 @@ async function comesInAsSomebodyNew(browser, page) {
   await page.locator('#issued').waitFor();
   await isAsWideAs(page);
   await page.check('#issued-kept');
-  await page.click('#issued .main');
+  await page.keyboard.press('Escape');
   await logs(page, 'The Yard');
   await isAsWideAs(page);
   for (const tab of ['here', 'carried', 'been', 'online', 'ways']) {

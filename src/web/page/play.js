@@ -729,10 +729,12 @@ on($('copy'), 'click', async () => {
   $('copy').textContent = isCopied || document.execCommand('copy') ? 'Copied' : 'It is selected: copy it by hand';
 });
 
-on($('issued'), 'submit', () => {
+on($('issued-kept'), 'change', () => {
   me.isKept = $('issued-kept').checked;
   if (!me.isKept && stored('me')?.name === me.name) store('me', null);
   keep();
+});
+on($('issued'), 'submit', () => {
   // As a password it is what the browser offers to keep.
   $('issued-password').type = 'password';
   const { name: id, password } = me;
