@@ -188,12 +188,15 @@ fn origins(value: &OsStr) -> Result<Vec<String>, String> {
     let is_origin = |text: &str| {
         let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
         let is_letter = |letter: u8| letter.is_ascii_alphanumeric() || b"-._:[]".contains(&letter);
-        host.is_some_and(|host| !host.is_empty() && host.bytes().all(is_letter))
+        // A browser leaves a port out that its scheme has anyway: with one this would be nobody's origin.
+        let is_idle =
+            text.starts_with("https:") && text.ends_with(":443") || text.starts_with("http:") && text.ends_with(":80");
+        host.is_some_and(|host| !host.is_empty() && host.bytes().all(is_letter) && !is_idle)
     };
     let text = value.to_string_lossy();
     let all: Vec<String> = text.split(',').map(|origin| origin.trim().to_owned()).collect();
-    let accepted =
-        "origins such as https://play.example or http://192.0.2.1:8080, without a path, with commas between them";
+    let accepted = "origins such as https://play.example or http://192.0.2.1:8080, as a browser says them: without a path, \
+        :80 of http or :443 of https; with commas between them";
     if all.iter().all(|origin| is_origin(origin)) { Ok(all) } else { Err(accepted.to_owned()) }
 }
 
@@ -277,7 +280,9 @@ mod tests {
         let several = "https://play.example, http://192.0.2.1:8080,https://[2001:db8::1]";
         let origins = read(&[(WEB_ORIGINS, several)]).unwrap().0.web_origins;
         assert_eq!(origins, ["https://play.example", "http://192.0.2.1:8080", "https://[2001:db8::1]"]);
-        for bad in ["play.example", "https://", "https://a/", "https://a/b", "ws://a", "*", "null", "https://a,", ","] {
+        assert!(read(&[(WEB_ORIGINS, "https://a:80,http://a:443,http://a:8080")]).is_ok());
+        let bad = ["play.example", "https://", "https://a/", "https://a/b", "ws://a", "*", "null", "https://a,", ","];
+        for bad in bad.into_iter().chain(["https://a:443", "http://a:80", "http://a:443,http://[::1]:80"]) {
             assert!(read(&[(WEB_ORIGINS, bad)]).is_err(), "{bad}");
         }
     }
