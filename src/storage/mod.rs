@@ -102,18 +102,22 @@ struct Log {
 }
 
 impl Log {
-    /// Looks at a log whose last frame ends at `end`; `None`: at the end of the file.
-    fn seen(path: &Path, end: Option<u64>) -> Log {
+    /// Looks at the log beside a database. `None`: what was `left` of it is gone from before what was written since. Whoever
+    /// empties or replaces a log in place does not know how far a connection is in it, and leaves a hole there.
+    fn since(left: &Log, path: &Path) -> Option<Log> {
         let mut log = Log::default();
-        if let Ok(file) = File::open(beside(path, "-wal")) {
-            log.bytes = file.metadata().map_or(0, |metadata| metadata.len());
-            // What is shorter has none.
-            let _ = file.read_exact_at(&mut log.header, 0);
-            let page = log.header[8..12].iter().fold(0, |size, byte| size << 8 | u64::from(*byte));
-            let last = end.unwrap_or(log.bytes).checked_sub(page + 24);
-            let _ = last.map(|last| file.read_exact_at(&mut log.last, last));
-        }
-        log
+        let Ok(file) = File::open(beside(path, "-wal")) else { return Some(log) };
+        let read = |bytes: &mut [u8], at: Option<u64>| _ = at.map(|at| file.read_exact_at(bytes, at));
+        // What is shorter has none.
+        read(&mut log.header, Some(0));
+        let page = log.header[8..12].iter().fold(0, |size, byte| size << 8 | u64::from(*byte));
+        let mut there = [0; 24];
+        read(&mut there, left.bytes.checked_sub(page + 24));
+        log.bytes = file.metadata().map_or(0, |metadata| metadata.len());
+        read(&mut log.last, log.bytes.checked_sub(page + 24));
+        let begins = log.bytes == 0 || log.header.starts_with(&LOG_MAGIC);
+        let is_gone = log.header == left.header && left.ends_in_commit() && there != left.last;
+        Some(log).filter(|_| begins && !is_gone)
     }
 
     /// Whether the last frame ends a transaction of this log. Then it stays until the log begins anew: one of a
@@ -248,11 +252,15 @@ impl Storage {
         let written = self.write(&mut open, wall, feed);
         match &written {
             Ok(_) => {
-                if self.has_hole(&open.left) {
+                // Twice, as somebody's checkpoint may cut it in the middle of a look.
+                let look = || Log::since(&open.left, &self.path);
+                let Some(log) = look().or_else(look) else {
                     (self.sound, self.state) = (false, State::Spoilt);
                     return Err(StorageError::disturbed(&self.path, SPOILT));
-                } else if !self.has_lost_log(&open) {
-                    open.left = self.log();
+                };
+                if !self.has_lost_log(&open) {
+                    // One that is empty again is judged by what was there, by the next look.
+                    open.left = if log.bytes > 0 { log } else { open.left };
                     self.state = State::Open(open);
                 } else {
                     // It has lost its log since it was looked at: only this connection sees what it has just stored there.
@@ -326,15 +334,7 @@ impl Storage {
     }
 
     fn log(&self) -> Log {
-        Log::seen(&self.path, None)
-    }
-
-    /// Whether what was left of the log is gone from before what was written since: whoever empties or replaces it in
-    /// place does not know how far a connection is in it, and leaves a hole or something else there.
-    fn has_hole(&self, left: &Log) -> bool {
-        let now = Log::seen(&self.path, Some(left.bytes));
-        let begins = now.bytes == 0 || now.header.starts_with(&LOG_MAGIC);
-        !begins || now.header == left.header && left.ends_in_commit() && now.last != left.last
+        Log::since(&Log::default(), &self.path).unwrap_or_default()
     }
 
     /// Reads back, by another connection, that what stands at our path is what was put there last. To be called now and
