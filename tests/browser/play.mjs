@@ -130,6 +130,12 @@ async function takesAThing(page) {
   assert.equal(await page.inputValue('#line'), 'put a bucket in ');
   await page.locator('#here').getByRole('button', { name: 'look at a hen' }).click();
   await logs(page, 'A hen: Brown.');
+  // Whatever a thing is called, what can be done with it can be read.
+  const labels = (item) => page.evaluate((it) => [...row(it).querySelectorAll('button')].map((one) => one.textContent), item);
+  for (const name of ['get', 'e', 'a net']) {
+    const lines = [`examine ${name}`, `get ${name}`, `drop ${name}`, `put ${name} in `];
+    assert.deepEqual(await labels({ name, do: lines }), [name, 'get', 'drop', 'put…']);
+  }
 }
 
 /// A page that is loaded again is the same guest's still, with their map, and looks as it was chosen.

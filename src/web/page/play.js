@@ -507,7 +507,7 @@ function fill(section, items) {
 function row(item) {
   const [label, [first, ...others]] = [wordsOf(item.name), listOf(item.do).map(wordsOf)];
   // A click on the name does the first line; of what else can be done, what stands before the name says enough.
-  const short = (words) => words.split(label || ' ')[0].trim() + (words.endsWith(' ') ? '…' : '');
+  const short = (words) => words.slice(0, words.lastIndexOf(label)).trim() + (words.endsWith(' ') ? '…' : '');
   const element = make('li', { className: wordsOf(item.kind) }, first ? button(label, first) : make('span', {}, label));
   element.append(...others.map((words) => button(short(words), words)), ...(item.note ? [make('i', {}, item.note)] : []));
   element.dataset.key = JSON.stringify(item);
