@@ -25,7 +25,8 @@ fn parted_somehow<'a>(args: &'a str, at: &[&str]) -> Option<(&'a str, &'a str)> 
 pub fn go(turn: &mut Turn, args: &str) {
     let small = args.to_lowercase();
     let way = DIRECTIONS.iter().find(|(short, _)| *short == small).map_or(args, |(_, long)| long);
-    let exit = match turn.exit_called(way) {
+    // One may be called `n`, as it stands in a world file.
+    let exit = match turn.exit_called(way).or_else(|| turn.exit_called(args)) {
         Some(exit) => exit,
         None if DIRECTIONS.iter().any(|(_, long)| *long == way) || ["in", "out"].contains(&way) => {
             return turn.say(&format!("There is no way {way} from here."));
