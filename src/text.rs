@@ -1,6 +1,7 @@
-//! Small things about strings and names that more than one layer needs.
+//! Small things about strings, names and addresses that more than one layer needs.
 
 use std::fmt::{Display, Write as _};
+use std::net::IpAddr;
 
 use crate::limits::TAG_BYTES_MAX;
 
@@ -145,6 +146,36 @@ pub fn base64(bytes: &[u8]) -> String {
     text
 }
 
+/// An address, or a network as the first of its addresses and the length of its prefix, written in one way.
+pub fn network(text: &str) -> Option<String> {
+    let (address, prefix) = text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
+    let address = address.parse::<IpAddr>().ok()?.to_canonical();
+    let bits = if address.is_ipv4() { 32 } else { 128 };
+    let Some(prefix) = prefix else { return Some(address.to_string()) };
+    let prefix = prefix.parse::<u32>().ok().filter(|prefix| *prefix <= bits)?;
+    let first = match address {
+        IpAddr::V4(address) => {
+            IpAddr::from((address.to_bits() & !u32::MAX.checked_shr(prefix).unwrap_or(0)).to_be_bytes())
+        }
+        IpAddr::V6(address) => {
+            IpAddr::from((address.to_bits() & !u128::MAX.checked_shr(prefix).unwrap_or(0)).to_be_bytes())
+        }
+    };
+    Some(if prefix == bits { first.to_string() } else { format!("{first}/{prefix}") })
+}
+
+/// Whether an address, or a network as `192.0.2.0/24`, covers an address.
+pub fn covers(network: &str, address: IpAddr) -> bool {
+    let (start, prefix) = network.split_once('/').unwrap_or((network, "128"));
+    let (Ok(start), Ok(prefix)) = (start.parse::<IpAddr>(), prefix.parse::<u32>()) else { return false };
+    let bits = |address: IpAddr| match address.to_canonical() {
+        IpAddr::V4(address) => (u128::from(address.to_bits()) << 96, 32),
+        IpAddr::V6(address) => (address.to_bits(), 128),
+    };
+    let ((start, length), (address, of)) = (bits(start), bits(address));
+    length == of && (start ^ address).checked_shr(128 - prefix.min(length)).unwrap_or(0) == 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,5 +219,28 @@ mod tests {
             assert_eq!(base64(bytes.as_bytes()), text);
         }
         assert_eq!(base64(&[0xfb, 0xff, 0xfe]), "+//+");
+    }
+
+    #[test]
+    fn a_network_is_written_in_one_way_and_what_is_none_is_not_taken_for_one() {
+        for (typed, written) in [
+            ("192.0.2.7", "192.0.2.7"),
+            ("192.0.2.7/24", "192.0.2.0/24"),
+            ("192.0.2.7/32", "192.0.2.7"),
+            ("192.0.2.7/0", "0.0.0.0/0"),
+            ("::ffff:192.0.2.7", "192.0.2.7"),
+            ("2001:db8:1:2:3::9/64", "2001:db8:1:2::/64"),
+            ("2001:DB8::0:9", "2001:db8::9"),
+            ("::1/0", "::/0"),
+        ] {
+            assert_eq!(network(typed).as_deref(), Some(written), "{typed}");
+            let address = typed.split('/').next().unwrap().parse().unwrap();
+            assert!(covers(written, address), "{typed}");
+        }
+        for wrong in
+            ["", "Ann", "192.0.2", "192.0.2.7/", "192.0.2.7/33", "::1/129", "::1/-1", "192.0.2.7/8/8", "1.2.3.4 "]
+        {
+            assert_eq!(network(wrong), None, "{wrong}");
+        }
     }
 }

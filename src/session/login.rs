@@ -13,7 +13,7 @@ use crate::limits::{
     PLAYER_NAME_LETTERS, SESSIONS_PER_ADDRESS_MAX, THROTTLE_WAIT_MS_MAX,
 };
 use crate::log::Level;
-use crate::text::capitalised;
+use crate::text::{capitalised, covers};
 use crate::world::{EntityId, Wish, World, folded};
 
 /// How far somebody has come in.
@@ -359,18 +359,6 @@ fn is_banned(moment: &Moment, name: Option<&str>, address: Option<IpAddr>) -> bo
         name.as_ref().is_some_and(|name| folded(&ban.of) == *name)
             || address.is_some_and(|address| covers(&ban.of, address))
     })
-}
-
-/// Whether an address, or a network as `192.0.2.0/24`, covers an address.
-pub fn covers(network: &str, address: IpAddr) -> bool {
-    let (start, prefix) = network.split_once('/').unwrap_or((network, "128"));
-    let (Ok(start), Ok(prefix)) = (start.parse::<IpAddr>(), prefix.parse::<u32>()) else { return false };
-    let bits = |address: IpAddr| match address.to_canonical() {
-        IpAddr::V4(address) => (u128::from(address.to_bits()) << 96, 32),
-        IpAddr::V6(address) => (address.to_bits(), 128),
-    };
-    let ((start, length), (address, of)) = (bits(start), bits(address));
-    length == of && (start ^ address).checked_shr(128 - prefix.min(length)).unwrap_or(0) == 0
 }
 
 /// What counts as one address, as it can be banned: of IPv6, the 64 bits that one household or host has.

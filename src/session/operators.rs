@@ -1,14 +1,13 @@
 //! What operators do with people. Who may is decided where they come in (`control.rs`); here it is done, and told in rows of
 //! JSON, or why not.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
-use super::login::covers;
 use super::page::Style;
 use super::{Moment, Number, People, Session, secret};
 use crate::clock::{Monotonic, Wall};
 use crate::json::Json;
+use crate::text::{covers, network};
 use crate::world::{EntityId, Player, World};
 
 /// What an operator gets: rows, or why nothing was done.
@@ -153,50 +152,4 @@ fn player(name: &str, world: &World) -> Result<(EntityId, String), String> {
     let id = world.player_named(name).filter(|id| world.players.contains_key(id));
     let id = id.ok_or_else(|| format!("there is no player called {name}"))?;
     Ok((id, world.name_of(id).to_owned()))
-}
-
-/// An address, or a network as the first of its addresses and the length of its prefix, written in one way.
-fn network(text: &str) -> Option<String> {
-    let (address, prefix) = text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
-    let address = address.parse::<IpAddr>().ok()?.to_canonical();
-    let bits = if address.is_ipv4() { 32 } else { 128 };
-    let Some(prefix) = prefix else { return Some(address.to_string()) };
-    let prefix = prefix.parse::<u32>().ok().filter(|prefix| *prefix <= bits)?;
-    let first = match address {
-        IpAddr::V4(address) => {
-            IpAddr::from((address.to_bits() & !u32::MAX.checked_shr(prefix).unwrap_or(0)).to_be_bytes())
-        }
-        IpAddr::V6(address) => {
-            IpAddr::from((address.to_bits() & !u128::MAX.checked_shr(prefix).unwrap_or(0)).to_be_bytes())
-        }
-    };
-    Some(if prefix == bits { first.to_string() } else { format!("{first}/{prefix}") })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_network_is_written_in_one_way_and_what_is_none_is_not_taken_for_one() {
-        for (typed, written) in [
-            ("192.0.2.7", "192.0.2.7"),
-            ("192.0.2.7/24", "192.0.2.0/24"),
-            ("192.0.2.7/32", "192.0.2.7"),
-            ("192.0.2.7/0", "0.0.0.0/0"),
-            ("::ffff:192.0.2.7", "192.0.2.7"),
-            ("2001:db8:1:2:3::9/64", "2001:db8:1:2::/64"),
-            ("2001:DB8::0:9", "2001:db8::9"),
-            ("::1/0", "::/0"),
-        ] {
-            assert_eq!(network(typed).as_deref(), Some(written), "{typed}");
-            let address = typed.split('/').next().unwrap().parse().unwrap();
-            assert!(covers(written, address), "{typed}");
-        }
-        for wrong in
-            ["", "Ann", "192.0.2", "192.0.2.7/", "192.0.2.7/33", "::1/129", "::1/-1", "192.0.2.7/8/8", "1.2.3.4 "]
-        {
-            assert_eq!(network(wrong), None, "{wrong}");
-        }
-    }
 }

@@ -9,9 +9,9 @@ use aqevia_engine::limits::{
     THROTTLE_WAIT_MS_MAX,
 };
 use aqevia_engine::session::Limit;
-use aqevia_engine::session::login::covers;
 use aqevia_engine::session::page::{MARK, View, harmless};
 use aqevia_engine::session::terminal::{Colours, Terminal};
+use aqevia_engine::text::covers;
 use aqevia_engine::world::{Kind, Player};
 
 use crate::commands::check_read_aloud;
