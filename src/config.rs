@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::limits::{BATCH_CAPACITY_RANGE, FLUSH_INTERVAL_MS_RANGE, TICK_INTERVAL_MS_RANGE};
 use crate::log::Level;
-use crate::text::{is_tag, nearest};
+use crate::text::{is_tag, nearest, network};
 
 /// Where the database lies.
 pub const SQLITE_PATH: &str = "AQEVIA_SQLITE_PATH";
@@ -23,6 +23,8 @@ pub const TELNET_ADDR: &str = "AQEVIA_TELNET_ADDR";
 pub const WEB_ADDR: &str = "AQEVIA_WEB_ADDR";
 /// From which further origins they may.
 pub const WEB_ORIGINS: &str = "AQEVIA_WEB_ORIGINS";
+/// Which proxies say, and are believed, where people come from.
+pub const TRUSTED_PROXIES: &str = "AQEVIA_TRUSTED_PROXIES";
 /// How long changes may wait for a flush.
 pub const FLUSH_INTERVAL: &str = "PERSIST_FLUSH_INTERVAL_MS";
 /// How many changes may wait for a flush.
@@ -37,12 +39,17 @@ pub const WORLD_ID: &str = "AQEVIA_WORLD_ID";
 pub const LOG_LEVEL: &str = "AQEVIA_LOG_LEVEL";
 
 /// Name, default and meaning of every variable.
-pub const VARIABLES: [(&str, &str, &str); 11] = [
+pub const VARIABLES: [(&str, &str, &str); 12] = [
     (SQLITE_PATH, "storage.sqlite", "the database; its folder must exist"),
     (OBSERVABILITY_ADDR, "0.0.0.0:7878", "host:port for HTTP; port 0 picks a free one"),
     (TELNET_ADDR, "", "host:port at which people come in by telnet; unset: nobody does"),
     (WEB_ADDR, "", "host:port of the page to play on; unset: there is none"),
     (WEB_ORIGINS, "", "origins of other pages that may bring people in, with commas between them; unset: none"),
+    (
+        TRUSTED_PROXIES,
+        "",
+        "addresses or networks, with commas between them, of proxies that must speak the PROXY protocol",
+    ),
     (FLUSH_INTERVAL, "1000", "flush at least so often while something is pending, 10 to 3600000"),
     (BATCH_CAPACITY, "10", "flush as soon as so many records are pending, 1 to 1000000"),
     (TICK_INTERVAL, "100", "milliseconds between two ticks, 10 to 60000"),
@@ -64,6 +71,8 @@ pub struct Config {
     pub web_addr: Option<SocketAddr>,
     /// Origins of other pages that may bring people in (RFC 6454 section 6.2).
     pub web_origins: Vec<String>,
+    /// Addresses and networks of proxies that say where people come from.
+    pub trusted_proxies: Vec<String>,
     /// How long changes may wait for a flush.
     pub flush_interval: Duration,
     /// How many records may wait for a flush.
@@ -97,6 +106,7 @@ impl Config {
             telnet_addr: reader.address(TELNET_ADDR),
             web_addr: reader.address(WEB_ADDR),
             web_origins: reader.value(WEB_ORIGINS, origins).unwrap_or_default(),
+            trusted_proxies: reader.value(TRUSTED_PROXIES, networks).unwrap_or_default(),
             flush_interval: reader.interval(FLUSH_INTERVAL, FLUSH_INTERVAL_MS_RANGE),
             batch_capacity: reader.number(BATCH_CAPACITY, BATCH_CAPACITY_RANGE, "records") as usize,
             tick_interval: reader.interval(TICK_INTERVAL, TICK_INTERVAL_MS_RANGE),
@@ -200,6 +210,11 @@ fn origins(value: &OsStr) -> Result<Vec<String>, String> {
     if all.iter().all(|origin| is_origin(origin)) { Ok(all) } else { Err(accepted.to_owned()) }
 }
 
+fn networks(value: &OsStr) -> Result<Vec<String>, String> {
+    let all: Option<_> = value.to_string_lossy().split(',').map(|text| network(text.trim())).collect();
+    all.ok_or_else(|| "addresses or networks such as 192.0.2.7 or 10.0.0.0/8, with commas between them".to_owned())
+}
+
 fn log_level(value: &OsStr) -> Result<Level, String> {
     let level = Level::ALL.iter().copied().find(|level| value.eq_ignore_ascii_case(level.label()));
     level.ok_or_else(|| "one of error, warn, info, debug, in any case".to_owned())
@@ -284,6 +299,16 @@ mod tests {
         let bad = ["play.example", "https://", "https://a/", "https://a/b", "ws://a", "*", "null", "https://a,", ","];
         for bad in bad.into_iter().chain(["https://a:443", "http://a:80", "http://a:443,http://[::1]:80"]) {
             assert!(read(&[(WEB_ORIGINS, bad)]).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn trusted_proxies_are_addresses_or_networks_with_commas_between_them() {
+        let several = "127.0.0.1, 172.16.5.4/12,2001:DB8::1,::ffff:192.0.2.7";
+        let proxies = read(&[(TRUSTED_PROXIES, several)]).unwrap().0.trusted_proxies;
+        assert_eq!(proxies, ["127.0.0.1", "172.16.0.0/12", "2001:db8::1", "192.0.2.7"]);
+        for bad in ["localhost", "127.0.0.1,", ",", "10.0.0.0/33", "10.0.0.0/8;::1", "127.0.0.1:4000", "*", "10."] {
+            assert!(read(&[(TRUSTED_PROXIES, bad)]).is_err(), "{bad}");
         }
     }
 

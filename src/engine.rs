@@ -407,6 +407,10 @@ impl Engine {
             ends = control.ends(now);
         }
         self.people.notes.drain(..).for_each(|line| self.log.line(&line));
+        if let Some(proxy) = self.net.silent_proxy.take() {
+            let fields: Fields = &[("proxy", &proxy), ("help", &"it must speak the PROXY protocol, or not be trusted")];
+            self.warn_rarely("a trusted proxy did not say where somebody comes from", fields);
+        }
         if ends {
             self.begin_end(&[("told_by", &"an operator")], now);
         }

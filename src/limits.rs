@@ -222,6 +222,12 @@ pub const SOCKET_SEND_BYTES: usize = 64 * 1024;
 /// reset (RFC 9112 section 9.6).
 pub const LINGER_MS_MAX: u64 = 1_000;
 
+/// Bytes of a line by which a proxy says where a connection comes from, its end too (HAProxy, "The PROXY protocol", section
+/// 2.1).
+pub const PROXY_LINE_BYTES_MAX: usize = 107;
+/// How long a proxy may take to say it; what is lost on the way is sent again within 3 s.
+pub const PROXY_HEADER_MS_MAX: u64 = 5_000;
+
 // HTTP.
 
 /// Open HTTP connections; the one longest idle makes way for a new one.

@@ -23,6 +23,8 @@ pub struct Ways {
     web: Way<web::port::Port>,
     /// From which further origins people may come by a browser.
     origins: Vec<String>,
+    /// The proxies that may bring them.
+    proxies: Vec<String>,
 }
 
 /// One of them, unless it is not wanted.
@@ -46,6 +48,7 @@ impl Ways {
             telnet: Way::listen("telnet", TELNET_ADDR, config.telnet_addr)?,
             web: Way::listen("the page to play on", WEB_ADDR, config.web_addr)?,
             origins: config.web_origins.clone(),
+            proxies: config.trusted_proxies.clone(),
         })
     }
 
@@ -71,6 +74,7 @@ impl Ways {
             let (door, origins) = (Door::Tcp(listener), self.origins.clone());
             self.web.port = Some(web::port::Port::open(door, WEB_CONNECTIONS_MAX, origins, net, poller)?);
         }
+        self.ports().into_iter().flatten().for_each(|port| net.trust(port, &self.proxies));
         Ok(())
     }
 

@@ -155,7 +155,7 @@ impl Server {
             turn.counters.reach(Limit::AnswersPerTurn);
         }
         let accepted = net.accept(self.port, now, turn.idle_until());
-        self.clients.extend(accepted.map(|number| (number, Client::default())));
+        self.clients.extend(accepted.into_iter().map(|number| (number, Client::default())));
         for number in net.gone(self.port) {
             if self.clients.remove(&number).is_none() {
                 site.part(number);

@@ -11,21 +11,24 @@
 //! nobody, as its protocol says, is let go by none of them. What is there is read
 //! before anyone new is accepted, so that nobody is evicted who has something to say. Ports share one bound on memory;
 //! the places for connections are given to each port when it opens, so that no other can take them.
+//!
+//! Whom a trusted proxy brings, its protocol meets only when that has said where they come from (`proxy.rs`).
 
 pub mod connection;
+pub mod proxy;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, ErrorKind};
 use std::mem;
 use std::net::IpAddr;
-use std::ops::Range;
 use std::time::Duration;
 
 use self::connection::{Connection, Door, Listener, NEVER, Stream};
+use self::proxy::{Header, Heard};
 use crate::clock::Monotonic;
-use crate::limits::{ACCEPT_PAUSE_MS, ACCEPTS_PER_TURN, BUFFERS_BYTES_MAX, HELD_SHARE, HOLD_MS};
+use crate::limits::{ACCEPT_PAUSE_MS, ACCEPTS_PER_TURN, BUFFERS_BYTES_MAX, HELD_SHARE, HOLD_MS, PROXY_HEADER_MS_MAX};
 use crate::sys::{self, Readiness, Token};
-use crate::text::keys;
+use crate::text::{covers, keys};
 
 /// All ports and the connections that came by them.
 pub struct Net<L: Listener = Door> {
@@ -48,6 +51,8 @@ pub struct Net<L: Listener = Door> {
     begun: Monotonic,
     /// No descriptor was free for a new connection in this turn.
     pub is_exhausted: bool,
+    /// A trusted proxy that did not say where somebody comes from.
+    pub silent_proxy: Option<IpAddr>,
 }
 
 /// A listener, and what is kept for all that come by it.
@@ -68,6 +73,10 @@ struct Port<L> {
     connections_max: usize,
     input_bytes_max: usize,
     write_ms_max: u64,
+    /// Addresses and networks of trusted proxies.
+    trusted: Vec<String>,
+    /// Of whom it is known since the last `accept` where they come from.
+    arrived: Vec<u64>,
     /// Who is to have a turn next. Whoever does not get one in this turn is the first in the next.
     queue: VecDeque<u64>,
     /// Who makes way first, each as it was when its place was last looked at: it can only have moved back since, for who
@@ -82,6 +91,7 @@ struct Port<L> {
 struct Held<S> {
     stream: S,
     connection: Connection,
+    origin: Origin,
     port: usize,
     /// Whether bytes are awaited, and whether room is; `None`: it is not watched.
     watched: Option<(bool, bool)>,
@@ -90,6 +100,16 @@ struct Held<S> {
     is_queued: bool,
     is_touched: bool,
     buffer_bytes: usize,
+}
+
+/// Where a connection comes from.
+enum Origin {
+    /// From its peer.
+    Peer,
+    /// A proxy has yet to say.
+    Awaited(Header),
+    /// From where a proxy has said.
+    Told(IpAddr),
 }
 
 /// What is counted for each port.
@@ -114,6 +134,8 @@ keys! {
         Buffers = "buffers",
         /// A peer that goes on after all is said.
         Linger = "linger",
+        /// A trusted proxy did not say in time where somebody comes from, or said something else.
+        ProxyHeader = "proxy_header",
         /// Output was not taken in time.
         WriteDeadline = "write_deadline",
     }
@@ -133,6 +155,7 @@ impl<L: Listener> Net<L> {
             scratch: Vec::new(),
             begun: Monotonic::default(),
             is_exhausted: false,
+            silent_proxy: None,
         }
     }
 
@@ -163,12 +186,20 @@ impl<L: Listener> Net<L> {
             connections_max: kept.max(1),
             input_bytes_max,
             write_ms_max,
+            trusted: Vec::new(),
+            arrived: Vec::new(),
             queue: VecDeque::new(),
             order: BTreeSet::new(),
             gone: Vec::new(),
             counters: Counters::default(),
         });
         Ok(self.ports.len() - 1)
+    }
+
+    /// From now on, whoever comes to a port from one of these addresses or networks is a proxy, which must say first where
+    /// a connection comes from, and is believed.
+    pub fn trust(&mut self, port: usize, proxies: &[String]) {
+        self.ports[port].trusted = proxies.to_vec();
     }
 
     /// Begins a turn, in which these are ready.
@@ -206,6 +237,9 @@ impl<L: Listener> Net<L> {
             held.is_queued = false;
             let room = &mut self.scratch[..self.ports[port].input_bytes_max];
             held.connection.receive(&mut held.stream, room);
+            if self.hear_proxy(number) {
+                continue;
+            }
             if self.with(number, |connection| connection.is_heard()) == Some(true) {
                 return Some(number);
             }
@@ -238,15 +272,42 @@ impl<L: Listener> Net<L> {
         Some(result)
     }
 
-    /// Where the peer of a connection is, if it is known.
-    pub fn peer(&self, number: u64) -> Option<IpAddr> {
-        self.held.get(&number)?.stream.peer()
+    /// Takes what a proxy says of a connection, if that is awaited; the rest is for its protocol, in another turn.
+    fn hear_proxy(&mut self, number: u64) -> bool {
+        let Some(held) = self.held.get_mut(&number) else { return false };
+        let Origin::Awaited(header) = &mut held.origin else { return false };
+        let (taken, heard) = header.take(&held.connection.input);
+        held.connection.consume(taken);
+        match heard {
+            Heard::Whole(source) => {
+                held.origin = source.map_or(Origin::Peer, Origin::Told);
+                self.ports[held.port].arrived.push(number);
+            }
+            Heard::Part if !held.connection.ended && held.connection.due > self.begun => (),
+            Heard::Part | Heard::Wrong => {
+                self.silent_proxy = held.stream.peer();
+                self.give_up(number, Limit::ProxyHeader);
+            }
+        }
+        self.with(number, |_| ());
+        true
     }
 
-    /// Takes who has connected to a port. The protocol is to look after each at `due`. Returns their numbers; some may be
-    /// gone already.
-    pub fn accept(&mut self, port: usize, now: Monotonic, due: Monotonic) -> Range<u64> {
-        let first = self.last + 1;
+    /// Where a connection comes from, if it is known.
+    pub fn peer(&self, number: u64) -> Option<IpAddr> {
+        let held = self.held.get(&number)?;
+        if let Origin::Told(address) = held.origin { Some(address) } else { held.stream.peer() }
+    }
+
+    /// Takes who has connected to a port. The protocol is to look after each at `due`. Returns the numbers of those of
+    /// whom it is known where they come from; some may be gone already.
+    pub fn accept(&mut self, port: usize, now: Monotonic, due: Monotonic) -> Vec<u64> {
+        let mut arrived = mem::take(&mut self.ports[port].arrived);
+        for number in &arrived {
+            self.with(*number, |connection| connection.due = due);
+            // What has come behind the header is for them.
+            self.enqueue(*number);
+        }
         let connections_max = self.ports[port].connections_max;
         let is_called = mem::take(&mut self.ports[port].is_called);
         for _ in 0..if is_called { ACCEPTS_PER_TURN.min(connections_max.div_ceil(2)) } else { 0 } {
@@ -260,11 +321,20 @@ impl<L: Listener> Net<L> {
                     self.last += 1;
                     self.ports[port].counters.accepted += 1;
                     let idle_since = self.ports[port].hold(now);
+                    let comes_from = |network: &String| stream.peer().is_some_and(|peer| covers(network, peer));
+                    let (origin, due) = if self.ports[port].trusted.iter().any(comes_from) {
+                        let until = now.after(Duration::from_millis(PROXY_HEADER_MS_MAX));
+                        (Origin::Awaited(Header::default()), until)
+                    } else {
+                        arrived.push(self.last);
+                        (Origin::Peer, due)
+                    };
                     self.held.insert(
                         self.last,
                         Held {
                             stream,
                             connection: Connection { due, idle_since, ..Connection::default() },
+                            origin,
                             port,
                             watched: None,
                             deadline: None,
@@ -295,7 +365,7 @@ impl<L: Listener> Net<L> {
                 }
             }
         }
-        first..self.last + 1
+        arrived
     }
 
     /// Ends a turn: sends what waits to be sent, and lets go of what is over or was overdue when the turn began.

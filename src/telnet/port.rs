@@ -1,4 +1,4 @@
-//! The port of telnet: whoever connects has a session at once.
+//! The port of telnet: whoever connects has a session at once, as soon as it is known where they come from.
 
 use std::io;
 

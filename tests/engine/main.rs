@@ -23,6 +23,7 @@ mod preload;
 mod remains;
 mod rescue;
 mod people;
+mod proxy;
 mod ranges;
 mod signals;
 mod slow;

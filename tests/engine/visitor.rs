@@ -101,7 +101,7 @@ impl Visitor {
         Visitor::at(&address(engine))
     }
 
-    fn at(address: &str) -> Visitor {
+    pub fn at(address: &str) -> Visitor {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
@@ -113,11 +113,15 @@ impl Visitor {
     /// By a WebSocket, as the page does it.
     pub fn browse(engine: &Engine) -> Visitor {
         let address = web_address(engine);
-        let mut visitor = Visitor::at(&address);
-        visitor.sends(handshake(&address, "Sec-WebSocket-Protocol: gmcp.mudstandards.org\r\n").as_bytes());
-        let answer = visitor.reads_head();
+        Visitor::at(&address).shakes(&address)
+    }
+
+    /// Goes over to a WebSocket of a host of this name.
+    pub fn shakes(mut self, host: &str) -> Visitor {
+        self.sends(handshake(host, "Sec-WebSocket-Protocol: gmcp.mudstandards.org\r\n").as_bytes());
+        let answer = self.reads_head();
         assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
-        visitor
+        self
     }
 
     /// What HTTP answers, to the end of its head; what follows are frames.

@@ -1,14 +1,15 @@
 //! The real ports of telnet and of browsers, with a world and people behind them, on a network in memory with a clock that
 //! is moved by hand.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use aqevia_engine::clock::Monotonic;
 use aqevia_engine::limits::{
     COMMAND_BURST, HTTP_HEAD_MS_MAX, HTTP_IDLE_MS_MAX, KEEPALIVE_MS, LINES_PER_TURN, LOGIN_MS_MAX, OUTPUT_BYTES_MAX,
-    SESSION_WRITE_MS_MAX,
+    PROXY_HEADER_MS_MAX, SESSION_WRITE_MS_MAX, SESSIONS_PER_ADDRESS_MAX,
 };
-use aqevia_engine::net::Net;
+use aqevia_engine::net::{Limit, Net};
 use aqevia_engine::session::{self, Moment, People};
 use aqevia_engine::telnet::port::Port;
 use aqevia_engine::web;
@@ -72,6 +73,14 @@ impl Host {
 
     fn serve(&mut self, now: Monotonic) {
         assert!((0..1_000).any(|_| !self.turn(now)), "it does not come to rest");
+    }
+
+    /// One in whose port proxies of a network are trusted.
+    fn behind_proxies(places: usize) -> Host {
+        let mut host = Host::new(places);
+        let proxies = ["10.0.0.0/8".to_owned()];
+        [host.port.port, host.web.server.port].into_iter().for_each(|port| host.net.trust(port, &proxies));
+        host
     }
 
     /// Guests who have come in.
@@ -221,4 +230,92 @@ fn whoever_reads_again_gets_an_answer_however_much_was_left_out_before() {
     let read = String::from_utf8_lossy(&read);
     let (_, after) = read.rsplit_once("Missing here: ").expect("something to be left out");
     assert!(after.contains("Exits: "), "{after}");
+}
+
+/// The address of a proxy that is trusted, and how it brings somebody.
+const PROXY: Option<IpAddr> = Some(IpAddr::V4(Ipv4Addr::new(10, 1, 2, 3)));
+
+fn brought_from(address: &str) -> Vec<u8> {
+    format!("PROXY TCP4 {address} 10.1.2.3 56324 4000\r\n").into_bytes()
+}
+
+#[test]
+fn nobody_whom_a_proxy_brings_is_met_before_it_has_said_where_they_come_from() {
+    let header = brought_from("192.0.2.7");
+    for cut in 0..header.len() {
+        let mut host = Host::behind_proxies(10);
+        let brought = host.network.connect_from(PROXY, ROOM);
+        let [page, quiet] = [(); 2].map(|()| host.web_network.connect_from(PROXY, ROOM));
+        for client in [&brought, &page] {
+            client.send(&header[..cut]);
+        }
+        host.serve(at(0));
+        assert_eq!((host.people.sessions(), brought.take(), page.take()), (0, vec![], vec![]));
+        // What comes with the end of it is heard, too.
+        brought.send(&[&header[cut..], b"guest\r\n"].concat());
+        page.send(&[&header[cut..], b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"].concat());
+        quiet.send(&header);
+        host.serve(at(PROXY_HEADER_MS_MAX - 1));
+        assert!(String::from_utf8_lossy(&brought.take()).contains("Exits: "));
+        assert!(page.take().starts_with(b"HTTP/1.1 200 OK\r\n"));
+        // From then on they have the time that everybody has.
+        host.serve(at(HTTP_IDLE_MS_MAX));
+        assert!(![&page, &quiet, &brought].into_iter().any(Client::is_over));
+        host.serve(at(HTTP_IDLE_MS_MAX + PROXY_HEADER_MS_MAX));
+        assert!(page.is_over() && quiet.is_over() && !brought.is_over());
+    }
+}
+
+#[test]
+fn a_proxy_that_does_not_say_in_time_where_somebody_comes_from_or_says_something_else_is_closed_without_a_word() {
+    let mut host = Host::behind_proxies(10);
+    let count = |host: &Host, port: usize| host.net.counters(port).limits[Limit::ProxyHeader as usize];
+    let networks = [host.network.clone(), host.web_network.clone()];
+    let ports = [host.port.port, host.web.server.port];
+    for (network, port) in networks.iter().zip(ports) {
+        let [silent, slow, late, other, gone] = [(); 5].map(|()| network.connect_from(PROXY, ROOM));
+        let endless = network.connect_from(PROXY, ROOM);
+        let stranger = network.connect_from(Some(IpAddr::from([192, 0, 2, 7])), ROOM);
+        other.send(b"guest\r\n");
+        late.send(&[b"\n", &brought_from("192.0.2.7")[..]].concat());
+        endless.send(&[b"PROXY UNKNOWN ", &[b'x'; 10_000][..]].concat());
+        gone.send(b"PROXY ");
+        gone.end();
+        host.serve(at(0));
+        assert!([&late, &other, &gone, &endless].into_iter().all(Client::is_forgotten));
+        assert_eq!((count(&host, port), host.net.silent_proxy.take()), (4, PROXY));
+        // Bytes that come one by one buy no time.
+        for now in 1..PROXY_HEADER_MS_MAX / 100 {
+            slow.send(&b"PROXY UNKNOWN                                         "[now as usize - 1..now as usize]);
+            host.serve(at(100 * now));
+        }
+        host.serve(at(PROXY_HEADER_MS_MAX - 1));
+        assert!(!silent.is_forgotten() && !slow.is_forgotten());
+        host.serve(at(PROXY_HEADER_MS_MAX));
+        assert!(silent.is_forgotten() && slow.is_forgotten() && !stranger.is_forgotten());
+        assert_eq!(count(&host, port), 6);
+        assert!([silent, slow, late, other, gone, endless].iter().all(|client| client.take().is_empty()));
+    }
+    assert_eq!(host.people.sessions(), 1);
+}
+
+#[test]
+fn behind_a_proxy_each_address_has_its_own_share_of_the_places() {
+    let mut host = Host::behind_proxies(1_000);
+    let come = |host: &mut Host, header: &[u8]| {
+        let client = host.network.connect_from(PROXY, ROOM);
+        client.send(header);
+        client.send(b"guest\r\n");
+        host.serve(at(0));
+        String::from_utf8(client.take().into_iter().filter(u8::is_ascii).collect()).unwrap()
+    };
+    let many = "There are too many connections from your address.";
+    for _ in 0..SESSIONS_PER_ADDRESS_MAX {
+        assert!(!come(&mut host, &brought_from("192.0.2.7")).contains(many));
+    }
+    assert!(come(&mut host, &brought_from("192.0.2.7")).contains(many));
+    assert!(come(&mut host, b"PROXY TCP6 ::ffff:192.0.2.7 ::1 1 2\r\n").contains(many));
+    assert!(!come(&mut host, &brought_from("192.0.2.8")).contains(many));
+    // Of whom nothing is known but the proxy.
+    assert!(!come(&mut host, b"PROXY UNKNOWN\r\n").contains(many));
 }

@@ -17,6 +17,7 @@ mod parties;
 mod ports;
 mod people;
 mod power;
+mod proxy;
 mod schema;
 mod simulation;
 mod stand;

@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, ErrorKind, Read, Write};
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 
@@ -34,6 +35,7 @@ pub struct Client(Rc<RefCell<Line>>);
 pub struct ServerStream {
     line: Rc<RefCell<Line>>,
     name: RawFd,
+    peer: Option<IpAddr>,
     calls: Rc<Cell<u64>>,
 }
 
@@ -72,6 +74,11 @@ impl Network {
 
     /// Connects a client, to which `room` bytes can be sent until it takes them.
     pub fn connect(&self, room: usize) -> Client {
+        self.connect_from(None, room)
+    }
+
+    /// The same from an address.
+    pub fn connect_from(&self, peer: Option<IpAddr>, room: usize) -> Client {
         let mut exchange = self.exchange.borrow_mut();
         exchange.last_name += 1;
         let name = exchange.last_name;
@@ -79,7 +86,7 @@ impl Network {
         exchange.lines.insert(name, line.clone());
         let calls = exchange.calls.clone();
         let waiting = exchange.waiting.entry(self.listener).or_default();
-        waiting.push_back(ServerStream { line: line.clone(), name, calls });
+        waiting.push_back(ServerStream { line: line.clone(), name, peer, calls });
         Client(line)
     }
 
@@ -232,6 +239,10 @@ impl Stream for ServerStream {
     fn finish(&mut self) {
         self.calls.update(|calls| calls + 1);
         self.line.borrow_mut().server_ended = true;
+    }
+
+    fn peer(&self) -> Option<IpAddr> {
+        self.peer
     }
 }
 
