@@ -28,6 +28,7 @@ mod ranges;
 mod signals;
 mod slow;
 mod support;
+mod tls;
 mod trade;
 mod trouble;
 mod vectors;

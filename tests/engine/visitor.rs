@@ -116,9 +116,10 @@ impl Visitor {
         Visitor::at(&address).shakes(&address)
     }
 
-    /// Goes over to a WebSocket of a host of this name.
+    /// Goes over to a WebSocket, as a page of that host does.
     pub fn shakes(mut self, host: &str) -> Visitor {
-        self.sends(handshake(host, "Sec-WebSocket-Protocol: gmcp.mudstandards.org\r\n").as_bytes());
+        let fields = format!("Origin: https://{host}\r\nSec-WebSocket-Protocol: gmcp.mudstandards.org\r\n");
+        self.sends(handshake(host, &fields).as_bytes());
         let answer = self.reads_head();
         assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
         self
