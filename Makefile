@@ -31,7 +31,7 @@ soak: ## kill the engine, and the writer, KILL_ROUNDS=1000 times, then simulate 
 	end=$$((SECONDS + $(SOAK_SECONDS))); while [ $$SECONDS -lt $$end ]; do SIMULATION_SECONDS=30 \
 	  cargo test --locked --release --test proof -- whatever_happens --nocapture || exit; done
 
-fuzz: ## try invented requests, world files, databases, frames of the wire, telnet, WebSocket, commands, each for FUZZ_SECONDS=600
+fuzz: ## try invented requests, world files, databases, frames of the wire, headers of proxies, telnet, WebSocket, commands, each for FUZZ_SECONDS=600
 	@command -v cargo-fuzz >/dev/null || { echo 'cargo-fuzz is missing: cargo install cargo-fuzz' >&2; exit 2; }
 	CARGO='$(NIGHTLY)' tests/fuzz/run.sh $(FUZZ_SECONDS)
 

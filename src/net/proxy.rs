@@ -29,7 +29,7 @@ pub struct Header(Option<(Source, usize)>);
 pub type Source = Option<IpAddr>;
 
 /// What has come of a header.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Heard {
     /// Not all of it.
     Part,

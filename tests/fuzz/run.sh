@@ -9,7 +9,7 @@ corpus=tests/fuzz/corpus
 folder=$(mktemp -d -p /dev/shm 2>/dev/null || mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
-mkdir -p $corpus/{request,world_file,database,wire,telnet,websocket,commands}
+mkdir -p $corpus/{request,world_file,database,wire,proxy,telnet,websocket,commands}
 printf 'GET / HTTP/1.1\r\nHost: a\r\n\r\n' >$corpus/request/seed
 cp src/builtin.json5 $corpus/world_file/
 sed -n '/^```json5$/,/^```$/{//!p}' src/world/README.md >$corpus/world_file/taught.json5
@@ -27,6 +27,9 @@ printf '\12\0\0\0\0\2\1\0\0\0\0\0\0\0' >$corpus/wire/gone
 printf '\25\0\0\0\1\2\1\0\0\0a\1\0\0\0\1\0\0\0b\1\0\0\0c' >$corpus/wire/note
 printf '\30\0\0\0\0\6\1\0\0\0\0\0\0\0\1\1\0\0\0a\1\1\0\0\2\1\120\0' >$corpus/wire/player
 printf '\30\0\0\0\0\7\1\0\0\0\0\0\0\0\1\0\0\0a\1\1\0\0\0\0\0\0\0' >$corpus/wire/ban
+# Headers in text and in binary, with more beside the addresses.
+printf 'PROXY TCP4 192.0.2.7 192.0.2.1 56324 4000\r\nguest\r\n' >$corpus/proxy/text
+printf '\r\n\r\n\0\r\nQUIT\n\41\21\0\20\300\0\2\7\300\0\2\1\334\4\17\240\4\0\1xguest' >$corpus/proxy/binary
 # A name, a size, a character set, a line.
 printf '\377\373\030\377\372\030\0MUDLET\377\360\377\373\037\377\372\037\0\120\0\030\377\360look\r\n' >$corpus/telnet/names
 printf '\377\375\052\377\372\052\2UTF-8\377\360\377\373\047\377\372\047\0\3MTTS\00113\377\360look\n' >$corpus/telnet/facts
@@ -47,11 +50,11 @@ else
   echo 'SKIPPED: without clang nothing tells the fuzzer its way through SQLite' >&2
 fi
 
-declare -A bytes_max=([request]=36864 [world_file]=65536 [database]=32768 [wire]=65536 [telnet]=8192 [websocket]=8192 [commands]=4096)
+declare -A bytes_max=([request]=36864 [world_file]=65536 [database]=32768 [wire]=65536 [proxy]=1024 [telnet]=8192 [websocket]=8192 [commands]=4096)
 results=() found=0
 # The database target works on files, in TMPDIR.
 export TMPDIR=$folder
-for target in request world_file database wire telnet websocket commands; do
+for target in request world_file database wire proxy telnet websocket commands; do
   echo "== $target, for $seconds seconds"
   options=(-max_total_time="$seconds" -max_len="${bytes_max[$target]}" -timeout=30 -rss_limit_mb=2048
     -print_final_stats=1 -verbosity=0)
