@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Tries the images, compose.yaml and the operations of Makefile and README in real containers, and removes all it made,
-# however it ends. Needs docker with compose and buildx, bash, curl, make and coreutils. Every run has names and a port
-# of its own, so several may run side by side. It reads from top to bottom; after `checking` comes what must hold.
+# however it ends. Needs docker with compose and buildx, bash, curl, make and coreutils, and for one thing stunnel and
+# openssl. Every run has names and a port of its own, so several may run side by side. It reads from top to bottom; after
+# `checking` comes what must hold.
 set -Eeuo pipefail
 cd "$(dirname "$0")/../.."
 # What is mounted into a container must be readable by aqevia.
@@ -10,12 +11,12 @@ umask 022
 run=aqevia-smoke-$(date +%s)-$$
 work=$(mktemp -d)
 output=$work/output
-passed=0 doing='preparing' where='' said=''
+passed=0 doing='preparing' where='' said='' stunnel=''
 export COMPOSE_PROJECT_NAME=$run ENGINE_IMAGE_TAG=$run ENGINE_VOLUME=$run ENGINE_PORT=127.0.0.1:0
 export ENGINE_TELNET_PORT=127.0.0.1:0
 export ENGINE_WEB_PORT=127.0.0.1:0
 export COMPOSE_DISABLE_ENV_FILE=1
-unset COMPOSE_FILE COMPOSE_PROFILES ENGINE_MEMORY AQEVIA_LOG_LEVEL AQEVIA_WORLD_ID WORLD FROM BACKUPS YES
+unset COMPOSE_FILE COMPOSE_PROFILES ENGINE_MEMORY AQEVIA_LOG_LEVEL AQEVIA_TRUSTED_PROXIES AQEVIA_WORLD_ID WORLD FROM BACKUPS YES
 dev=aqevia-engine:$run runtime=aqevia-engine:$run-runtime changed=aqevia-engine:$run-changed
 
 # --- helpers
@@ -110,6 +111,7 @@ leftovers() {
 }
 
 remove() {
+  [ -z "$stunnel" ] || kill "$stunnel"
   docker ps --all --quiet --filter "label=$run" | xargs -r docker rm --force --volumes
   second docker compose down --volumes --timeout 1
   large docker compose down --volumes --timeout 1
@@ -337,6 +339,38 @@ contains 'a grey blanket' "$said"
 contains 'msg="a login failed" name=Anna address=' "$(docker compose logs)"
 [[ $(docker compose logs) != *"$password"* ]] || complain 'the log holds a password'
 ok
+
+if command -v stunnel >/dev/null && command -v openssl >/dev/null; then
+  checking 'a player comes in by TLS that stunnel speaks on this machine, and a ban by address holds through it'
+  gateway='{{range .NetworkSettings.Networks}}{{.Gateway}}{{end}}'
+  AQEVIA_TRUSTED_PROXIES=$(docker inspect --format "$gateway" "$(id)") quietly docker compose up --detach
+  within 30 ready
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost \
+    -out "$work/tls.pem" -keyout "$work/tls.key" 2>>"$output"
+  printf '%s\n' 'foreground = yes' 'debug = info' 'pid =' 'syslog = no' '[world]' 'accept = 127.0.0.1:0' 'protocol = proxy' \
+    "connect = $(docker compose port aqevia-engine 4000)" "cert = $work/tls.pem" "key = $work/tls.key" >"$work/stunnel.conf"
+  stunnel "$work/stunnel.conf" 2>"$work/stunnel.log" &
+  stunnel=$!
+  secure() { secured=$(sed -n 's/.* bound to //p' "$work/stunnel.log") && [ -n "$secured" ]; }
+  within 10 secure
+  # visit_from ADDRESS LINES...: the same as a visit, by TLS.
+  visit_from() {
+    printf '%s\r\n' "${@:2}" | timeout 30 openssl s_client -quiet -verify_return_error -CAfile "$work/tls.pem" \
+      -connect "$secured" -bind "$1:0" 2>"$work/openssl.log" | LC_ALL=C tr -cd '[:print:]\n' | tee -a "$output" || :
+  }
+  quietly inside aqevia-engine ctl ban 127.0.0.2
+  contains 'Nobody is let in from your address.' "$(visit_from 127.0.0.2 guest quit)"
+  said=$(visit_from 127.0.0.1 Anna "$password" inventory quit)
+  contains 'a grey blanket' "$said"
+  contains 'Goodbye' "$said"
+  kill "$stunnel"
+  stunnel=''
+  quietly docker compose up --detach
+  within 30 ready
+  ok
+else
+  echo 'SKIPPED: stunnel or openssl is not installed, so no player comes by TLS'
+fi
 
 checking 'the page to play on is published with its policy, and its WebSocket opens for that page and for no other'
 page=http://$(docker compose port aqevia-engine 4080)
