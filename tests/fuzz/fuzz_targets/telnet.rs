@@ -83,8 +83,8 @@ fn check_plain(bytes: &[u8], outcome: &Outcome) {
     let (mut begin, mut lines) = (0, Vec::new());
     for end in bytes.iter().enumerate().filter_map(ends) {
         let (mut text, mut is_cut) = (String::new(), false);
-        let directions = "\u{61c}\u{200e}\u{200f}\u{2028}\u{2029}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}";
-        let dropped = |c: &char| c.is_control() && *c != '\t' || directions.contains(*c);
+        let unseen = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}');
+        let dropped = |c: &char| c.is_control() && *c != '\t' || unseen(*c) || matches!(c, '\u{61c}' | '\u{feff}');
         for chunk in bytes[begin..end].utf8_chunks() {
             for c in chunk.valid().chars().filter(|c| !dropped(c)) {
                 is_cut |= text.len() + c.len_utf8() > INPUT_LINE_BYTES_MAX;
