@@ -25,10 +25,12 @@ fn parted_somehow<'a>(args: &'a str, at: &[&str]) -> Option<(&'a str, &'a str)> 
 pub fn go(turn: &mut Turn, args: &str) {
     let small = args.to_lowercase();
     let way = DIRECTIONS.iter().find(|(short, _)| *short == small).map_or(args, |(_, long)| long);
+    let is_direction = DIRECTIONS.iter().any(|(_, long)| *long == way) || ["in", "out"].contains(&way);
     // One may be called `n`, as it stands in a world file.
     let exit = match turn.exit_called(way).or_else(|| turn.exit_called(args)) {
         Some(exit) => exit,
-        None if DIRECTIONS.iter().any(|(_, long)| *long == way) || ["in", "out"].contains(&way) => {
+        None if is_direction => {
+            turn.people.report_wrong_way(turn.number, way);
             return turn.say(&format!("There is no way {way} from here."));
         }
         None if way.is_empty() => return turn.misuse("Where to? `exits` lists the ways."),
@@ -39,6 +41,8 @@ pub fn go(turn: &mut Turn, args: &str) {
     };
     if turn.apply(Action::Go(exit)) {
         look(turn);
+    } else if is_direction {
+        turn.people.report_wrong_way(turn.number, way);
     }
 }
 

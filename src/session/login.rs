@@ -296,7 +296,7 @@ impl People {
 
     /// Gives a guest a password by which they can come back to the same body, if their client keeps it for them.
     fn give_password(&mut self, number: Number, id: EntityId, moment: &mut Moment) {
-        let takes = self.sessions.get(&number).is_some_and(|session| session.terminal.gmcp);
+        let takes = self.sessions.get(&number).is_some_and(|session| session.takes("Aqevia.Password"));
         let Some(body) = self.bodies.get_mut(&id).filter(|_| takes) else { return };
         let password = secret::issue((moment.random)());
         body.password = Some(secret::sealed(&password));

@@ -35,7 +35,7 @@ use crate::world::{Audience, Deed, Effect, EntityId, Kind, Player, World};
 use gmcp::{Gmcp, Message, Scene};
 use login::Stage;
 use page::{Style, View};
-use terminal::Terminal;
+use terminal::{Messages, Terminal};
 use throttle::Throttle;
 
 /// The number of a connection; it is never used again.
@@ -272,13 +272,17 @@ impl People {
     /// Takes what is known of a terminal.
     pub fn show_on(&mut self, number: Number, terminal: &Terminal) {
         let Some(session) = self.sessions.get_mut(&number) else { return };
-        if terminal.gmcp && !session.terminal.gmcp {
+        if terminal.gmcp != Messages::None && session.terminal.gmcp == Messages::None {
             session.gmcp = Gmcp::default();
             self.stirred.insert(number);
             // Who is told everything is told it afresh.
             self.scenes.clear();
         }
-        session.terminal = terminal.clone();
+        let before = mem::replace(&mut session.terminal, terminal.clone());
+        if session.terminal.client.is_empty() {
+            // It has said so by a message.
+            session.terminal.client = before.client;
+        }
     }
 
     /// When the next line of a session may be taken.
@@ -356,6 +360,9 @@ impl People {
         let moves = effect.deed.moves();
         if moves {
             self.scenes.clear();
+        }
+        if let (Deed::Arrives(_), Some(actor)) = (&effect.deed, effect.actor) {
+            self.report_step(world, actor);
         }
         for listener in listeners {
             if moves {

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use crate::limits::{TERMINAL_COLUMNS_MIN, TERMINAL_COLUMNS_UNKNOWN};
+use crate::limits::{CLIENT_NAME_BYTES_MAX, TERMINAL_COLUMNS_MIN, TERMINAL_COLUMNS_UNKNOWN};
 
 /// What is known of a terminal, or taken for granted while nothing is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,10 +18,21 @@ pub struct Terminal {
     pub utf8: bool,
     /// Whether it reads aloud.
     pub screen_reader: bool,
-    /// Whether it takes messages of GMCP beside the text.
-    pub gmcp: bool,
+    /// Which messages of GMCP it takes beside the text.
+    pub gmcp: Messages,
     /// What it calls itself, for `who` and the log: printable ASCII, `CLIENT_NAME_BYTES_MAX` at most, perhaps nothing.
     pub client: String,
+}
+
+/// Which messages of GMCP a client takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Messages {
+    /// None.
+    None,
+    /// Those that it names, as clients of telnet do.
+    Named,
+    /// All.
+    All,
 }
 
 /// How many colours a terminal shows.
@@ -39,8 +50,8 @@ impl Default for Terminal {
     /// A terminal that says nothing of itself, as `nc` is on a screen of today.
     fn default() -> Terminal {
         let width = TERMINAL_COLUMNS_UNKNOWN;
-        let (colours, utf8) = (Colours::None, true);
-        Terminal { width, colours, utf8, screen_reader: false, gmcp: false, client: String::new() }
+        let (colours, utf8, gmcp) = (Colours::None, true, Messages::None);
+        Terminal { width, colours, utf8, screen_reader: false, gmcp, client: String::new() }
     }
 }
 
@@ -49,6 +60,12 @@ impl Terminal {
     pub fn set_width(&mut self, columns: u16) {
         self.width = if columns == 0 { TERMINAL_COLUMNS_UNKNOWN } else { columns.max(TERMINAL_COLUMNS_MIN) };
     }
+}
+
+/// What can be shown of a name that a client tells of itself.
+pub fn clean(name: &[u8]) -> String {
+    let name: String = name.iter().filter(|byte| matches!(byte, b' '..=b'~')).map(|byte| char::from(*byte)).collect();
+    name.trim().chars().take(CLIENT_NAME_BYTES_MAX).collect()
 }
 
 /// What stands in ASCII for the signs of a row.

@@ -3,7 +3,8 @@
 //! It knows no socket, no clock and no World. It takes bytes until something has happened, so that whoever drives it can
 //! stop after any line and leave the rest where it is; how the bytes were cut on their way makes no difference. All that
 //! it keeps is bounded: a line, a subnegotiation, a state for each option. All that it ever says of its own accord fits
-//! into 2 KiB, but for the answer to ARE YOU THERE, which is an event, and so can be counted like a line.
+//! into 2 KiB, but for the answer to ARE YOU THERE, which is an event, and so can be counted like a line. What it has to say of
+//! the World, lines and messages (GMCP), it is given.
 //! Read `options` for what is agreed on, `line` for how a line is typed.
 #![forbid(unsafe_code)]
 
@@ -49,6 +50,13 @@ pub enum Event<'a> {
     Line(&'a str),
     /// The beginning of a line that was longer than `INPUT_LINE_BYTES_MAX`; the rest is lost.
     CutLine(&'a str),
+    /// A message of GMCP, as the client has put it: nothing of it is checked but that it is text.
+    Message {
+        /// What it is about, such as `Core.Hello`.
+        package: &'a str,
+        /// What it says, or nothing.
+        json: &'a str,
+    },
     /// Somebody asked whether anybody is there, and was answered.
     AreYouThere,
     /// Something that is known of the terminal has changed.
@@ -65,6 +73,8 @@ pub struct Telnet {
     has_line: bool,
     /// The subnegotiation that is being received: its option and what is told of it. Nothing, while one is skipped.
     subnegotiation: Option<(u8, Vec<u8>)>,
+    /// The message of GMCP that has come last.
+    message: String,
     options: Options,
     /// Whether the client was asked not to show what is typed.
     is_hidden: bool,
@@ -73,6 +83,7 @@ pub struct Telnet {
 /// The kind of an event.
 enum Happened {
     Line,
+    Message,
     AreYouThere,
     Terminal,
     Foreign,
@@ -100,14 +111,16 @@ enum State {
 impl Telnet {
     /// A new connection. The offers go to `out`.
     pub fn new(out: &mut Vec<u8>) -> Telnet {
-        let (line, options) = (Line::default(), Options::offer(out));
-        Telnet { state: State::Text, line, has_line: false, subnegotiation: None, options, is_hidden: false }
+        let (line, message, options) = (Line::default(), String::new(), Options::offer(out));
+        Telnet { state: State::Text, line, has_line: false, subnegotiation: None, message, options, is_hidden: false }
     }
 
     /// Takes bytes until something has happened or none is left. Returns how many it has taken, and what has happened;
     /// what must be answered to the client's telnet goes to `out`.
     pub fn next(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> (usize, Option<Event<'_>>) {
         self.line.begin();
+        // Whoever was told of it has had their time with it, and its room is needed no more.
+        self.message = String::new();
         for (at, byte) in bytes.iter().enumerate() {
             if let Some(happened) = self.take(*byte, out) {
                 return (at + 1, Some(self.event(happened)));
@@ -130,6 +143,13 @@ impl Telnet {
                 b'\n' => out.extend(b"\r\n"),
                 _ => out.push(byte),
             }
+        }
+    }
+
+    /// A message of GMCP, if the client takes such.
+    pub fn message(&self, package: &str, json: &str, out: &mut Vec<u8>) {
+        if self.options.is_on(options::GMCP) {
+            options::subnegotiate(options::GMCP, format!("{package} {json}").trim_end().as_bytes(), out);
         }
     }
 
@@ -163,6 +183,10 @@ impl Telnet {
         match (happened, self.line.text()) {
             (Happened::Line, (text, false)) => Event::Line(text),
             (Happened::Line, (text, true)) => Event::CutLine(text),
+            (Happened::Message, _) => {
+                let (package, json) = self.message.split_once(' ').unwrap_or((&self.message, ""));
+                Event::Message { package, json }
+            }
             (Happened::AreYouThere, _) => Event::AreYouThere,
             (Happened::Terminal, _) => Event::Terminal,
             (Happened::Foreign, _) => Event::Foreign,
@@ -191,6 +215,10 @@ impl Telnet {
             }
             (State::ContentCommand, SE) => {
                 let (option, content) = self.subnegotiation.take()?;
+                if option == options::GMCP {
+                    self.message = String::from_utf8(content).ok()?;
+                    return Some(Happened::Message);
+                }
                 return self.change(|options| options.told(option, &content, out));
             }
             // Whatever this was meant to be, where it began and where it ends cannot be told any more.
@@ -254,7 +282,7 @@ mod tests {
     const TERMINAL_TYPE: u8 = 24;
     const MARK: u8 = 25;
     const CHARSET: u8 = 42;
-    const OFFERED: [(u8, u8); 5] = [(DO, 24), (DO, 31), (DO, 39), (WILL, 42), (WILL, 25)];
+    const OFFERED: [(u8, u8); 6] = [(DO, 24), (DO, 31), (DO, 39), (WILL, 42), (WILL, 25), (WILL, options::GMCP)];
 
     fn new() -> Telnet {
         Telnet::new(&mut Vec::new())
@@ -445,13 +473,15 @@ mod tests {
             let byte = match number / 64 % 8 {
                 0..=3 => IAC,
                 4 => [WILL, WONT, DO, DONT, SB, SE, AYT, EL][number as usize / 512 % 8],
-                5 => [24, 25, 31, 39, 42, 1, 3, 0][number as usize / 512 % 8],
+                5 => [24, 25, 31, 39, 42, options::GMCP, 1, 3, 0][number as usize / 512 % 9],
                 _ => (number / 512 % 256) as u8,
             };
             let (_, event) = telnet.next(&[byte], &mut answers);
             asked += usize::from(event == Some(Event::AreYouThere));
             assert!(telnet.line.text().0.len() <= INPUT_LINE_BYTES_MAX);
-            assert!(telnet.subnegotiation.iter().all(|(_, content)| content.len() <= SUBNEGOTIATION_BYTES_MAX));
+            let messages = [&telnet.message].into_iter().map(String::len);
+            let mut kept = telnet.subnegotiation.iter().map(|(_, content)| content.len()).chain(messages);
+            assert!(kept.all(|bytes| bytes <= SUBNEGOTIATION_BYTES_MAX));
         }
         assert!(asked > 0 && answers.len() - asked * HERE.len() <= 2_048, "{} {asked}", answers.len());
     }

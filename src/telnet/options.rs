@@ -3,8 +3,8 @@
 //! `OFFERS` is all that is ever offered; everything else is refused, once. What has been said of an option is a state
 //! (RFC 1143), so nothing is answered twice, and all answers to a client together are bounded, whatever it says.
 
-use crate::limits::{CLIENT_NAME_BYTES_MAX, TERMINAL_NAMES_MAX};
-use crate::session::terminal::{Colours, Terminal};
+use crate::limits::TERMINAL_NAMES_MAX;
+use crate::session::terminal::{Colours, Messages, Terminal, clean};
 
 use super::command::{DO, DONT, IAC, SB, SE, WILL, WONT};
 
@@ -15,6 +15,8 @@ pub const END_OF_RECORD: u8 = 25;
 const WINDOW_SIZE: u8 = 31;
 const NEW_ENVIRON: u8 = 39;
 const CHARSET: u8 = 42;
+/// Messages beside the text.
+pub const GMCP: u8 = 201;
 
 /// The first byte of what is told in RFC 1091 and RFC 1572.
 const IS: u8 = 0;
@@ -42,7 +44,7 @@ struct Offer {
     told: fn(&mut Options, &[u8], &mut Vec<u8>),
 }
 
-const OFFERS: [Offer; 5] = [
+const OFFERS: [Offer; 6] = [
     Offer { option: TERMINAL_TYPE, verb: DO, opening: SEND_NAME, told: Options::name_told },
     Offer { option: WINDOW_SIZE, verb: DO, opening: b"", told: Options::size_told },
     Offer {
@@ -54,6 +56,8 @@ const OFFERS: [Offer; 5] = [
     },
     Offer { option: CHARSET, verb: WILL, opening: b"\x01;UTF-8", told: Options::charset_told },
     Offer { option: END_OF_RECORD, verb: WILL, opening: b"", told: |_, _, _| () },
+    // What it tells is for the session.
+    Offer { option: GMCP, verb: WILL, opening: b"", told: |_, _, _| () },
 ];
 
 /// What has been said of an offered option. There is no state for one that this side is about to end: it never does.
@@ -124,6 +128,7 @@ impl Options {
                 subnegotiate(option, OFFERS[row].opening, out);
             }
         }
+        self.terminal.gmcp = if self.is_on(GMCP) { Messages::Named } else { Messages::None };
     }
 
     /// Whether this is to be refused: only the first time. `yes` says which side is asked for it.
@@ -239,16 +244,11 @@ impl Options {
     }
 }
 
-fn subnegotiate(option: u8, what: &[u8], out: &mut Vec<u8>) {
+/// A subnegotiation of what holds no 255.
+pub fn subnegotiate(option: u8, what: &[u8], out: &mut Vec<u8>) {
     out.extend([IAC, SB, option]);
     out.extend(what);
     out.extend([IAC, SE]);
-}
-
-/// What can be shown of a name that a client tells.
-fn clean(name: &[u8]) -> String {
-    let name: String = name.iter().filter(|byte| matches!(byte, b' '..=b'~')).map(|byte| char::from(*byte)).collect();
-    name.trim().chars().take(CLIENT_NAME_BYTES_MAX).collect()
 }
 
 /// Whether somebody sits at a plain terminal of today, whose telnet client tells what TERM says.

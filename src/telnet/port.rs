@@ -66,6 +66,7 @@ impl Transport for Telnet {
         let heard = event.map(|event| match event {
             Event::Line(line) => Heard::Line(line),
             Event::CutLine(line) => Heard::CutLine(line),
+            Event::Message { package, json } => Heard::Message(package, json),
             Event::AreYouThere => Heard::Sign,
             Event::Terminal => Heard::Terminal,
             Event::Foreign => Heard::End,
@@ -78,6 +79,7 @@ impl Transport for Telnet {
     }
 
     fn say(&mut self, output: &Output, out: &mut Vec<u8>) {
+        output.messages.iter().for_each(|(package, json)| self.message(package, json, out));
         self.text(&output.text, out);
         self.secret(output.is_secret, out);
         output.prompt.iter().for_each(|prompt| self.prompt(prompt, out));

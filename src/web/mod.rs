@@ -12,7 +12,7 @@ pub mod handshake;
 pub mod port;
 
 use crate::limits::WEB_MESSAGE_BYTES_MAX;
-use crate::session::terminal::{Colours, Terminal};
+use crate::session::terminal::{Colours, Messages, Terminal};
 use crate::telnet::line::Line;
 
 use handshake::Subprotocol;
@@ -145,7 +145,8 @@ impl Socket {
         let known = Terminal::default();
         let colours = if self.subprotocol == Subprotocol::Plain { Colours::None } else { Colours::Sixteen };
         let width = if self.subprotocol == Subprotocol::Terminal { known.width } else { u16::MAX };
-        Terminal { colours, width, gmcp: self.subprotocol == Subprotocol::Gmcp, ..known }
+        let gmcp = if self.subprotocol == Subprotocol::Gmcp { Messages::All } else { Messages::None };
+        Terminal { colours, width, gmcp, ..known }
     }
 
     /// Text, or a prompt: a message of its own. For a terminal each line ends with CR LF; where a message is a line, the

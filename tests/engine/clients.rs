@@ -1,5 +1,6 @@
 //! Real clients in a terminal, and the openings of others as they send them: they come in, walk, talk and leave.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
@@ -145,34 +146,129 @@ fn by_tintin_one_comes_in_walks_talks_and_leaves() {
     engine.stop();
 }
 
-/// What a client says of itself once it is asked, what it is called, and by which command prompts end for it.
-const OPENINGS: [(&str, &[u8], u8); 2] = [
-    (
-        "MUDLET",
-        b"\xff\xfb\x18\xff\xfb\x1f\xff\xfa\x1f\x00\x64\x00\x28\xff\xf0\xff\xfb\x27\xff\xfd\x2a\xff\xfd\x19\
+/// How TinTin++ is told to use messages, as a player would write it: what it says of itself, that `Room.Info` names the rooms
+/// of its map and `Room.WrongDir` takes back a step, and that a trigger reads the text beside them.
+const TINTIN_SCRIPT: &str = r#"#event {IAC WILL GMCP} {
+    #send {\xFF\xFD\xC9\};
+    #send {\xFF\xFA\xC9Core.Hello { "client": "TinTin++", "version": "2.02" \}\xFF\xF0\};
+    #send {\xFF\xFA\xC9Core.Supports.Set ["Room 1"]\xFF\xF0\}
+}
+#event {SESSION CONNECTED} {#map create 100;#map goto 1}
+#event {IAC SB GMCP Room.Info IAC SE} {
+    #var {info} {%0};
+    #map set {roomname} {$info[name]};
+    #showme {CAME TO $info[num] BY $info[exits]}
+}
+#event {IAC SB GMCP Room.WrongDir IAC SE} {#map undo;#showme {NO WAY %0}}
+#action {^Exits: %1$} {#showme {WAYS %1}}
+"#;
+
+#[test]
+fn tintin_draws_a_map_by_messages_and_its_triggers_read_the_text() {
+    let folder = Folder::new();
+    let (engine, address) = open(&folder);
+    let script = folder.write("world.tin", format!("{TINTIN_SCRIPT}#session world {address}\n"));
+    let Some(terminal) = Terminal::run("tt++", &format!("tt++ -G {}", script.display())) else { return };
+    terminal.shows("Name:");
+    terminal.types("guest");
+    terminal.shows("CAME TO 1 BY {n}{2}");
+    terminal.shows("WAYS north.");
+    terminal.types("n");
+    terminal.shows("CAME TO 2 BY {s}{1}");
+    let screen = terminal.shows("WAYS south.");
+    // The message comes first.
+    assert!(screen.find("CAME TO 2") < screen.find("Straw."), "{screen}");
+    terminal.types("e");
+    terminal.shows("NO WAY e");
+    terminal.types("s");
+    terminal.types("#map list");
+    let begun = |line: &&str| line.starts_with("vnum: ");
+    let screen = terminal.shows("name: The Barn");
+    let rooms: Vec<&str> = screen.lines().filter(begun).map(|line| line.split("name: ").nth(1).unwrap()).collect();
+    assert_eq!(rooms, ["The Yard", "The Barn"], "{screen}");
+    engine.logs(" client=TINTIN++");
+    terminal.types("quit");
+    terminal.shows("Goodbye.");
+    engine.stop();
+}
+
+/// How a client opens.
+struct Opening {
+    /// What it is called, by telnet or by a message.
+    client: &'static str,
+    /// What it says of itself once it is asked.
+    says: &'static [u8],
+    /// By which command prompts end for it.
+    mark: u8,
+    /// The packages of the messages that it gets.
+    packages: &'static [&'static str],
+}
+
+const OPENINGS: [Opening; 7] = [
+    Opening {
+        client: "MUDLET",
+        says: b"\xff\xfb\x18\xff\xfb\x1f\xff\xfa\x1f\x00\x64\x00\x28\xff\xf0\xff\xfb\x27\xff\xfd\x2a\xff\xfd\x19\xff\xfd\xc9\
+          \xff\xfa\xc9Core.Hello { \"client\": \"Mudlet\", \"version\": \"4.19.1\" }\xff\xf0\
+          \xff\xfa\xc9Core.Supports.Set [ \"Char 1\", \"Char.Skills 1\", \"Char.Items 1\", \"Room 1\", \"IRE.Rift 1\" ]\xff\xf0\
           \xff\xfa\x18\x00MUDLET\xff\xf0\xff\xfa\x18\x00ANSI-TRUECOLOR\xff\xf0\xff\xfa\x18\x00MTTS 301\xff\xf0\
           \xff\xfa\x27\x00\x03CHARSET\x01UTF-8\x03MTTS\x01301\x03SCREEN_READER\x010\x03WORD_WRAP\x0190\xff\xf0\
           \xff\xfa\x2a\x02UTF-8\xff\xf0",
-        239,
-    ),
-    (
-        "BLIGHTMUD",
-        b"\xff\xfb\x18\xff\xfb\x1f\xff\xfc\x27\xff\xfe\x2a\xff\xfd\x19\xff\xfa\x1f\x00\x78\x00\x32\xff\xf0\
+        mark: 239,
+        packages: &["Char.Items.List", "Char.Name", "Core.Goodbye", "Room.Info", "Room.Players"],
+    },
+    Opening {
+        client: "BLIGHTMUD",
+        says: b"\xff\xfb\x18\xff\xfb\x1f\xff\xfc\x27\xff\xfe\x2a\xff\xfd\x19\xff\xfd\xc9\xff\xfa\x1f\x00\x78\x00\x32\xff\xf0\
+          \xff\xfa\xc9Core.Hello {\"Version\":\"5.3.1\",\"Client\":\"Blightmud\"}\xff\xf0\xff\xfa\xc9Core.Supports.Add [\"Room 1\"]\xff\xf0\
           \xff\xfa\x18\x00BLIGHTMUD\xff\xf0\xff\xfa\x18\x00xterm-256color\xff\xf0\xff\xfa\x18\x00MTTS 271\xff\xf0",
-        239,
-    ),
+        mark: 239,
+        packages: &["Core.Goodbye", "Room.Info", "Room.Players"],
+    },
+    Opening {
+        client: "TINTIN++",
+        says: b"\xff\xfb\x18\xff\xfb\x1f\xff\xfa\x1f\x00d\x00(\xff\xf0\xff\xfb\x27\xff\xfd\x2a\xff\xfd\x19\
+          \xff\xfa\x18\x00TINTIN++\xff\xf0\xff\xfa\x18\x00screen-256color\xff\xf0\xff\xfa\x18\x00MTTS 269\xff\xf0\xff\xfa\x2a\x02 UTF-8\xff\xf0",
+        mark: 239,
+        packages: &[],
+    },
+    Opening {
+        client: "mushclient",
+        says: b"\xff\xfb\x18\xff\xfc\x1f\xff\xfc\x27\xff\xfe\x2a\xff\xfe\x19\xff\xfd\xc9\
+          \xff\xfa\xc9Core.Hello { \"client\": \"MUSHclient\", \"version\": \"5.06\" }\xff\xf0\
+          \xff\xfa\xc9Core.Supports.Set [ \"room.info\", \"char.name\" ]\xff\xf0\
+          \xff\xfa\x18\x00mushclient\xff\xf0\xff\xfa\x18\x00ANSI\xff\xf0\xff\xfa\x18\x00MTTS 13\xff\xf0",
+        mark: 249,
+        packages: &["Char.Name", "Core.Goodbye", "Room.Info"],
+    },
+    // Mudlet as the tests of Evennia have it, and one that tells its name by a message alone.
+    Opening {
+        client: "MUDLET",
+        says: b"\xff\xfe\x03\xff\xfb\x1f\xff\xfa\x1f\x00x\x00d\xff\xf0\xff\xfb\x18\xff\xfa\x18\x00MUDLET\xff\xf0\xff\xfa\x18\x00XTERM\xff\xf0\
+          \xff\xfa\x18\x00MTTS 141\xff\xf0\xff\xfe\x56\xff\xfd\x45\xff\xfa\x45\x01LIST\x02COMMANDS\xff\xf0\xff\xfe\x5b",
+        mark: 249,
+        packages: &[],
+    },
+    Opening {
+        client: "Handmade",
+        says: b"\xff\xfd\xc9\xff\xfd\x2a\xff\xfa\x2a\x02UTF-8\xff\xf0\xff\xfa\xc9core.hello {\"client\":\"Handmade\"}\xff\xf0\
+          \xff\xfa\xc9core.supports.set [\"char.name 1\", \"aqevia 1\"]\xff\xf0",
+        mark: 249,
+        packages: &["Aqevia.Login", "Aqevia.Password", "Char.Name", "Core.Goodbye"],
+    },
+    // Nothing but a terminal.
+    Opening { client: "", says: b"", mark: 249, packages: &[] },
 ];
 
 #[test]
-fn with_the_openings_of_mudlet_and_blightmud_one_comes_in_walks_talks_and_leaves() {
+fn with_the_openings_of_real_clients_one_comes_in_walks_talks_and_leaves() {
     let folder = Folder::new();
     let engine = host(&folder, &[]);
-    for (client, opening, mark) in OPENINGS {
+    for (place, Opening { client, says, mark, packages }) in OPENINGS.into_iter().enumerate() {
         let mut visitor = Visitor::connect(&engine);
         // In pieces of any size, as a network cuts them.
-        opening.chunks(7).for_each(|piece| visitor.sends(piece));
-        // The two that log in by themselves do not wait to be asked.
-        let name = format!("{}a", &client[..4]);
+        says.chunks(7).for_each(|piece| visitor.sends(piece));
+        // Those that log in by themselves do not wait to be asked.
+        let name = format!("Visitor{}", char::from(b'a' + place as u8));
         visitor.types(&name);
         visitor.types("yes");
         visitor.reads("Exits: ");
@@ -188,7 +284,13 @@ fn with_the_openings_of_mudlet_and_blightmud_one_comes_in_walks_talks_and_leaves
         // Once agreed on, the mark is the same for every prompt.
         let first = marks.iter().position(|other| *other == mark).unwrap();
         assert!(marks[first..].iter().all(|other| *other == mark), "{client}: {marks:?}");
-        engine.logs(&format!(" client={client}"));
+        let told: BTreeSet<&str> = visitor.messages.iter().map(|message| message.split(' ').next().unwrap()).collect();
+        assert!(told.iter().eq(packages), "{client}: {told:?}");
+        let rooms = visitor.messages.iter().filter(|message| message.starts_with("Room.Info {\"num\":"));
+        assert_eq!(rooms.count(), 2 * usize::from(packages.contains(&"Room.Info")), "{client}");
+        let client = if client.is_empty() { String::new() } else { format!(" client={client}") };
+        let line = format!("msg=\"a player came in\" name={name} address=127.0.0.1{client}\n");
+        engine.logs(&line);
     }
     engine.stop();
 }

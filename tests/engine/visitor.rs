@@ -58,6 +58,8 @@ pub struct Visitor {
     pub commands: Vec<u8>,
     /// The messages of GMCP that came.
     pub messages: Vec<String>,
+    /// The subnegotiation of telnet that has begun: its option and what it says.
+    content: Vec<u8>,
     /// With which code a WebSocket was closed.
     pub closed: Option<u16>,
     state: State,
@@ -106,8 +108,8 @@ impl Visitor {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        let (text, commands, messages, closed) = Default::default();
-        Visitor { stream, text, commands, messages, closed, state: State::Text, asked: 0 }
+        let (text, commands, messages, content, closed) = Default::default();
+        Visitor { stream, text, commands, messages, content, closed, state: State::Text, asked: 0 }
     }
 
     /// By a WebSocket, as the page does it.
@@ -231,9 +233,19 @@ impl Visitor {
                     _ => State::Text,
                 }
             }
-            (State::Option, _) | (State::ContentCommand, 240) => State::Text,
+            (State::Option, _) => State::Text,
+            (State::ContentCommand, 240) => {
+                let content = String::from_utf8(self.content.split_off(1));
+                if std::mem::take(&mut self.content) == [201] {
+                    self.messages.push(content.unwrap());
+                }
+                State::Text
+            }
             (State::Content, 255) => State::ContentCommand,
-            (State::Content | State::ContentCommand, _) => State::Content,
+            (State::Content | State::ContentCommand, _) => {
+                self.content.push(byte);
+                State::Content
+            }
             (State::Frame(mut frame), _) => {
                 frame.push(byte);
                 self.take_frame(&frame).then(|| frame.clear());

@@ -30,16 +30,17 @@ printf '\30\0\0\0\0\7\1\0\0\0\0\0\0\0\1\0\0\0a\1\1\0\0\0\0\0\0\0' >$corpus/wire/
 # Headers in text and in binary, with more beside the addresses.
 printf 'PROXY TCP4 192.0.2.7 192.0.2.1 56324 4000\r\nguest\r\n' >$corpus/proxy/text
 printf '\r\n\r\n\0\r\nQUIT\n\41\21\0\20\300\0\2\7\300\0\2\1\334\4\17\240\4\0\1xguest' >$corpus/proxy/binary
-# A name, a size, a character set, a line.
+# A name, a size, a character set, messages, a line.
 printf '\377\373\030\377\372\030\0MUDLET\377\360\377\373\037\377\372\037\0\120\0\030\377\360look\r\n' >$corpus/telnet/names
 printf '\377\375\052\377\372\052\2UTF-8\377\360\377\373\047\377\372\047\0\3MTTS\00113\377\360look\n' >$corpus/telnet/facts
+printf '\377\375\311\377\372\311Core.Supports.Set ["Room 1"]\377\360look\n' >$corpus/telnet/messages
 # A line, a ping, GMCP in parts, the end; a handshake.
 printf '\0\201\204\0\0\0\0look\211\201\1\2\3\4p\210\200\0\0\0\0' >$corpus/websocket/line
 printf '\2\1\202\0\0\0\0A \200\201\0\0\0\0001\202\202\0\0\0\0n\n' >$corpus/websocket/gmcp
 printf '\3GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\nOrigin: http://a\r\n' >$corpus/websocket/handshake
 printf 'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n' >>$corpus/websocket/handshake
 # Two come in, one takes what the other wants, a question, a way, somebody who is gone and comes back.
-printf '%s\n' +0 0Anna 0yes +1 1guest '0get apple' 02 '1get all' '1give red to anna' "0'Thanks." 0n -0 '~' +2 2anna \
+printf '%s\n' +0 0Anna 0yes +1 '@1["Char 1"]' 1guest '0get apple' 02 '1get all' '1give red to anna' "0'Thanks." 0n -0 '~' +2 2anna \
   20000-0000-0000-0000 '2put apple in basket' '1register Zoe' '.' '!' >$corpus/commands/visit
 
 # SQLite's C is watched too. With clang it also tells which way a run took through it, so that the fuzzer finds more.

@@ -6,7 +6,7 @@ use aqevia_engine::limits::{
     ABSENCE_MS_MAX, COMMAND_BURST, COMMAND_PACE_MS, IDLE_WARNING_MS, LISTED_MAX, LOGINS_FREE, OUTPUT_BYTES_MAX,
     PLAYERS_MAX,
 };
-use aqevia_engine::session::terminal::Terminal;
+use aqevia_engine::session::terminal::{Messages, Terminal};
 use aqevia_engine::session::{Moment, Number};
 use aqevia_engine::storage::worldfile::BUILTIN;
 use aqevia_engine::world::{Entity, EntityId, Kind, Parts, World, unheard};
@@ -89,7 +89,7 @@ impl Clients {
     /// What a client shows that is told everything anew.
     fn anew(&mut self, number: Number) -> BTreeMap<&'static str, Vec<String>> {
         self.told(number);
-        for gmcp in [false, true] {
+        for gmcp in [Messages::None, Messages::All] {
             self.visit.turn(|people, _| people.show_on(number, &Terminal { gmcp, ..Terminal::default() }));
         }
         let mut shown: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
@@ -98,6 +98,18 @@ impl Clients {
             shown.entry(package).or_default().push(json);
         }
         shown
+    }
+
+    /// A guest whose client names what it takes, as those of telnet do.
+    fn mapper(&mut self, supports: &str) -> Number {
+        self.visit.takes_gmcp = false;
+        let number = self.visit.arrive();
+        let terminal = Terminal { gmcp: Messages::Named, ..Terminal::default() };
+        self.visit.turn(|people, _| people.show_on(number, &terminal));
+        self.message(number, "Core.Supports.Set", supports);
+        self.visit.line(number, "guest");
+        self.visit.takes_gmcp = true;
+        number
     }
 
     fn message(&mut self, number: Number, package: &str, json: &str) -> Vec<String> {
@@ -289,7 +301,11 @@ fn what_is_around_somebody_is_told_when_it_changes_whoever_changes_it_and_never_
         ("drop red", &["room", "inv"], &["room"]),
         ("get pear", &["room", "inv"], &["room"]),
         ("give pear to guest1", &["inv"], &["inv"]),
-        ("down", &[], &[]),
+        ("down", &["Room.WrongDir"], &[]),
+        ("north", &["Room.Info", "room", "inv", "Room.Players"], &["Room.Players"]),
+        ("out", &["Room.WrongDir"], &[]),
+        ("go cellar", &[], &[]),
+        ("s", &["Room.Info", "room", "inv", "Room.Players"], &["Room.Players"]),
         // Where they go there is nothing to put the basket into.
         ("e", &["Room.Info", "room", "inv", "Room.Players"], &["Room.Players"]),
         ("w", &["Room.Info", "room", "inv", "Room.Players"], &["Room.Players"]),
@@ -632,5 +648,146 @@ fn whatever_is_called_how_every_message_is_json() {
         assert_eq!(clients.values(&items, "$.items*.name"), [name, name]);
         let told = clients.told_after(anna, &format!("say {name}x"));
         assert!(told.iter().all(|message| clients.is_json(message.split_once(' ').unwrap().1)), "{told:?}");
+    }
+}
+
+#[test]
+fn a_client_that_names_what_it_takes_is_told_that_and_core_and_nothing_else() {
+    let (login, char, comm) = (["Aqevia.Login"], ["Char.Name", "room", "inv"], ["Comm.Channel.Text"]);
+    let all = ["Aqevia.Login", "Char.Name", "Room.Info", "room", "inv", "Room.Players"];
+    for (supports, states, event) in [
+        ("[\"Room 1\", \"Char 1\", \"Comm.Channel 1\"]", &all[1..], true),
+        ("[ \"room 1\" , \"CHAR\",\"comm 2\",\"aqevia.login 1\" ]", &all[..], true),
+        ("[\"Aqevia 1\"]", &["Aqevia.Password", "Aqevia.Login"], false),
+        ("[\"Aqevia.Login 1\"]", &login, false),
+        ("[\"Char 1\"]", &char, false),
+        ("[\"Char.Items 1\"]", &char[1..], false),
+        ("[\"Char.Items.List 1\", \"Room.Players\"]", &["room", "inv", "Room.Players"], false),
+        ("[\"Char 1\", \"Char.Items 0\", \"Char.Name 0\"]", &[], false),
+        ("[\"Comm.Channel 1\"]", &[], true),
+        // Of any other shape it says nothing, or what can be read of it.
+        ("", &[], false),
+        ("[]", &[], false),
+        ("null", &[], false),
+        ("{\"Char\": 1}", &char, false),
+        ("\"Char 1", &char, false),
+        ("[\"\", \" \", \".\", \"Char.\", \"Cha\", \"Charm\", \"Char.Name.X\", \"Comm.Channe\"]", &[], false),
+        ("[\"\\\"Char 1\\\"\"]", &[], false),
+        ("[\"é\", \"Ché 1\", \"\u{0}Char 1\", \"Char\u{e9}\", \"Char\\u0020 1\"]", &[], false),
+        ("[\"  Char   1  \"]", &char, false),
+        ("\"\"\"\"\"\"Char\"", &[], false),
+    ] {
+        let mut clients = Clients::town();
+        let (mapper, bob) = (clients.mapper(supports), clients.guest());
+        let events: Vec<String> = clients.kinds(mapper);
+        let (players, told): (Vec<&String>, Vec<&String>) = events.iter().partition(|kind| *kind == "Room.Players");
+        let takes_players = states.contains(&"Room.Players");
+        // Once alone, once with Bob.
+        assert_eq!(players.len(), 2 * usize::from(takes_players), "{supports}");
+        let others: Vec<&str> = states.iter().copied().filter(|kind| *kind != "Room.Players").collect();
+        assert_eq!(told, others, "{supports}");
+        let said = clients.kinds_after(mapper, bob, "say Hello.");
+        assert_eq!(said, if event { &comm[..] } else { &[] }, "{supports}");
+        assert_eq!(clients.message(mapper, "Core.Ping", ""), ["Core.Ping"], "{supports}");
+        assert_eq!(clients.kinds_after(mapper, mapper, "quit"), ["Core.Goodbye"], "{supports}");
+    }
+    // However much it names, it costs little.
+    let mut clients = Clients::town();
+    let mapper = clients.mapper(&format!("[{}\"Room 1\"]", "\"x\",".repeat(LISTED_MAX)));
+    assert_eq!(clients.kinds(mapper), [""; 0]);
+}
+
+#[test]
+fn what_a_client_names_is_added_and_taken_away_and_told_as_soon_as_it_is_named() {
+    let mut clients = Clients::town();
+    let mapper = clients.mapper("[]");
+    assert_eq!(clients.kinds(mapper), [""; 0]);
+    let mut after = |package: &str, json: &str| {
+        clients.told(mapper);
+        clients.visit.turn(|people, moment| people.message(mapper, package, json, moment));
+        clients.kinds(mapper)
+    };
+    assert_eq!(after("Core.Supports.Add", "[\"Room.Info 1\"]"), ["Room.Info"]);
+    assert_eq!(after("core.supports.add", "[\"Char 1\"]"), ["Char.Name", "room", "inv"]);
+    assert_eq!(after("Core.Supports.Add", "[\"Room 1\"]"), ["Room.Players"]);
+    assert_eq!(after("Core.Supports.Remove", "[\"Char.Items\", \"Room\"]"), [""; 0]);
+    // Whoever names something again may have forgotten it.
+    assert_eq!(after("CORE.SUPPORTS.SET", "[\"Room 1\", \"Char 1\"]"), ["Room.Info", "room", "inv", "Room.Players"]);
+    assert_eq!(after("Core.Supports.Set", "[\"Comm 1\"]"), [""; 0]);
+    assert_eq!(after("Core.Supports", "[\"Room 1\"]"), [""; 0]);
+}
+
+#[test]
+fn a_mapper_is_told_each_step_however_many_come_at_once_and_nothing_else_of_a_place() {
+    let mut clients = Clients::town();
+    let (mapper, bob) = (clients.mapper("[\"Room.Info 1\", \"Room.WrongDir 1\"]"), clients.guest());
+    let page = clients.guest();
+    let nums = |clients: &mut Clients, number: Number| -> Vec<String> {
+        let told = clients.told(number);
+        let of =
+            |line: &String| line.split("Info {\"num\":").nth(1).map(|rest| rest.split(',').next().unwrap().to_owned());
+        told.iter().filter_map(of).collect()
+    };
+    assert_eq!(nums(&mut clients, mapper), ["1"]);
+    nums(&mut clients, page);
+    let walk = |clients: &mut Clients, number: Number, lines: &[&str]| {
+        clients.visit.turn(|people, moment| lines.iter().for_each(|line| people.line(number, line, moment)));
+    };
+    for (lines, steps, last) in [
+        (&["n"][..], &["2"][..], &["2"][..]),
+        (&["s", "n", "s"], &["1", "2", "1"], &["1"]),
+        (&["n", "s"], &["2", "1"], &[]),
+        (&["old gate", "look", "w"], &["3", "1"], &[]),
+        (&["look", "sit", "get red", "drop red", "d", "in"], &[], &[]),
+    ] {
+        walk(&mut clients, mapper, lines);
+        assert_eq!(nums(&mut clients, mapper), steps, "{lines:?}");
+        // A page shows where one is, not how one has come there.
+        walk(&mut clients, page, lines);
+        assert_eq!(nums(&mut clients, page), last, "{lines:?}");
+    }
+    assert_eq!(clients.told_after(mapper, "northwest"), ["Room.WrongDir \"nw\""]);
+    assert_eq!(clients.told_after(mapper, "d"), ["Room.WrongDir \"d\""], "locked");
+    assert_eq!(clients.told_after(mapper, "go in"), ["Room.WrongDir \"in\""]);
+    assert_eq!(clients.told_after(mapper, "go cellar"), [""; 0]);
+    // Nor of what others do there.
+    for line in ["get pear", "n", "s", "quit"] {
+        assert_eq!(clients.kinds_after(mapper, bob, line), [""; 0]);
+    }
+    // Who comes back is told where.
+    let again = clients.mapper("[\"Room 1\"]");
+    assert_eq!(nums(&mut clients, again), ["1"]);
+}
+
+#[test]
+fn a_client_is_called_as_it_says_by_a_message_if_it_has_not_said_so_by_telnet() {
+    let long = "x".repeat(100);
+    for (json, name) in [
+        ("{\"client\":\"Tester\",\"version\":\"1\"}", "Tester"),
+        ("{ \"Version\" : \"1\" , \"Client\" : \"Tes ter\" }", "\"Tes ter\""),
+        ("{\"client\":\"\u{1b}[2J\r\nT\u{e9}\"}", "[2JT"),
+        (&format!("{{\"client\":\"{long}\"}}"), &long[..32]),
+        ("{\"client\":1}", ""),
+        ("{\"client\"", ""),
+        ("", ""),
+    ] {
+        let mut clients = Clients::town();
+        let number = clients.visit.arrive();
+        let terminal =
+            |client: &str| Terminal { gmcp: Messages::Named, client: client.to_owned(), ..Terminal::default() };
+        clients.visit.turn(|people, _| people.show_on(number, &terminal("")));
+        clients.message(number, "Core.Hello", json);
+        // What telnet tells of something else does not take it away.
+        clients.visit.turn(|people, _| people.show_on(number, &terminal("")));
+        clients.visit.line(number, "guest");
+        let logged: String = clients.visit.people.notes.drain(..).map(|line| line.text).collect();
+        let field = if name.is_empty() { String::new() } else { format!(" client={name}") };
+        assert!(logged.contains(&field) && logged.contains(" client=") != name.is_empty(), "{json}: {logged}");
+        let other = clients.visit.arrive();
+        clients.visit.turn(|people, _| people.show_on(other, &terminal("MUDLET")));
+        clients.message(other, "Core.Hello", json);
+        clients.visit.line(other, "guest");
+        let logged: String = clients.visit.people.notes.drain(..).map(|line| line.text).collect();
+        assert!(logged.contains(" client=MUDLET"), "{json}: {logged}");
     }
 }

@@ -319,3 +319,56 @@ fn behind_a_proxy_each_address_has_its_own_share_of_the_places() {
     // Of whom nothing is known but the proxy.
     assert!(!come(&mut host, b"PROXY UNKNOWN\r\n").contains(many));
 }
+
+/// The subnegotiations of an option that were sent, and what was sent beside all of them.
+fn told(bytes: &[u8], option: u8) -> (Vec<String>, String) {
+    let (mut told, mut text) = (Vec::new(), Vec::new());
+    let mut parts = bytes.split(|byte| *byte == 255).peekable();
+    text.extend(parts.next().unwrap_or_default());
+    for part in parts {
+        match part {
+            [250, rest @ ..] if rest.first() == Some(&option) => {
+                told.push(String::from_utf8(rest[1..].to_vec()).unwrap())
+            }
+            [250, ..] => (),
+            [251..=254, _, rest @ ..] | [_, rest @ ..] => text.extend(rest),
+            [] => panic!("a doubled 255"),
+        }
+    }
+    (told, String::from_utf8(text).unwrap())
+}
+
+#[test]
+fn by_telnet_messages_come_before_the_text_and_only_those_that_were_named() {
+    let mut host = Host::new(10);
+    let client = host.network.connect(ROOM);
+    client.send(b"\xff\xfd\xc9\xff\xfa\xc9Core.Supports.Set [\"Room 1\"]\xff\xf0guest\r\n");
+    host.serve(at(0));
+    let bytes = client.take();
+    let (said, text) = told(&bytes, 201);
+    let packages: Vec<&str> = said.iter().filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(packages, ["Room.Info", "Room.Players"]);
+    let message = bytes.windows(12).position(|some| some == b"\xff\xfa\xc9Room.Info");
+    let title = bytes.windows(8).position(|some| some == b"\r\nExits:");
+    assert!(message.zip(title).is_some_and(|(message, title)| message < title), "{text}");
+    client.send(b"\xff\xfa\xc9Core.Ping\xff\xf0sw\r\n");
+    host.serve(at(1));
+    let (said, text) = told(&client.take(), 201);
+    assert_eq!(said, ["Core.Ping", "Room.WrongDir \"sw\""]);
+    assert_eq!(text, "There is no way southwest from here.\r\n> ");
+    // Who wants no more of it gets none.
+    client.send(b"\xff\xfe\xc9\xff\xfa\xc9Core.Ping\xff\xf0sw\r\n");
+    host.serve(at(2));
+    assert_eq!(told(&client.take(), 201).0, [""; 0]);
+    // Text that another client of telnet gets is the same.
+    let [with, without] = [true, false].map(|gmcp| {
+        let client = host.network.connect(ROOM);
+        client.send(if gmcp { b"\xff\xfd\xc9" } else { b"\xff\xfe\xc9" });
+        client.send(b"\xff\xfa\xc9Core.Supports.Set [\"Char 1\",\"Room 1\",\"Comm 1\",\"Aqevia 1\"]\xff\xf0guest\r\nlook\r\nsay a\r\nquit\r\n");
+        host.serve(at(3));
+        let (said, text) = told(&client.take(), 201);
+        assert_eq!(said.is_empty(), !gmcp);
+        text.replace("Guest2", "Guest").replace("Guest3", "Guest")
+    });
+    assert_eq!(with, without);
+}

@@ -21,7 +21,7 @@ use aqevia_engine::http::{PeopleView, Snapshot, StorageView};
 use aqevia_engine::limits::HTTP_HEAD_MS_MAX;
 use aqevia_engine::metrics::Metrics;
 use aqevia_engine::schedule::{Flusher, Ticker, Trigger};
-use aqevia_engine::session::terminal::Terminal;
+use aqevia_engine::session::terminal::{Messages, Terminal};
 use aqevia_engine::session::{Moment, Number, People};
 use aqevia_engine::storage::schema::Found;
 use aqevia_engine::storage::{Stamp, Storage};
@@ -631,11 +631,11 @@ impl Simulation {
         let name = NAMES[self.whim(NAMES.len() as u64) as usize];
         self.session += 1;
         let number = self.session;
-        let gmcp = number.is_multiple_of(2);
+        let gmcp = if number.is_multiple_of(2) { Messages::All } else { Messages::None };
         let terminal = Terminal { gmcp, ..Terminal::default() };
         self.with_people(|people, moment| people.arrive(number, None, &terminal, moment));
         self.process.sessions.insert(number, name);
-        if gmcp {
+        if gmcp == Messages::All {
             self.process.shown.insert(number, BTreeMap::new());
         }
         let mut text = self.type_in(number, name);
@@ -710,7 +710,7 @@ impl Simulation {
         }
         // Now and then: who is told everything anew is told nothing new.
         for (number, shown) in shown.iter().filter(|_| self.now.0.as_millis().is_multiple_of(8)) {
-            for gmcp in [false, true] {
+            for gmcp in [Messages::None, Messages::All] {
                 people.show_on(*number, &Terminal { gmcp, ..Terminal::default() });
             }
             let mut anew = BTreeMap::new();

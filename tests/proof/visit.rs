@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use aqevia_engine::clock::Monotonic;
-use aqevia_engine::session::terminal::Terminal;
+use aqevia_engine::session::terminal::{Messages, Terminal};
 use aqevia_engine::session::{Moment, Number, People};
 use aqevia_engine::world::{EntityId, Kind, World};
 
@@ -77,7 +77,8 @@ impl Visit {
     pub fn arrive_from(&mut self, address: &str) -> Number {
         self.last += 1;
         let (number, address) = (self.last, address.parse::<IpAddr>().unwrap());
-        let terminal = Terminal { screen_reader: self.reads_aloud, gmcp: self.takes_gmcp, ..Terminal::default() };
+        let gmcp = if self.takes_gmcp { Messages::All } else { Messages::None };
+        let terminal = Terminal { screen_reader: self.reads_aloud, gmcp, ..Terminal::default() };
         self.turn(|people, moment| people.arrive(number, Some(address), &terminal, moment));
         number
     }

@@ -8,15 +8,17 @@
 //! answer <SB TTYPE SEND SE>       bytes that come back, all such lines together and nothing else
 //! line look                       an event: a line
 //! cut 1024 a                      an event: a line that was cut, after so many times these bytes
+//! gmcp Core.Hello {}              an event: a message of GMCP, its package and what it says
 //! here                            an event: somebody asked whether anybody is there, and was answered
 //! foreign                         an event: this is no player
-//! terminal 80 none utf8 NAME      the facts in the end: columns, colours, letters, perhaps `aloud`, perhaps a name
+//! terminal 80 none utf8 NAME      the facts in the end: columns, colours, letters, perhaps `aloud`, perhaps `gmcp`, if that
+//!                                 was agreed on, perhaps a name
 //! ```
 //!
 //! In bytes, `\r`, `\n`, `\t`, `\0`, `\\`, `\<` and `\xNN` stand for what does not survive every editor, and between `<` and
 //! `>` stand telnet's words and numbers. Anything else in a file is an error.
 
-use aqevia_engine::session::terminal::{Colours, Terminal};
+use aqevia_engine::session::terminal::{Colours, Messages, Terminal};
 use aqevia_engine::telnet::{Event, Telnet};
 
 use crate::lines::{self, number};
@@ -47,6 +49,7 @@ pub struct Outcome {
 pub enum Happened {
     Line(String),
     CutLine(String),
+    Message(String, String),
     AreYouThere,
     Foreign,
 }
@@ -70,6 +73,7 @@ pub fn converse<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
             events.extend(event.and_then(|event| match event {
                 Event::Line(text) => Some(Happened::Line(text.to_owned())),
                 Event::CutLine(text) => Some(Happened::CutLine(text.to_owned())),
+                Event::Message { package, json } => Some(Happened::Message(package.to_owned(), json.to_owned())),
                 Event::AreYouThere => Some(Happened::AreYouThere),
                 Event::Terminal => None,
                 Event::Foreign => Some(Happened::Foreign),
@@ -101,6 +105,11 @@ pub fn read(name: &str, text: &str) -> Result<Vector, String> {
             "answer" => answers.extend(bytes(rest)?),
             "line" => events.push(Happened::Line(said(bytes(rest)?)?)),
             "cut" => events.push(Happened::CutLine(said(repeated()?)?)),
+            "gmcp" => {
+                let text = said(bytes(rest)?)?;
+                let (package, json) = text.split_once(' ').unwrap_or((&text, ""));
+                events.push(Happened::Message(package.to_owned(), json.to_owned()));
+            }
             "here" if rest.is_empty() => events.push(Happened::AreYouThere),
             "foreign" if rest.is_empty() => events.push(Happened::Foreign),
             "terminal" if terminal.is_none() => terminal = Some(facts(rest)?),
@@ -125,9 +134,17 @@ fn facts(text: &str) -> Result<Terminal, String> {
     if !["ascii", "utf8"].contains(&letters) {
         return Err(format!("no letters: {letters}"));
     }
-    let (screen_reader, client) = rest.strip_prefix("aloud").map_or((false, rest), |rest| (true, rest.trim_start()));
-    let client = client.to_owned();
-    Ok(Terminal { width: number(width)?, colours, utf8: letters == "utf8", screen_reader, gmcp: false, client })
+    let mut rest = rest;
+    let [screen_reader, has_gmcp] = ["aloud", "gmcp"].map(|word| match rest.strip_prefix(word) {
+        Some(after) if after.is_empty() || after.starts_with(' ') => {
+            rest = after.trim_start();
+            true
+        }
+        _ => false,
+    });
+    let gmcp = if has_gmcp { Messages::Named } else { Messages::None };
+    let (utf8, client) = (letters == "utf8", rest.to_owned());
+    Ok(Terminal { width: number(width)?, colours, utf8, screen_reader, gmcp, client })
 }
 
 fn bytes(text: &str) -> Result<Vec<u8>, String> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use aqevia_engine::clock::{Monotonic, Wall};
 use aqevia_engine::limits::OUTPUT_BYTES_MAX;
 use aqevia_engine::session::page::{MARK, SPOKEN_MARK, harmless};
-use aqevia_engine::session::terminal::{Colours, Terminal};
+use aqevia_engine::session::terminal::{Colours, Messages, Terminal};
 use aqevia_engine::session::{Moment, Number, People};
 use aqevia_engine::storage::worldfile;
 use aqevia_engine::world::{EntityId, Kind, World, unheard};
@@ -19,7 +19,7 @@ const TOWN: &str = include_str!("../../sessions/town.json5");
 const SIGN: char = '\u{a7}';
 
 /// Each line of the input is a step. A digit: that player types the rest. `+` and a digit: that player connects, `-`: is
-/// gone. `~`: a minute passes. `.`: ticks. `!`: the engine ends, and starts again.
+/// gone. `@` and a digit: their client names packages. `~`: a minute passes. `.`: ticks. `!`: the engine ends, and starts again.
 fuzz_target!(|bytes: &[u8]| {
     let mut town = Town::new();
     for step in bytes.split(|byte| *byte == b'\n').take(200) {
@@ -28,6 +28,7 @@ fuzz_target!(|bytes: &[u8]| {
             |text: &str| text.bytes().next().filter(|byte| (b'0'..b'4').contains(byte)).map(|byte| byte - b'0');
         match text.chars().next() {
             Some('+') => player(&text[1..]).into_iter().for_each(|player| town.arrive(player)),
+            Some('@') => player(&text[1..]).into_iter().for_each(|player| town.name(player, &text[2..])),
             Some('-') => player(&text[1..]).into_iter().for_each(|player| town.part(player)),
             Some('~') => town.pass(),
             Some('.') => (0..50).for_each(|_| town.tick()),
@@ -73,11 +74,18 @@ impl Town {
         self.last += 1;
         let number = self.last;
         let address = if player == 0 { None } else { Some([10, 0, 0, player].into()) };
-        let (utf8, screen_reader, gmcp) = (player != 1, player == 2, player == 3);
+        let (utf8, screen_reader) = (player != 1, player == 2);
+        let gmcp = [Messages::None, Messages::Named, Messages::None, Messages::All][usize::from(player)];
         let mut terminal = Terminal { utf8, screen_reader, gmcp, ..Terminal::default() };
         (terminal.colours, terminal.width) = if player == 3 { (Colours::Many, 20) } else { (Colours::None, 80) };
         self.act(|people, moment| people.arrive(number, address, &terminal, moment));
         self.numbers[usize::from(player)] = Some(number);
+        self.read_all(None);
+    }
+
+    fn name(&mut self, player: u8, packages: &str) {
+        let Some(number) = self.numbers[usize::from(player)] else { return };
+        self.act(|people, moment| people.message(number, "Core.Supports.Add", packages, moment));
         self.read_all(None);
     }
 

@@ -2,8 +2,10 @@
 //! longer than the limit, and of bytes without commands a second reading, written in another way, finds the same lines.
 #![no_main]
 
-use aqevia_engine::limits::{CLIENT_NAME_BYTES_MAX, INPUT_LINE_BYTES_MAX, TERMINAL_COLUMNS_MIN};
-use aqevia_engine::session::terminal::{Terminal, ascii};
+use aqevia_engine::limits::{
+    CLIENT_NAME_BYTES_MAX, INPUT_LINE_BYTES_MAX, SUBNEGOTIATION_BYTES_MAX, TERMINAL_COLUMNS_MIN,
+};
+use aqevia_engine::session::terminal::{Messages, Terminal, ascii};
 use aqevia_engine::telnet::{Event, Telnet};
 use libfuzzer_sys::fuzz_target;
 
@@ -49,6 +51,10 @@ fn converse<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
                     assert!(text.len() + 4 > INPUT_LINE_BYTES_MAX);
                     events.push(check_line(text) + "...");
                 }
+                Some(Event::Message { package, json }) => {
+                    assert!(package.len() + json.len() <= SUBNEGOTIATION_BYTES_MAX && !package.contains(' '));
+                    events.push(format!("message {package} {json}"));
+                }
                 Some(Event::AreYouThere) => events.push("asked".to_owned()),
                 Some(Event::Terminal) => events.push("terminal".to_owned()),
                 Some(Event::Foreign) => is_over = true,
@@ -62,6 +68,12 @@ fn converse<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
     }
     assert_eq!(secret, [255, 251, 1, 255, 252, 1]);
     let terminal = telnet.terminal().clone();
+    // Messages are for whoever has agreed to them, and cannot be ended from inside.
+    let mut message = Vec::new();
+    let text: String = events.iter().map(String::as_str).collect();
+    telnet.message("A", &text, &mut message);
+    let ends = |told: &[u8]| told.iter().filter(|byte| **byte == 255).count() == 2 && told.ends_with(&[255, 240]);
+    assert!(if terminal.gmcp == Messages::None { message.is_empty() } else { ends(&message) });
     assert!(terminal.width >= TERMINAL_COLUMNS_MIN && terminal.client.len() <= CLIENT_NAME_BYTES_MAX);
     assert!(terminal.client.bytes().all(|byte| matches!(byte, b' '..=b'~')));
     Outcome { answers, events, terminal, is_over }
