@@ -9,9 +9,9 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::limits::{BATCH_CAPACITY_RANGE, FLUSH_INTERVAL_MS_RANGE, TICK_INTERVAL_MS_RANGE};
+use crate::limits::{BATCH_CAPACITY_RANGE, FLUSH_INTERVAL_MS_RANGE, LINE_BYTES_MAX, TICK_INTERVAL_MS_RANGE};
 use crate::log::Level;
-use crate::text::{is_tag, nearest, network};
+use crate::text::{disturbs, is_tag, nearest, network};
 
 /// Where the database lies.
 pub const SQLITE_PATH: &str = "AQEVIA_SQLITE_PATH";
@@ -25,6 +25,12 @@ pub const WEB_ADDR: &str = "AQEVIA_WEB_ADDR";
 pub const WEB_ORIGINS: &str = "AQEVIA_WEB_ORIGINS";
 /// Which proxies say, and are believed, where people come from.
 pub const TRUSTED_PROXIES: &str = "AQEVIA_TRUSTED_PROXIES";
+/// What crawlers are told: where telnet over TLS is, the name of this machine, and whom they may write to.
+pub const TLS_PORT: &str = "AQEVIA_TLS_PORT";
+/// The second of these.
+pub const HOSTNAME: &str = "AQEVIA_HOSTNAME";
+/// The third.
+pub const CONTACT: &str = "AQEVIA_CONTACT";
 /// How long changes may wait for a flush.
 pub const FLUSH_INTERVAL: &str = "PERSIST_FLUSH_INTERVAL_MS";
 /// How many changes may wait for a flush.
@@ -39,7 +45,7 @@ pub const WORLD_ID: &str = "AQEVIA_WORLD_ID";
 pub const LOG_LEVEL: &str = "AQEVIA_LOG_LEVEL";
 
 /// Name, default and meaning of every variable.
-pub const VARIABLES: [(&str, &str, &str); 12] = [
+pub const VARIABLES: [(&str, &str, &str); 15] = [
     (SQLITE_PATH, "storage.sqlite", "the database; its folder must exist"),
     (OBSERVABILITY_ADDR, "0.0.0.0:7878", "host:port for HTTP; port 0 picks a free one"),
     (TELNET_ADDR, "", "host:port at which people come in by telnet; unset: nobody does"),
@@ -50,6 +56,9 @@ pub const VARIABLES: [(&str, &str, &str); 12] = [
         "",
         "addresses or networks, with commas between them, of proxies that must speak the PROXY protocol",
     ),
+    (TLS_PORT, "", "the port at which a proxy offers telnet over TLS, as crawlers are told; unset: there is none"),
+    (HOSTNAME, "", "the name under which strangers find this machine, as crawlers are told"),
+    (CONTACT, "", "whom they may write to, as crawlers are told, such as an address of e-mail"),
     (FLUSH_INTERVAL, "1000", "flush at least so often while something is pending, 10 to 3600000"),
     (BATCH_CAPACITY, "10", "flush as soon as so many records are pending, 1 to 1000000"),
     (TICK_INTERVAL, "100", "milliseconds between two ticks, 10 to 60000"),
@@ -73,6 +82,12 @@ pub struct Config {
     pub web_origins: Vec<String>,
     /// Addresses and networks of proxies that say where people come from.
     pub trusted_proxies: Vec<String>,
+    /// Where telnet over TLS is, if anywhere, as crawlers are told.
+    pub tls_port: Option<u16>,
+    /// The name of this machine, as they are told.
+    pub hostname: Option<String>,
+    /// Whom they may write to.
+    pub contact: Option<String>,
     /// How long changes may wait for a flush.
     pub flush_interval: Duration,
     /// How many records may wait for a flush.
@@ -107,6 +122,9 @@ impl Config {
             web_addr: reader.address(WEB_ADDR),
             web_origins: reader.value(WEB_ORIGINS, origins).unwrap_or_default(),
             trusted_proxies: reader.value(TRUSTED_PROXIES, networks).unwrap_or_default(),
+            tls_port: reader.value(TLS_PORT, port),
+            hostname: reader.value(HOSTNAME, hostname),
+            contact: reader.value(CONTACT, contact),
             flush_interval: reader.interval(FLUSH_INTERVAL, FLUSH_INTERVAL_MS_RANGE),
             batch_capacity: reader.number(BATCH_CAPACITY, BATCH_CAPACITY_RANGE, "records") as usize,
             tick_interval: reader.interval(TICK_INTERVAL, TICK_INTERVAL_MS_RANGE),
@@ -215,6 +233,23 @@ fn networks(value: &OsStr) -> Result<Vec<String>, String> {
     all.ok_or_else(|| "addresses or networks such as 192.0.2.7 or 10.0.0.0/8, with commas between them".to_owned())
 }
 
+fn port(value: &OsStr) -> Result<u16, String> {
+    let digits = value.to_str().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let port = digits.and_then(|text| text.parse().ok()).filter(|port| *port > 0);
+    port.ok_or_else(|| "a port from 1 to 65535".to_owned())
+}
+
+fn hostname(value: &OsStr) -> Result<String, String> {
+    let is_letter = |letter: u8| letter.is_ascii_alphanumeric() || b"-.:".contains(&letter);
+    let name = value.to_str().filter(|name| name.bytes().all(is_letter)).map(str::to_owned);
+    name.ok_or_else(|| "the name or address of a machine, such as world.example".to_owned())
+}
+
+fn contact(value: &OsStr) -> Result<String, String> {
+    let text = value.to_str().filter(|text| text.len() <= LINE_BYTES_MAX && !text.contains(disturbs));
+    text.map(str::to_owned).ok_or_else(|| format!("a line of text, at most {LINE_BYTES_MAX} bytes"))
+}
+
 fn log_level(value: &OsStr) -> Result<Level, String> {
     let level = Level::ALL.iter().copied().find(|level| value.eq_ignore_ascii_case(level.label()));
     level.ok_or_else(|| "one of error, warn, info, debug, in any case".to_owned())
@@ -310,6 +345,21 @@ mod tests {
         for bad in ["localhost", "127.0.0.1,", ",", "10.0.0.0/33", "10.0.0.0/8;::1", "127.0.0.1:4000", "*", "10."] {
             assert!(read(&[(TRUSTED_PROXIES, bad)]).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn crawlers_are_told_a_port_a_name_and_a_line_or_nothing() {
+        for (variable, good, bad) in [
+            (TLS_PORT, &["1", "4443", "65535"][..], &["0", "65536", "+1", " 1", "x"][..]),
+            (HOSTNAME, &["world.example", "192.0.2.1", "2001:db8::1"], &["a b", "a/b", "http://a", "\u{e9}.example"]),
+            (CONTACT, &["anna@example.org", "Anna \u{e9}"], &["a\nb", "a\u{2}b", "a\u{202e}b"]),
+        ] {
+            for (value, is_good) in good.iter().map(|it| (it, true)).chain(bad.iter().map(|it| (it, false))) {
+                assert_eq!(read(&[(variable, value)]).is_ok(), is_good, "{variable}={value}");
+            }
+        }
+        let long = |bytes: usize| read(&[(CONTACT, &"x".repeat(bytes))]).is_ok();
+        assert!(long(LINE_BYTES_MAX) && !long(LINE_BYTES_MAX + 1));
     }
 
     #[test]

@@ -26,7 +26,7 @@ use crate::metrics::Metrics;
 use crate::net::Net;
 use crate::net::connection::Door;
 use crate::schedule::{Flusher, Ticker};
-use crate::session::{Moment, People, words};
+use crate::session::{Moment, People, mssp, words};
 use crate::storage::{Failure, Stamp, StorageError};
 use crate::sys::{self, Poller, Readiness, Signals, Token};
 use crate::ways::{self, Ways};
@@ -134,7 +134,9 @@ impl Engine {
             &[("addr", &address), ("telnet", &telnet), ("web", &web), ("database", &database), ("version", &version)];
         log.info("listening", fields);
         let writer = Some(writer);
-        let (metrics, ready, map, control, people, load, life, warned) = Default::default();
+        let mut people = People::default();
+        people.fixed = mssp::fixed(&config, ways.telnet_port(), started.1);
+        let (metrics, ready, map, control, load, life, warned) = Default::default();
         Ok(Engine {
             config,
             log,

@@ -62,6 +62,11 @@ impl Ways {
         [telnet, self.web.address.map(page)].map(Option::unwrap_or_default)
     }
 
+    /// The port of telnet.
+    pub fn telnet_port(&self) -> Option<u16> {
+        self.telnet.address.map(|address| address.port())
+    }
+
     /// Lets in whoever has come, and whoever comes.
     pub fn open(&mut self, net: &mut Net, poller: &mut impl Readiness) -> io::Result<()> {
         if let Some(listener) = self.telnet.listener.take() {

@@ -12,6 +12,7 @@ mod gmcp;
 pub mod login;
 mod look;
 mod matching;
+pub mod mssp;
 pub mod operators;
 pub mod page;
 pub mod secret;
@@ -114,6 +115,10 @@ pub struct People {
     warned_at: [Option<Monotonic>; Limit::ALL.len()],
     /// Nobody may come in for the time being.
     pub is_closed: bool,
+    /// What crawlers are told beside what changes.
+    pub fixed: mssp::Table,
+    /// When it was logged last that they are told of a World without a name of its own.
+    unnamed_at: Option<Monotonic>,
     /// What is counted.
     pub counts: Counts,
     /// What is to be logged.
@@ -148,6 +153,8 @@ struct Session {
     lost: u64,
     prompt: Prompt,
     gmcp: Gmcp,
+    /// It has asked what kind of server this is.
+    asks_status: bool,
     /// The last words, after which it is over.
     farewell: Option<&'static str>,
     /// By commands at the pace that is allowed, how far it has come.
@@ -193,6 +200,8 @@ struct Body {
 pub struct Output {
     /// Messages of GMCP, before all else.
     pub messages: Vec<Message>,
+    /// The answer to a crawler.
+    pub status: Option<mssp::Table>,
     /// Lines, each ended with a line feed.
     pub text: String,
     /// A prompt after them.
@@ -249,6 +258,7 @@ impl People {
                 lost: 0,
                 prompt: Prompt::Gone,
                 gmcp: Gmcp::default(),
+                asks_status: false,
                 farewell: None,
                 pace: now,
                 held: now,
@@ -277,6 +287,10 @@ impl People {
             self.stirred.insert(number);
             // Who is told everything is told it afresh.
             self.scenes.clear();
+        }
+        if terminal.mssp && !session.terminal.mssp {
+            session.asks_status = true;
+            self.stirred.insert(number);
         }
         let before = mem::replace(&mut session.terminal, terminal.clone());
         if session.terminal.client.is_empty() {
@@ -441,14 +455,18 @@ impl People {
         // One that stands there already still does if there are only messages to be sent.
         let stays = is_due || session.prompt == Prompt::Shown;
         session.prompt = if stays { Prompt::Shown } else { Prompt::Gone };
-        Some(Output {
+        let asks_status = mem::take(&mut session.asks_status);
+        let mut output = Output {
             messages: session.take_messages(world, &mut self.scenes),
+            status: None,
             text: mem::take(&mut session.out),
             prompt: is_due.then(|| session.stage.prompt()),
             is_secret: matches!(session.stage, Stage::Password(_)) && !is_over,
             is_in: matches!(session.stage, Stage::Playing(_)),
             is_over,
-        })
+        };
+        output.status = asks_status.then(|| self.status(world, now));
+        Some(output)
     }
 
     /// When something is to be looked at next.

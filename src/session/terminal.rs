@@ -20,6 +20,8 @@ pub struct Terminal {
     pub screen_reader: bool,
     /// Which messages of GMCP it takes beside the text.
     pub gmcp: Messages,
+    /// Whether it asks what kind of server this is, as crawlers do (MSSP).
+    pub mssp: bool,
     /// What it calls itself, for `who` and the log: printable ASCII, `CLIENT_NAME_BYTES_MAX` at most, perhaps nothing.
     pub client: String,
 }
@@ -51,7 +53,7 @@ impl Default for Terminal {
     fn default() -> Terminal {
         let width = TERMINAL_COLUMNS_UNKNOWN;
         let (colours, utf8, gmcp) = (Colours::None, true, Messages::None);
-        Terminal { width, colours, utf8, screen_reader: false, gmcp, client: String::new() }
+        Terminal { width, colours, utf8, screen_reader: false, gmcp, mssp: false, client: String::new() }
     }
 }
 

@@ -4,7 +4,7 @@
 //! stop after any line and leave the rest where it is; how the bytes were cut on their way makes no difference. All that
 //! it keeps is bounded: a line, a subnegotiation, a state for each option. All that it ever says of its own accord fits
 //! into 2 KiB, but for the answer to ARE YOU THERE, which is an event, and so can be counted like a line. What it has to say of
-//! the World, lines and messages (GMCP), it is given.
+//! the World, lines, messages (GMCP) and what crawlers ask for (MSSP), it is given.
 //! Read `options` for what is agreed on, `line` for how a line is typed.
 #![forbid(unsafe_code)]
 
@@ -40,6 +40,9 @@ mod command {
 const ECHO: u8 = 1;
 /// What ARE YOU THERE is answered.
 const HERE: &[u8] = b"\r\n[Yes]\r\n";
+/// What stands before a name and before its value in MSSP.
+const MSSP_VAR: u8 = 1;
+const MSSP_VAL: u8 = 2;
 /// How a TLS handshake begins, which is no key on any keyboard.
 const TLS_HANDSHAKE: u8 = 0x16;
 
@@ -151,6 +154,15 @@ impl Telnet {
         if self.options.is_on(options::GMCP) {
             options::subnegotiate(options::GMCP, format!("{package} {json}").trim_end().as_bytes(), out);
         }
+    }
+
+    /// What a crawler has asked for: names and values (MSSP). These hold no byte that separates them.
+    pub fn status(&self, table: &[(&str, String)], out: &mut Vec<u8>) {
+        let row = |(name, value): &(&str, String)| {
+            let value: Vec<u8> = value.bytes().filter(|byte| *byte > MSSP_VAL).collect();
+            [&[MSSP_VAR], name.as_bytes(), &[MSSP_VAL], &value].concat()
+        };
+        options::subnegotiate(options::MSSP, &table.iter().flat_map(row).collect::<Vec<u8>>(), out);
     }
 
     /// A prompt, with the mark at its end that tells clients to show it: END OF RECORD, if that is agreed on, or GO
@@ -282,7 +294,8 @@ mod tests {
     const TERMINAL_TYPE: u8 = 24;
     const MARK: u8 = 25;
     const CHARSET: u8 = 42;
-    const OFFERED: [(u8, u8); 6] = [(DO, 24), (DO, 31), (DO, 39), (WILL, 42), (WILL, 25), (WILL, options::GMCP)];
+    const OFFERED: [(u8, u8); 7] =
+        [(DO, 24), (DO, 31), (DO, 39), (WILL, 42), (WILL, 25), (WILL, options::MSSP), (WILL, options::GMCP)];
 
     fn new() -> Telnet {
         Telnet::new(&mut Vec::new())
@@ -473,7 +486,7 @@ mod tests {
             let byte = match number / 64 % 8 {
                 0..=3 => IAC,
                 4 => [WILL, WONT, DO, DONT, SB, SE, AYT, EL][number as usize / 512 % 8],
-                5 => [24, 25, 31, 39, 42, options::GMCP, 1, 3, 0][number as usize / 512 % 9],
+                5 => [24, 25, 31, 39, 42, options::MSSP, options::GMCP, 1, 3, 0][number as usize / 512 % 10],
                 _ => (number / 512 % 256) as u8,
             };
             let (_, event) = telnet.next(&[byte], &mut answers);

@@ -15,6 +15,8 @@ pub const END_OF_RECORD: u8 = 25;
 const WINDOW_SIZE: u8 = 31;
 const NEW_ENVIRON: u8 = 39;
 const CHARSET: u8 = 42;
+/// What kind of server this is, for crawlers.
+pub const MSSP: u8 = 70;
 /// Messages beside the text.
 pub const GMCP: u8 = 201;
 
@@ -44,7 +46,7 @@ struct Offer {
     told: fn(&mut Options, &[u8], &mut Vec<u8>),
 }
 
-const OFFERS: [Offer; 6] = [
+const OFFERS: [Offer; 7] = [
     Offer { option: TERMINAL_TYPE, verb: DO, opening: SEND_NAME, told: Options::name_told },
     Offer { option: WINDOW_SIZE, verb: DO, opening: b"", told: Options::size_told },
     Offer {
@@ -56,6 +58,7 @@ const OFFERS: [Offer; 6] = [
     },
     Offer { option: CHARSET, verb: WILL, opening: b"\x01;UTF-8", told: Options::charset_told },
     Offer { option: END_OF_RECORD, verb: WILL, opening: b"", told: |_, _, _| () },
+    Offer { option: MSSP, verb: WILL, opening: b"", told: |_, _, _| () },
     // What it tells is for the session.
     Offer { option: GMCP, verb: WILL, opening: b"", told: |_, _, _| () },
 ];
@@ -129,6 +132,7 @@ impl Options {
             }
         }
         self.terminal.gmcp = if self.is_on(GMCP) { Messages::Named } else { Messages::None };
+        self.terminal.mssp = self.is_on(MSSP);
     }
 
     /// Whether this is to be refused: only the first time. `yes` says which side is asked for it.

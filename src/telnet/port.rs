@@ -80,6 +80,7 @@ impl Transport for Telnet {
 
     fn say(&mut self, output: &Output, out: &mut Vec<u8>) {
         output.messages.iter().for_each(|(package, json)| self.message(package, json, out));
+        output.status.iter().for_each(|table| self.status(table, out));
         self.text(&output.text, out);
         self.secret(output.is_secret, out);
         output.prompt.iter().for_each(|prompt| self.prompt(prompt, out));

@@ -1,8 +1,9 @@
 //! Real clients in a terminal, and the openings of others as they send them: they come in, walk, talk and leave.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::support::{Engine, Folder, PATIENCE, skip};
 use crate::visitor::{Visitor, address, host};
@@ -202,12 +203,14 @@ struct Opening {
     mark: u8,
     /// The packages of the messages that it gets.
     packages: &'static [&'static str],
+    /// Whether it asks what crawlers do.
+    asks: bool,
 }
 
 const OPENINGS: [Opening; 7] = [
     Opening {
         client: "MUDLET",
-        says: b"\xff\xfb\x18\xff\xfb\x1f\xff\xfa\x1f\x00\x64\x00\x28\xff\xf0\xff\xfb\x27\xff\xfd\x2a\xff\xfd\x19\xff\xfd\xc9\
+        says: b"\xff\xfb\x18\xff\xfb\x1f\xff\xfa\x1f\x00\x64\x00\x28\xff\xf0\xff\xfb\x27\xff\xfd\x2a\xff\xfd\x19\xff\xfd\x46\xff\xfd\xc9\
           \xff\xfa\xc9Core.Hello { \"client\": \"Mudlet\", \"version\": \"4.19.1\" }\xff\xf0\
           \xff\xfa\xc9Core.Supports.Set [ \"Char 1\", \"Char.Skills 1\", \"Char.Items 1\", \"Room 1\", \"IRE.Rift 1\" ]\xff\xf0\
           \xff\xfa\x18\x00MUDLET\xff\xf0\xff\xfa\x18\x00ANSI-TRUECOLOR\xff\xf0\xff\xfa\x18\x00MTTS 301\xff\xf0\
@@ -215,14 +218,16 @@ const OPENINGS: [Opening; 7] = [
           \xff\xfa\x2a\x02UTF-8\xff\xf0",
         mark: 239,
         packages: &["Char.Items.List", "Char.Name", "Core.Goodbye", "Room.Info", "Room.Players"],
+        asks: true,
     },
     Opening {
         client: "BLIGHTMUD",
-        says: b"\xff\xfb\x18\xff\xfb\x1f\xff\xfc\x27\xff\xfe\x2a\xff\xfd\x19\xff\xfd\xc9\xff\xfa\x1f\x00\x78\x00\x32\xff\xf0\
+        says: b"\xff\xfb\x18\xff\xfb\x1f\xff\xfc\x27\xff\xfe\x2a\xff\xfd\x19\xff\xfd\x46\xff\xfd\xc9\xff\xfa\x1f\x00\x78\x00\x32\xff\xf0\
           \xff\xfa\xc9Core.Hello {\"Version\":\"5.3.1\",\"Client\":\"Blightmud\"}\xff\xf0\xff\xfa\xc9Core.Supports.Add [\"Room 1\"]\xff\xf0\
           \xff\xfa\x18\x00BLIGHTMUD\xff\xf0\xff\xfa\x18\x00xterm-256color\xff\xf0\xff\xfa\x18\x00MTTS 271\xff\xf0",
         mark: 239,
         packages: &["Core.Goodbye", "Room.Info", "Room.Players"],
+        asks: true,
     },
     Opening {
         client: "TINTIN++",
@@ -230,23 +235,26 @@ const OPENINGS: [Opening; 7] = [
           \xff\xfa\x18\x00TINTIN++\xff\xf0\xff\xfa\x18\x00screen-256color\xff\xf0\xff\xfa\x18\x00MTTS 269\xff\xf0\xff\xfa\x2a\x02 UTF-8\xff\xf0",
         mark: 239,
         packages: &[],
+        asks: false,
     },
     Opening {
         client: "mushclient",
-        says: b"\xff\xfb\x18\xff\xfc\x1f\xff\xfc\x27\xff\xfe\x2a\xff\xfe\x19\xff\xfd\xc9\
+        says: b"\xff\xfb\x18\xff\xfc\x1f\xff\xfc\x27\xff\xfe\x2a\xff\xfe\x19\xff\xfe\x46\xff\xfd\xc9\
           \xff\xfa\xc9Core.Hello { \"client\": \"MUSHclient\", \"version\": \"5.06\" }\xff\xf0\
           \xff\xfa\xc9Core.Supports.Set [ \"room.info\", \"char.name\" ]\xff\xf0\
           \xff\xfa\x18\x00mushclient\xff\xf0\xff\xfa\x18\x00ANSI\xff\xf0\xff\xfa\x18\x00MTTS 13\xff\xf0",
         mark: 249,
         packages: &["Char.Name", "Core.Goodbye", "Room.Info"],
+        asks: false,
     },
     // Mudlet as the tests of Evennia have it, and one that tells its name by a message alone.
     Opening {
         client: "MUDLET",
         says: b"\xff\xfe\x03\xff\xfb\x1f\xff\xfa\x1f\x00x\x00d\xff\xf0\xff\xfb\x18\xff\xfa\x18\x00MUDLET\xff\xf0\xff\xfa\x18\x00XTERM\xff\xf0\
-          \xff\xfa\x18\x00MTTS 141\xff\xf0\xff\xfe\x56\xff\xfd\x45\xff\xfa\x45\x01LIST\x02COMMANDS\xff\xf0\xff\xfe\x5b",
+          \xff\xfa\x18\x00MTTS 141\xff\xf0\xff\xfe\x56\xff\xfe\x46\xff\xfd\x45\xff\xfa\x45\x01LIST\x02COMMANDS\xff\xf0\xff\xfe\x5b",
         mark: 249,
         packages: &[],
+        asks: false,
     },
     Opening {
         client: "Handmade",
@@ -254,16 +262,17 @@ const OPENINGS: [Opening; 7] = [
           \xff\xfa\xc9core.supports.set [\"char.name 1\", \"aqevia 1\"]\xff\xf0",
         mark: 249,
         packages: &["Aqevia.Login", "Aqevia.Password", "Char.Name", "Core.Goodbye"],
+        asks: false,
     },
     // Nothing but a terminal.
-    Opening { client: "", says: b"", mark: 249, packages: &[] },
+    Opening { client: "", says: b"", mark: 249, packages: &[], asks: false },
 ];
 
 #[test]
 fn with_the_openings_of_real_clients_one_comes_in_walks_talks_and_leaves() {
     let folder = Folder::new();
     let engine = host(&folder, &[]);
-    for (place, Opening { client, says, mark, packages }) in OPENINGS.into_iter().enumerate() {
+    for (place, Opening { client, says, mark, packages, asks }) in OPENINGS.into_iter().enumerate() {
         let mut visitor = Visitor::connect(&engine);
         // In pieces of any size, as a network cuts them.
         says.chunks(7).for_each(|piece| visitor.sends(piece));
@@ -288,9 +297,58 @@ fn with_the_openings_of_real_clients_one_comes_in_walks_talks_and_leaves() {
         assert!(told.iter().eq(packages), "{client}: {told:?}");
         let rooms = visitor.messages.iter().filter(|message| message.starts_with("Room.Info {\"num\":"));
         assert_eq!(rooms.count(), 2 * usize::from(packages.contains(&"Room.Info")), "{client}");
+        assert_eq!(visitor.status.len(), usize::from(asks), "{client}");
         let client = if client.is_empty() { String::new() } else { format!(" client={client}") };
         let line = format!("msg=\"a player came in\" name={name} address=127.0.0.1{client}\n");
         engine.logs(&line);
     }
     engine.stop();
+}
+
+#[test]
+fn crawlers_are_told_what_is_configured_and_nobody_else_notices() {
+    let folder = Folder::new();
+    let variables =
+        [("AQEVIA_TLS_PORT", "4443"), ("AQEVIA_HOSTNAME", "world.example"), ("AQEVIA_CONTACT", "anna@example.org")];
+    let begun = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let engine = host(&folder, &variables);
+    let mut player = Visitor::guest(&engine);
+    player.asks("look");
+    for _ in 0..300 {
+        let mut crawler = Visitor::connect(&engine);
+        crawler.sends(b"\xff\xfd\x46\xff\xfe\xc9");
+        let table: BTreeMap<String, String> = crawler.reads_status().into_iter().collect();
+        let value = |name: &str| table.get(name).map_or("", String::as_str);
+        let uptime: u64 = value("UPTIME").parse().unwrap();
+        assert!((begun..begun + 600).contains(&uptime), "{table:?}");
+        for (name, expected) in [
+            ("NAME", "A Quiet World"),
+            ("PLAYERS", "1"),
+            ("PORT", address(&engine).rsplit(':').next().unwrap()),
+            ("HOSTNAME", "world.example"),
+            ("CONTACT", "anna@example.org"),
+            ("SSL", "4443"),
+            ("TLS", "4443"),
+            ("ROOMS", "2"),
+            ("OBJECTS", "21"),
+            ("MOBILES", "0"),
+            ("CRAWL DELAY", "-1"),
+        ] {
+            assert_eq!(value(name), expected, "{table:?}");
+        }
+    }
+    let said = player.asks("say Is anybody there?");
+    let answer = ". `commands` lists them all.\r\n> You say, \"Is anybody there?\"\r\n";
+    assert_eq!(said.trim_end_matches("> "), answer);
+    let metrics = engine.get("/metrics").1;
+    for line in ["aqevia_logins_total 1\n", "aqevia_login_failures_total 0\n"] {
+        assert!(metrics.contains(line), "{line} {metrics}");
+    }
+    let mut limits = metrics.lines().filter(|line| line.starts_with("aqevia_session_limits_total{"));
+    assert!(limits.all(|line| line.ends_with(" 0")), "{metrics}");
+    assert!(engine.get("/status").1.contains("\"players_online\":1"));
+    let log = engine.stop();
+    // A world with a name of its own is told of without a word.
+    let unexpected = log.lines().filter(|line| line.contains("login") || line.contains("crawler")).count();
+    assert_eq!((unexpected, log.matches("msg=\"a player came in\"").count()), (0, 1), "{log}");
 }

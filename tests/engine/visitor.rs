@@ -58,6 +58,8 @@ pub struct Visitor {
     pub commands: Vec<u8>,
     /// The messages of GMCP that came.
     pub messages: Vec<String>,
+    /// What came of MSSP, as it was sent.
+    pub status: Vec<String>,
     /// The subnegotiation of telnet that has begun: its option and what it says.
     content: Vec<u8>,
     /// With which code a WebSocket was closed.
@@ -108,8 +110,8 @@ impl Visitor {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        let (text, commands, messages, content, closed) = Default::default();
-        Visitor { stream, text, commands, messages, content, closed, state: State::Text, asked: 0 }
+        let (text, commands, messages, status, content, closed) = Default::default();
+        Visitor { stream, text, commands, messages, status, content, closed, state: State::Text, asked: 0 }
     }
 
     /// By a WebSocket, as the page does it.
@@ -191,6 +193,15 @@ impl Visitor {
         }
     }
 
+    /// Waits until a crawler is told what it has asked for, as names and values.
+    pub fn reads_status(&mut self) -> Vec<(String, String)> {
+        while self.status.is_empty() {
+            assert!(self.receive(), "it ended");
+        }
+        let pair = |pair: &str| pair.split_once('\u{2}').map(|(name, value)| (name.to_owned(), value.to_owned()));
+        self.status.remove(0).split('\u{1}').skip(1).map(|part| pair(part).expect("a value")).collect()
+    }
+
     /// What is sent until the end of the connection.
     pub fn reads_to_the_end(&mut self) -> String {
         while self.receive() {}
@@ -236,8 +247,10 @@ impl Visitor {
             (State::Option, _) => State::Text,
             (State::ContentCommand, 240) => {
                 let content = String::from_utf8(self.content.split_off(1));
-                if std::mem::take(&mut self.content) == [201] {
-                    self.messages.push(content.unwrap());
+                match std::mem::take(&mut self.content)[..] {
+                    [201] => self.messages.push(content.unwrap()),
+                    [70] => self.status.push(content.unwrap()),
+                    _ => (),
                 }
                 State::Text
             }

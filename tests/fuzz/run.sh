@@ -33,7 +33,7 @@ printf '\r\n\r\n\0\r\nQUIT\n\41\21\0\20\300\0\2\7\300\0\2\1\334\4\17\240\4\0\1xg
 # A name, a size, a character set, messages, a line.
 printf '\377\373\030\377\372\030\0MUDLET\377\360\377\373\037\377\372\037\0\120\0\030\377\360look\r\n' >$corpus/telnet/names
 printf '\377\375\052\377\372\052\2UTF-8\377\360\377\373\047\377\372\047\0\3MTTS\00113\377\360look\n' >$corpus/telnet/facts
-printf '\377\375\311\377\372\311Core.Supports.Set ["Room 1"]\377\360look\n' >$corpus/telnet/messages
+printf '\377\375\106\377\375\311\377\372\311Core.Supports.Set ["Room 1"]\377\360look\n' >$corpus/telnet/messages
 # A line, a ping, GMCP in parts, the end; a handshake.
 printf '\0\201\204\0\0\0\0look\211\201\1\2\3\4p\210\200\0\0\0\0' >$corpus/websocket/line
 printf '\2\1\202\0\0\0\0A \200\201\0\0\0\0001\202\202\0\0\0\0n\n' >$corpus/websocket/gmcp

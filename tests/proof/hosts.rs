@@ -5,15 +5,17 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use aqevia_engine::clock::Monotonic;
+use aqevia_engine::config::Config;
 use aqevia_engine::limits::{
     COMMAND_BURST, HTTP_HEAD_MS_MAX, HTTP_IDLE_MS_MAX, KEEPALIVE_MS, LINES_PER_TURN, LOGIN_MS_MAX, OUTPUT_BYTES_MAX,
-    PROXY_HEADER_MS_MAX, SESSION_WRITE_MS_MAX, SESSIONS_PER_ADDRESS_MAX,
+    PROXY_HEADER_MS_MAX, SESSION_WRITE_MS_MAX, SESSIONS_PER_ADDRESS_MAX, WARNING_INTERVAL_MS,
 };
 use aqevia_engine::net::{Limit, Net};
-use aqevia_engine::session::{self, Moment, People};
+use aqevia_engine::session::{self, Moment, People, mssp};
+use aqevia_engine::storage::worldfile::BUILTIN;
 use aqevia_engine::telnet::port::Port;
 use aqevia_engine::web;
-use aqevia_engine::world::World;
+use aqevia_engine::world::{Kind, World};
 
 use crate::folder::WALL;
 use crate::network::{Client, Network};
@@ -336,6 +338,86 @@ fn told(bytes: &[u8], option: u8) -> (Vec<String>, String) {
         }
     }
     (told, String::from_utf8(text).unwrap())
+}
+
+const DO_MSSP: &[u8] = &[255, 253, 70];
+
+#[test]
+fn a_crawler_is_told_all_once_whenever_it_asks_and_is_no_player_no_login_and_never_waits() {
+    let mut host = Host::new(1_000);
+    let config = |variables: &[(&str, &str)]| {
+        Config::read(variables.iter().map(|(name, value)| (name.into(), value.into()))).0.unwrap()
+    };
+    host.people.fixed = mssp::fixed(&config(&[]), Some(4000), WALL);
+    let count = |kind: Kind| host.world.counts()[kind as usize].to_string();
+    let mut table = vec![
+        ("NAME", host.world.name.clone()),
+        ("PLAYERS", "3".to_owned()),
+        ("ROOMS", count(Kind::Room)),
+        ("OBJECTS", count(Kind::Thing)),
+        ("MOBILES", count(Kind::Creature)),
+        ("UPTIME", WALL.0.as_secs().to_string()),
+        ("PORT", "4000".to_owned()),
+        ("CODEBASE", format!("Aqevia Engine {}", env!("CARGO_PKG_VERSION"))),
+    ];
+    let constant = [("FAMILY", "Custom"), ("LANGUAGE", "English"), ("CHARSET", "UTF-8"), ("ANSI", "1")];
+    let more = [("XTERM 256 COLORS", "0"), ("GMCP", "1"), ("AREAS", "1"), ("CRAWL DELAY", "-1")];
+    table.extend([constant, more].concat().into_iter().map(|(name, value)| (name, value.to_owned())));
+    let written = |table: &[(&str, String)]| -> String {
+        table.iter().map(|(name, value)| format!("\u{1}{name}\u{2}{value}")).collect()
+    };
+    let guests = host.guests(3, at(0));
+    let crawler = host.network.connect(ROOM);
+    host.serve(at(1));
+    assert!(told(&crawler.take(), 70).0.is_empty(), "whoever has not asked is told nothing");
+    crawler.send(&[DO_MSSP, DO_MSSP, &[255, 254, 70], DO_MSSP].concat());
+    host.serve(at(2));
+    let (said, text) = told(&crawler.take(), 70);
+    assert_eq!((said, text.as_str()), (vec![written(&table)], ""), "and no prompt, which stands there already");
+    // All that can be configured. What would separate values is left out, wherever it comes from.
+    let told_too = [("AQEVIA_HOSTNAME", "world.example"), ("AQEVIA_CONTACT", "a\u{e9}"), ("AQEVIA_TLS_PORT", "4443")];
+    host.people.fixed = mssp::fixed(&config(&told_too), Some(4000), WALL);
+    host.people.fixed.push(("X", "a\u{0}b\u{1}\u{2}c".to_owned()));
+    let more = [("HOSTNAME", "world.example"), ("CONTACT", "a\u{e9}"), ("SSL", "4443"), ("TLS", "4443")];
+    table.splice(7..7, more.map(|(name, value)| (name, value.to_owned())));
+    table.push(("X", "abc".to_owned()));
+    // However many come, they leave no trace, and a player asks too.
+    for now in 3..600 {
+        let crawler = host.network.connect(ROOM);
+        crawler.send(DO_MSSP);
+        host.serve(at(now));
+        let (said, text) = told(&crawler.take(), 70);
+        assert!(said == [written(&table)] && text.ends_with("Name: "), "{said:?} {text}");
+        crawler.end();
+        host.serve(at(now));
+        assert!(crawler.is_forgotten());
+    }
+    guests[0].take();
+    guests[0].send(DO_MSSP);
+    host.serve(at(600));
+    assert_eq!(told(&guests[0].take(), 70), (vec![written(&table)], String::new()));
+    assert_eq!((host.people.counts.logins, host.people.counts.failures, host.people.counts.reached), (3, 0, [0; 10]));
+    assert_eq!(host.people.online().count(), 3);
+    assert!(host.people.notes.iter().all(|line| line.text.contains(" msg=\"a player came in\" ")));
+}
+
+#[test]
+fn a_world_that_bears_the_built_in_name_says_so_now_and_then_when_it_tells_crawlers() {
+    let mut host = Host::new(10);
+    let asks = |host: &mut Host, now: u64| {
+        let crawler = host.network.connect(ROOM);
+        crawler.send(DO_MSSP);
+        host.serve(at(now));
+        assert_eq!(told(&crawler.take(), 70).0.len(), 1);
+        crawler.end();
+        host.serve(at(now));
+        host.people.notes.drain(..).filter(|line| line.text.contains("the built-in name\" name=Tollfleet")).count()
+    };
+    assert_eq!([0, WARNING_INTERVAL_MS].map(|now| asks(&mut host, now)), [0, 0]);
+    host.world = worlds::world(BUILTIN, 1);
+    let first = 2 * WARNING_INTERVAL_MS;
+    let said = [0, 1, WARNING_INTERVAL_MS - 1, WARNING_INTERVAL_MS].map(|later| asks(&mut host, first + later));
+    assert_eq!(said, [1, 0, 0, 1]);
 }
 
 #[test]

@@ -11,7 +11,7 @@
 //! gmcp Core.Hello {}              an event: a message of GMCP, its package and what it says
 //! here                            an event: somebody asked whether anybody is there, and was answered
 //! foreign                         an event: this is no player
-//! terminal 80 none utf8 NAME      the facts in the end: columns, colours, letters, perhaps `aloud`, perhaps `gmcp`, if that
+//! terminal 80 none utf8 NAME      the facts in the end: columns, colours, letters, perhaps `aloud`, `gmcp` and `mssp`, if that
 //!                                 was agreed on, perhaps a name
 //! ```
 //!
@@ -135,7 +135,7 @@ fn facts(text: &str) -> Result<Terminal, String> {
         return Err(format!("no letters: {letters}"));
     }
     let mut rest = rest;
-    let [screen_reader, has_gmcp] = ["aloud", "gmcp"].map(|word| match rest.strip_prefix(word) {
+    let [screen_reader, has_gmcp, mssp] = ["aloud", "gmcp", "mssp"].map(|word| match rest.strip_prefix(word) {
         Some(after) if after.is_empty() || after.starts_with(' ') => {
             rest = after.trim_start();
             true
@@ -144,7 +144,7 @@ fn facts(text: &str) -> Result<Terminal, String> {
     });
     let gmcp = if has_gmcp { Messages::Named } else { Messages::None };
     let (utf8, client) = (letters == "utf8", rest.to_owned());
-    Ok(Terminal { width: number(width)?, colours, utf8, screen_reader, gmcp, client })
+    Ok(Terminal { width: number(width)?, colours, utf8, screen_reader, gmcp, mssp, client })
 }
 
 fn bytes(text: &str) -> Result<Vec<u8>, String> {

@@ -18,6 +18,8 @@ use reader::Reader;
 
 /// The world that an empty database gets if no file is named.
 pub const BUILTIN: &str = include_str!("../../builtin.json5");
+/// What it is called.
+pub const BUILTIN_NAME: &str = "Tollfleet";
 
 /// Where a file has entities, and of which kind.
 pub const GROUPS: [(Kind, &str); 3] = [(Kind::Room, "rooms"), (Kind::Thing, "things"), (Kind::Creature, "creatures")];
@@ -64,7 +66,7 @@ mod tests {
         let count = |kind| world.counts()[kind as usize];
         assert!(count(Kind::Room) >= 20 && count(Kind::Exit) >= 45);
         assert!(count(Kind::Thing) >= 15 && count(Kind::Creature) >= 10 && world.spawns.len() >= 5);
-        assert_eq!(warnings(&world), [""; 0]);
+        assert_eq!((warnings(&world), world.name.as_str()), (vec![], BUILTIN_NAME));
     }
 
     #[test]
