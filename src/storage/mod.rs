@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, Row, TransactionBehavior};
 
 use crate::clock::Wall;
 use crate::limits::{READER_BUSY_MS_MAX, STATES_MAX, WAL_BYTES_KEPT};
@@ -85,6 +85,8 @@ struct Open {
     log: [FileId; 2],
     /// The log as it was left.
     left: Log,
+    /// What was committed to it last.
+    committed: Committed,
     /// SQLite's number of the schema that was found to be ours.
     schema_version: i64,
 }
@@ -92,39 +94,20 @@ struct Open {
 /// How the header of a log begins.
 const LOG_MAGIC: [u8; 3] = [0x37, 0x7f, 0x06];
 
-/// What is seen of a write-ahead log from outside (SQLite, "Database File Format", section 4.1):
-/// its size, its header, which is another one whenever it begins anew, and the header of the last frame in it.
-#[derive(Clone, Copy, Default)]
+/// What is seen of a write-ahead log from outside: its size, and its header, which is another one whenever it begins anew.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 struct Log {
     bytes: u64,
     header: [u8; 32],
-    last: [u8; 24],
 }
 
-impl Log {
-    /// Looks at the log beside a database. `None`: what was `left` of it is gone from before what was written since. Whoever
-    /// empties or replaces a log in place does not know how far a connection is in it, and leaves a hole there.
-    fn since(left: &Log, path: &Path) -> Option<Log> {
-        let mut log = Log::default();
-        let Ok(file) = File::open(beside(path, "-wal")) else { return Some(log) };
-        let read = |bytes: &mut [u8], at: Option<u64>| _ = at.map(|at| file.read_exact_at(bytes, at));
-        // What is shorter has none.
-        read(&mut log.header, Some(0));
-        let page = log.header[8..12].iter().fold(0, |size, byte| size << 8 | u64::from(*byte));
-        let mut there = [0; 24];
-        read(&mut there, left.bytes.checked_sub(page + 24));
-        log.bytes = file.metadata().map_or(0, |metadata| metadata.len());
-        read(&mut log.last, log.bytes.checked_sub(page + 24));
-        let begins = log.bytes == 0 || log.header.starts_with(&LOG_MAGIC);
-        let is_gone = log.header == left.header && left.ends_in_commit() && there != left.last;
-        Some(log).filter(|_| begins && !is_gone)
-    }
-
-    /// Whether the last frame ends a transaction of this log. Then it stays until the log begins anew: one of a
-    /// transaction that was taken back ends none, and one of a log before has other salts.
-    fn ends_in_commit(&self) -> bool {
-        self.last[4..8] != [0; 4] && self.last[8..16] == self.header[16..24]
-    }
+/// The last transaction in a log (SQLite, "Database File Format", section 4.1): the header of the log, where the last frame
+/// ends, and the header of that frame. Until the log begins anew nobody writes there again.
+#[derive(Default)]
+struct Committed {
+    header: [u8; 32],
+    end: u64,
+    frame: [u8; 24],
 }
 
 /// As of when a world is stored: its tick, and its digest then.
@@ -253,14 +236,15 @@ impl Storage {
         match &written {
             Ok(_) => {
                 // Twice, as somebody's checkpoint may cut it in the middle of a look.
-                let look = || Log::since(&open.left, &self.path);
-                let Some(log) = look().or_else(look) else {
+                let look = || self.committed(&open);
+                let Some(committed) = look().or_else(look) else {
                     (self.sound, self.state) = (false, State::Spoilt);
                     return Err(StorageError::disturbed(&self.path, SPOILT));
                 };
                 if !self.has_lost_log(&open) {
-                    // One that is empty again is judged by what was there, by the next look.
-                    open.left = if log.bytes > 0 { log } else { open.left };
+                    open.left = self.log();
+                    // One that is empty again is judged by what was there before.
+                    open.committed = if committed.end > 0 { committed } else { open.committed };
                     self.state = State::Open(open);
                 } else {
                     // It has lost its log since it was looked at: only this connection sees what it has just stored there.
@@ -334,7 +318,42 @@ impl Storage {
     }
 
     fn log(&self) -> Log {
-        Log::since(&Log::default(), &self.path).unwrap_or_default()
+        let mut log = Log::default();
+        if let Ok(file) = File::open(beside(&self.path, "-wal")) {
+            log.bytes = file.metadata().map_or(0, |metadata| metadata.len());
+            // What is shorter has none.
+            let _ = file.read_exact_at(&mut log.header, 0);
+        }
+        log
+    }
+
+    /// What a flush has left in the log. `None`: what was committed before is gone from there. Whoever empties or replaces a
+    /// log in place does not know how far a connection is in it, and leaves a hole before what is written next.
+    fn committed(&self, open: &Open) -> Option<Committed> {
+        let (mut now, before) = (Committed::default(), &open.committed);
+        let Ok(file) = File::open(beside(&self.path, "-wal")) else { return Some(now) };
+        // What is not there stays zero.
+        let read = |bytes: &mut [u8], at: u64| _ = file.read_exact_at(bytes, at);
+        read(&mut now.header, 0);
+        let frame_bytes = now.header[8..12].iter().fold(0, |size, byte| size << 8 | u64::from(*byte)) + 24;
+        let frame_before = |end: u64| {
+            let mut frame = [0; 24];
+            read(&mut frame, end.saturating_sub(frame_bytes));
+            frame
+        };
+        let is_gone = now.header == before.header && frame_before(before.end) != before.frame;
+        // SQLite, "PRAGMA wal_checkpoint": this moves nothing and tells how many frames count.
+        let count = |row: &Row| row.get::<_, u32>(1);
+        let frames = open.connection.query_row("PRAGMA wal_checkpoint(NOOP)", [], count).unwrap_or(0);
+        if frames > 0 {
+            now.end = 32 + u64::from(frames) * frame_bytes;
+            now.frame = frame_before(now.end);
+        }
+        let is_empty = file.metadata().is_ok_and(|metadata| metadata.len() == 0);
+        let begins = is_empty || now.header.starts_with(&LOG_MAGIC);
+        // The last frame of a transaction tells how large the database is after it.
+        let ends = is_empty || frames == 0 || now.frame[4..8] != [0; 4];
+        Some(now).filter(|_| begins && ends && !is_gone)
     }
 
     /// Reads back, by another connection, that what stands at our path is what was put there last. To be called now and
@@ -447,9 +466,13 @@ impl Storage {
         self.sound = true;
         let schema_version = schema::version(&connection, &self.path)?;
         let gone = || StorageError::disturbed(&self.path, "its -wal file has gone while it was opened");
-        // What a sync that failed has left at its end may be written over.
-        let left = Log { last: [0; 24], ..self.log() };
-        Ok(Open { connection, log: self.log_names().ok_or_else(gone)?, left, schema_version })
+        Ok(Open {
+            connection,
+            log: self.log_names().ok_or_else(gone)?,
+            left: self.log(),
+            committed: Committed::default(),
+            schema_version,
+        })
     }
 
     fn has_lost_log(&self, open: &Open) -> bool {
