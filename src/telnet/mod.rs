@@ -149,11 +149,9 @@ impl Telnet {
         }
     }
 
-    /// A message of GMCP, if the client takes such.
+    /// A message of GMCP, for a client that takes such.
     pub fn message(&self, package: &str, json: &str, out: &mut Vec<u8>) {
-        if self.options.is_on(options::GMCP) {
-            options::subnegotiate(options::GMCP, format!("{package} {json}").trim_end().as_bytes(), out);
-        }
+        options::subnegotiate(options::GMCP, format!("{package} {json}").trim_end().as_bytes(), out);
     }
 
     /// What a crawler has asked for: names and values (MSSP). These hold no byte that separates them.

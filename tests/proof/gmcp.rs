@@ -715,6 +715,21 @@ fn what_a_client_names_is_added_and_taken_away_and_told_as_soon_as_it_is_named()
     assert_eq!(after("CORE.SUPPORTS.SET", "[\"Room 1\", \"Char 1\"]"), ["Room.Info", "room", "inv", "Room.Players"]);
     assert_eq!(after("Core.Supports.Set", "[\"Comm 1\"]"), [""; 0]);
     assert_eq!(after("Core.Supports", "[\"Room 1\"]"), [""; 0]);
+    // What was named before is not named any more.
+    assert_eq!(clients.kinds_after(mapper, mapper, "n"), [""; 0]);
+    assert_eq!(clients.kinds_after(mapper, mapper, "say Hello."), ["Comm.Channel.Text"]);
+}
+
+#[test]
+fn a_guest_has_a_password_only_if_their_client_is_told() {
+    for (supports, has) in [("[\"Aqevia 1\"]", true), ("[\"Room 1\", \"Aqevia.Login 1\"]", false)] {
+        let mut clients = Clients::town();
+        let mapper = clients.mapper(supports);
+        clients.visit.drop(mapper);
+        let other = clients.visit.arrive();
+        let text = clients.visit.line(other, "guest1");
+        assert_eq!(text == "Password: ", has, "{text}");
+    }
 }
 
 #[test]

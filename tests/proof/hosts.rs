@@ -396,6 +396,10 @@ fn a_crawler_is_told_all_once_whenever_it_asks_and_is_no_player_no_login_and_nev
     guests[0].send(DO_MSSP);
     host.serve(at(600));
     assert_eq!(told(&guests[0].take(), 70), (vec![written(&table)], String::new()));
+    guests[0].send(b"look\r\n");
+    host.serve(at(601));
+    let (said, text) = told(&guests[0].take(), 70);
+    assert!(said.is_empty() && text.contains("Exits: "), "{text}");
     assert_eq!((host.people.counts.logins, host.people.counts.failures, host.people.counts.reached), (3, 0, [0; 10]));
     assert_eq!(host.people.online().count(), 3);
     assert!(host.people.notes.iter().all(|line| line.text.contains(" msg=\"a player came in\" ")));

@@ -5,7 +5,7 @@
 use aqevia_engine::limits::{
     CLIENT_NAME_BYTES_MAX, INPUT_LINE_BYTES_MAX, SUBNEGOTIATION_BYTES_MAX, TERMINAL_COLUMNS_MIN,
 };
-use aqevia_engine::session::terminal::{Messages, Terminal, ascii};
+use aqevia_engine::session::terminal::{Terminal, ascii};
 use aqevia_engine::telnet::{Event, Telnet};
 use libfuzzer_sys::fuzz_target;
 
@@ -68,14 +68,13 @@ fn converse<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
     }
     assert_eq!(secret, [255, 251, 1, 255, 252, 1]);
     let terminal = telnet.terminal().clone();
-    // Messages are for whoever has agreed to them. Neither they nor what crawlers are told can be ended from inside.
+    // Neither messages nor what crawlers are told can be ended from inside.
     let (mut message, mut status) = (Vec::new(), Vec::new());
     let text: String = events.iter().map(String::as_str).collect();
     telnet.message("A", &text, &mut message);
     telnet.status(&[("A", text)], &mut status);
     let ends = |told: &[u8]| told.iter().filter(|byte| **byte == 255).count() == 2 && told.ends_with(&[255, 240]);
-    assert!(if terminal.gmcp == Messages::None { message.is_empty() } else { ends(&message) });
-    assert!(ends(&status) && status.iter().filter(|byte| matches!(byte, 1 | 2)).count() == 2);
+    assert!(ends(&message) && ends(&status) && status.iter().filter(|byte| matches!(byte, 1 | 2)).count() == 2);
     assert!(terminal.width >= TERMINAL_COLUMNS_MIN && terminal.client.len() <= CLIENT_NAME_BYTES_MAX);
     assert!(terminal.client.bytes().all(|byte| matches!(byte, b' '..=b'~')));
     Outcome { answers, events, terminal, is_over }
