@@ -3,7 +3,7 @@
 # run as 999:999, the owner of every volume so far; as numbers, so that it can be seen from outside that this is not root.
 
 # The same as in the file VERSION, which a label cannot read; if they differ, the build stops and says so.
-ARG VERSION=0.2.0
+ARG VERSION=0.3.0
 
 FROM rust:1.92.0-slim-trixie AS build
 RUN apt-get update \

@@ -103,6 +103,8 @@ pub const SPAWNS_MAX: usize = 100_000;
 pub const PLAYERS_MAX: usize = 100_000;
 /// Names and addresses that are kept out of a world.
 pub const BANS_MAX: usize = 1_000;
+/// What is kept for all players of a world: words of their own, and what they were told while they were away.
+pub const KEEPSAKES_MAX: usize = 100_000;
 /// Bytes of a tag: the short name by which a world file speaks of a room, thing or creature.
 pub const TAG_BYTES_MAX: usize = 32;
 /// Bytes of the name of an entity or of the world.

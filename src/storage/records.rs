@@ -11,22 +11,24 @@ use crate::limits::PLAYER_WIDTH;
 use crate::text::labelled_by;
 use crate::world::random::Random;
 use crate::world::{
-    Active, Ban, EVERY_MINUTES, Entity, EntityId, Habit, Head, Kind, Player, Posture, Record, SPAWN_AT_MOST, Spawn,
-    Tick, Verb, Weather, Wish,
+    Active, Ban, EVERY_MINUTES, Entity, EntityId, Habit, Head, Keeping, Keepsake, Kind, Player, Posture, Record,
+    SECONDS_MAX, SPAWN_AT_MOST, Spawn, Tick, Verb, Weather, Wish,
 };
 
 /// What writes a row of each table, and what takes away whatever has a number. The columns stand in their order.
-const WRITES: [&str; 9] = [
+const WRITES: [&str; 11] = [
     // No other index is accepted on the table, so what makes way is the same entity.
     "REPLACE INTO entity VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
     "DELETE FROM entity WHERE id = ?1",
     "INSERT INTO habit VALUES (?1, ?2, ?3)",
     "INSERT INTO habit_item VALUES (?1, ?2, ?3, ?4, ?5)",
     "INSERT INTO spawn VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-    "REPLACE INTO player VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+    "REPLACE INTO player VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
     "REPLACE INTO ban VALUES (?1, ?2, ?3)",
     "DELETE FROM player WHERE id = ?1",
     "DELETE FROM ban WHERE id = ?1",
+    "REPLACE INTO keepsake VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    "DELETE FROM keepsake WHERE id = ?1",
 ];
 
 /// Writes all records that `feed` hands out; the head is for `write_head`. Returns how many those were, the head included;
@@ -65,7 +67,7 @@ impl Rows<'_> {
     fn write(&mut self, record: &Record) -> rusqlite::Result<()> {
         match record {
             Record::Entity(entity) => self.write_entity(entity)?,
-            Record::Gone(id) => [1, 7, 8].into_iter().try_fold(0, |_, how| self.write_row(how, [number(*id)]))?,
+            Record::Gone(id) => [1, 7, 8, 10].into_iter().try_fold(0, |_, how| self.write_row(how, [number(*id)]))?,
             Record::Habit(creature, Habit { verb, every_minutes, targets, lines }) => {
                 let targets = targets.iter().map(|target| (Some(number(*target)), None));
                 let items = targets.chain(lines.iter().map(|line| (None, Some(line))));
@@ -80,7 +82,8 @@ impl Rows<'_> {
                 self.write_row(4, params![position, prototype, room, at_most, every_minutes, text])?
             }
             Record::Player(id, player) => {
-                let Player { password, posture, brief, no_prompt, no_keepalive, colour, screen_reader, width } = player;
+                let Player { password, posture, brief, no_prompt, no_keepalive, colour, .. } = player;
+                let Player { screen_reader, width, title, since, .. } = player;
                 let [posture, colour, screen_reader] = [posture.label(), colour.label(), screen_reader.label()];
                 let row = params![
                     number(*id),
@@ -91,12 +94,17 @@ impl Rows<'_> {
                     no_keepalive,
                     colour,
                     screen_reader,
-                    width
+                    width,
+                    title,
+                    since.map(|since| since as i64)
                 ];
                 self.write_row(5, row)?
             }
             Record::Ban(id, Ban { of, until }) => {
                 self.write_row(6, params![number(*id), of, until.map(|until| until as i64)])?
+            }
+            Record::Keepsake(id, Keepsake { player, kind, name, text, at }) => {
+                self.write_row(9, params![number(*id), number(*player), kind.label(), name, text, *at as i64])?
             }
             // Whose place is another in a new database than in one that is there.
             Record::Head(_) | Record::End => 0,
@@ -205,8 +213,16 @@ pub fn read_records(transaction: &Transaction, mut take: impl FnMut(Record)) -> 
         Ok(())
     })?;
     each(transaction, "ban", "SELECT * FROM ban ORDER BY id", |row| {
-        let until = row.get::<_, Option<i64>>(2)?.map(|until| in_range(row, 2, until, 0..=Ban::UNTIL_MAX));
-        take(Record::Ban(id(row, 0)?, &Ban { of: row.get(1)?, until: until.transpose()? }));
+        take(Record::Ban(id(row, 0)?, &Ban { of: row.get(1)?, until: moment(row, 2)? }));
+        Ok(())
+    })?;
+    if version < 3 {
+        return Ok(());
+    }
+    each(transaction, "keepsake", "SELECT * FROM keepsake ORDER BY id", |row| {
+        let (player, kind) = (id(row, 1)?, labelled(row, 2, Keeping::ALL, Keeping::label)?);
+        let (name, text, at) = (row.get(3)?, row.get(4)?, count(row, 5, 0..=SECONDS_MAX)?);
+        take(Record::Keepsake(id(row, 0)?, &Keepsake { player, kind, name, text, at }));
         Ok(())
     })
 }
@@ -242,6 +258,8 @@ fn read_entity<'r>(row: &'r Row) -> rusqlite::Result<Entity<&'r str>> {
 /// The columns in their order.
 fn read_player<'r>(row: &'r Row) -> rusqlite::Result<Player<&'r str>> {
     let widths = u64::from(*PLAYER_WIDTH.start())..=u64::from(*PLAYER_WIDTH.end());
+    // Version 2 has no such columns.
+    let has_title = row.as_ref().column_count() > 9;
     Ok(Player {
         password: row.get_ref(1)?.as_str_or_null()?,
         posture: labelled(row, 2, Posture::ALL, Posture::label)?,
@@ -252,6 +270,8 @@ fn read_player<'r>(row: &'r Row) -> rusqlite::Result<Player<&'r str>> {
         screen_reader: labelled(row, 7, Wish::ALL, Wish::label)?,
         // Cannot wrap: the range is that of the type.
         width: if row.get(8) == Ok(0) { 0 } else { count(row, 8, widths)? as u16 },
+        title: if has_title { row.get_ref(9)?.as_str_or_null()? } else { None },
+        since: if has_title { moment(row, 10)? } else { None },
     })
 }
 
@@ -328,6 +348,12 @@ fn id(row: &Row, index: usize) -> rusqlite::Result<EntityId> {
 fn reference(row: &Row, index: usize) -> rusqlite::Result<Option<EntityId>> {
     let Some(number) = row.get::<_, Option<i64>>(index)? else { return Ok(None) };
     in_range(row, index, number, 1..=EntityId::MAX).map(EntityId::new)
+}
+
+/// A column that may hold a moment, in seconds since 1970.
+fn moment(row: &Row, index: usize) -> rusqlite::Result<Option<u64>> {
+    let Some(seconds) = row.get::<_, Option<i64>>(index)? else { return Ok(None) };
+    in_range(row, index, seconds, 0..=SECONDS_MAX).map(Some)
 }
 
 /// A column that holds a yes or no.

@@ -23,7 +23,7 @@ pub const APPLICATION_ID: i32 = 0x4171_6576;
 /// What leads from each version of the tables to the next one, the first from nothing: a new database goes all the way.
 /// Every column has a type that SQLite enforces; references are checked by the world itself at load. Not a letter of them
 /// may change, comments included: SQLite keeps the text, and it is compared.
-pub const STEPS: &[&str] = &[include_str!("schema-1.sql"), include_str!("schema-2.sql")];
+pub const STEPS: &[&str] = &[include_str!("schema-1.sql"), include_str!("schema-2.sql"), include_str!("schema-3.sql")];
 /// `PRAGMA user_version`: the version of the tables that this engine makes.
 pub const SCHEMA_VERSION: i32 = STEPS.len() as i32;
 

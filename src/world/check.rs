@@ -13,7 +13,8 @@ impl World {
     pub fn violations(&self) -> Vec<String> {
         let mut problems = Problems::default();
         let last = self.entities.iter().next_back().map(|entity| entity.id);
-        let last = last.max(self.bans.keys().next_back().copied()).map_or(0, EntityId::get);
+        let last = last.max(self.bans.keys().next_back().copied()).max(self.keepsakes.keys().next_back().copied());
+        let last = last.map_or(0, EntityId::get);
         let next = self.next_id;
         let not_above = format_args!("the next id, {next}, is not above all ids in use ({last})");
         problems.require(next > last, "the world", not_above);
@@ -33,6 +34,12 @@ impl World {
         }
         for id in self.bans.keys() {
             problems.require(self.entity(*id).is_none(), format_args!("ban {id}"), "has the number of an entity");
+        }
+        for (id, keepsake) in &self.keepsakes {
+            let is_its_own = self.entity(*id).is_none() && !self.bans.contains_key(id);
+            problems.require(is_its_own, format_args!("keepsake {id}"), "has the number of an entity or a ban");
+            let is_kept_for_one = self.players.get(&keepsake.player).is_some_and(|player| !player.is_guest());
+            problems.require(is_kept_for_one, format_args!("keepsake {id}"), "is kept for nobody who has a password");
         }
         problems.finish()
     }

@@ -27,11 +27,11 @@ pub use entities::Entities;
 pub use entity::{Active, EVERY_MINUTES, Entity, EntityId, Habit, Kind, SPAWN_AT_MOST, Spawn, Verb};
 use life::Event;
 pub use life::{Action, Command, Refusal, sleeps_at};
-pub use people::{Ban, Player, Posture, Wish, folded};
+pub use people::{Ban, Keeping, Keepsake, Player, Posture, SECONDS_MAX, Wish, folded};
 use random::Random;
 pub use record::{Gathering, Head, Record, hexadecimal};
 
-use crate::limits::{BANS_MAX, ENTITIES_MAX, PLAYERS_MAX, SPAWN_ENTITIES_MAX, SPAWNS_MAX};
+use crate::limits::{BANS_MAX, ENTITIES_MAX, KEEPSAKES_MAX, PLAYERS_MAX, SPAWN_ENTITIES_MAX, SPAWNS_MAX};
 use crate::text::keys;
 
 /// All of a world as plain data: what a world file or a database holds.
@@ -59,6 +59,8 @@ pub struct Parts {
     pub players: BTreeMap<EntityId, Player>,
     /// Who is kept out. Their numbers are those of no entities.
     pub bans: BTreeMap<EntityId, Ban>,
+    /// What is kept for players. Their numbers are those of no entities and no bans.
+    pub keepsakes: BTreeMap<EntityId, Keepsake>,
 }
 
 impl Parts {
@@ -168,6 +170,8 @@ keys! {
         Players = "players",
         /// `BANS_MAX`.
         Bans = "bans",
+        /// `KEEPSAKES_MAX`.
+        Keepsakes = "keepsakes",
     }
 }
 
@@ -189,6 +193,8 @@ pub struct World {
     names: BTreeMap<String, EntityId>,
     /// What no player can be called, because a creature is or was since the start. Derived.
     taken: BTreeSet<String>,
+    /// What is kept for each player, in the order in which it came. Derived.
+    kept: BTreeMap<EntityId, Vec<EntityId>>,
     /// What each creature and each spawn rule is due to do next. Derived: `life.rs` computes it from ids and the present
     /// tick alone.
     queue: BTreeSet<(Tick, Event)>,
@@ -244,8 +250,9 @@ impl World {
             rooms: Vec::new(),
             names: BTreeMap::new(),
             taken: BTreeSet::new(),
+            kept: BTreeMap::new(),
             queue: BTreeSet::new(),
-            most: [ENTITIES_MAX, SPAWN_ENTITIES_MAX, SPAWNS_MAX, PLAYERS_MAX, BANS_MAX],
+            most: [ENTITIES_MAX, SPAWN_ENTITIES_MAX, SPAWNS_MAX, PLAYERS_MAX, BANS_MAX, KEEPSAKES_MAX],
             reached: [0; Bound::ALL.len()],
             layout: 0,
             changed: Changes { settled, tick, ..Changes::default() },
@@ -256,6 +263,7 @@ impl World {
         };
         entities.iter().for_each(|entity| world.place(entity));
         world.parts.entities = entities;
+        world.parts.keepsakes.iter().for_each(|(id, it)| world.kept.entry(it.player).or_default().push(*id));
         world.reached[Bound::Spawns as usize] = u64::from(world.spawns.len() > SPAWNS_MAX);
         let problems = world.violations();
         if !problems.is_empty() {
@@ -312,12 +320,13 @@ impl World {
 
     /// In what this world, which an earlier engine has made, is larger than any made today may be. It lives all the same.
     pub fn excesses(&self) -> Vec<String> {
-        let [entities_max, _, spawns_max, players_max, bans_max] = self.most;
+        let [entities_max, _, spawns_max, players_max, bans_max, keepsakes_max] = self.most;
         let sizes = [
             ("entities", self.entities.count(), entities_max),
             ("spawn rules", self.spawns.len(), spawns_max),
             ("players", self.players.len(), players_max),
             ("bans", self.bans.len(), bans_max),
+            ("keepsakes", self.keepsakes.len(), keepsakes_max),
         ];
         let above = sizes.into_iter().filter(|(_, size, most)| size > most);
         above.map(|(what, size, most)| format!("{size} {what}, and {most} are the most")).collect()
@@ -427,7 +436,7 @@ impl World {
         }
     }
 
-    /// Hands out what is stored of one number: an entity, and what is known of a player beside it, or a ban.
+    /// Hands out what is stored of one number: an entity, and what is known of a player beside it, or a ban or a keepsake.
     fn records_of(&self, id: EntityId, mut take: impl FnMut(Record)) {
         match self.entity(id) {
             Some(entity) => {
@@ -435,7 +444,10 @@ impl World {
                 let player = Some(id).filter(|_| entity.kind == Kind::Player).and_then(|id| self.players.get(&id));
                 player.into_iter().for_each(|player| take(Record::Player(id, player.borrowed())));
             }
-            None => self.bans.get(&id).into_iter().for_each(|ban| take(Record::Ban(id, ban))),
+            None => {
+                self.bans.get(&id).into_iter().for_each(|ban| take(Record::Ban(id, ban)));
+                self.keepsakes.get(&id).into_iter().for_each(|kept| take(Record::Keepsake(id, kept)));
+            }
         }
     }
 
@@ -454,6 +466,7 @@ impl World {
         self.spawns.iter().enumerate().for_each(|(position, spawn)| take(Record::Spawn(position as u64, spawn)));
         self.players.iter().for_each(|(&id, player)| take(Record::Player(id, player.borrowed())));
         self.bans.iter().for_each(|(&id, ban)| take(Record::Ban(id, ban)));
+        self.keepsakes.iter().for_each(|(&id, kept)| take(Record::Keepsake(id, kept)));
     }
 
     /// Its own record.
@@ -559,6 +572,7 @@ impl World {
             Bound::Spawns => self.spawns.len(),
             Bound::Players => self.players.len(),
             Bound::Bans => self.bans.len(),
+            Bound::Keepsakes => self.keepsakes.len(),
         };
         let full = size >= self.most[bound as usize];
         self.reached[bound as usize] += u64::from(full);
@@ -664,7 +678,7 @@ mod tests {
     fn a_world_that_is_full_has_no_more_births_and_says_so() {
         let mut world = worldfile::read(RATS.replace("eat: { every_minutes: 1, prey: [\"rat\"] },", ""), 3).unwrap();
         assert_eq!(world.entities_in_the_end(), 2 + 500);
-        world.most = [30, 20, 1, 1, 1];
+        world.most = [30, 20, 1, 1, 1, 1];
         assert_eq!(world.entities_in_the_end(), 20);
         (0..1_000).for_each(|_| world.tick(&mut unheard));
         assert_eq!((world.entities.count(), world.bounds_reached()[0]), (20, 0));
@@ -674,7 +688,7 @@ mod tests {
         let made = (0..100).filter_map(|_| world.create(rat)).count();
         assert_eq!((made, world.entities.count(), world.bounds_reached()[0]), (10, 30, 90));
         assert_eq!(world.excesses(), [""; 0]);
-        world.most = [29, 28, 0, 0, 0];
+        world.most = [29, 28, 0, 0, 0, 0];
         assert_eq!(world.entities_in_the_end(), 30);
         assert_eq!(world.excesses(), ["30 entities, and 29 are the most", "1 spawn rules, and 0 are the most"]);
     }

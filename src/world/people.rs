@@ -56,6 +56,10 @@ pub struct Player<T = Box<str>> {
     pub screen_reader: Wish,
     /// Columns of a line; 0: as it is found.
     pub width: u16,
+    /// Words that follow the name.
+    pub title: Option<T>,
+    /// When they came for the first time, in seconds since 1970, if that is known.
+    pub since: Option<u64>,
 }
 
 impl<T> Player<T> {
@@ -66,9 +70,9 @@ impl<T> Player<T> {
 
     /// The same with its texts taken another way.
     pub fn with_texts<'a, U>(&'a self, take: impl Fn(&'a T) -> U) -> Player<U> {
-        let Player { password, posture, brief, no_prompt, no_keepalive, colour, screen_reader, width } = self;
+        let Player { password, posture, brief, no_prompt, no_keepalive, colour, screen_reader, width, .. } = self;
         Player {
-            password: password.as_ref().map(take),
+            password: password.as_ref().map(&take),
             posture: *posture,
             brief: *brief,
             no_prompt: *no_prompt,
@@ -76,6 +80,8 @@ impl<T> Player<T> {
             colour: *colour,
             screen_reader: *screen_reader,
             width: *width,
+            title: self.title.as_ref().map(take),
+            since: self.since,
         }
     }
 }
@@ -90,12 +96,17 @@ impl Player {
 impl<T: AsRef<str>> Player<T> {
     /// A digest of every field, and of whose they are.
     pub fn digest(&self, id: EntityId) -> u64 {
-        let Player { password, posture, brief, no_prompt, no_keepalive, colour, screen_reader, width } = self;
+        let Player { password, posture, brief, no_prompt, no_keepalive, colour, .. } = self;
+        let Player { screen_reader, width, title, since, .. } = self;
         let mut hasher = Hasher::new(5);
         hasher.number(id.get()).text_option(password.as_ref().map(AsRef::as_ref));
         let flags = [brief, no_prompt, no_keepalive].map(|flag| u64::from(*flag));
         let numbers = [*posture as u64, *colour as u64, *screen_reader as u64, u64::from(*width)];
         flags.into_iter().chain(numbers).for_each(|number| _ = hasher.number(number));
+        // Came later: the digests of what has them not are as they were before.
+        if title.is_some() || since.is_some() {
+            hasher.text_option(title.as_ref().map(AsRef::as_ref)).option(*since);
+        }
         hasher.finish()
     }
 }
@@ -109,14 +120,49 @@ pub struct Ban {
     pub until: Option<u64>,
 }
 
-impl Ban {
-    /// The last moment at which a ban can end, in seconds since 1970: it fits SQLite's signed integers.
-    pub const UNTIL_MAX: u64 = i64::MAX as u64;
+/// The last moment that is kept, in seconds since 1970: it fits SQLite's signed integers.
+pub const SECONDS_MAX: u64 = i64::MAX as u64;
 
+impl Ban {
     /// A digest of every field, and of its number.
     pub fn digest(&self, id: EntityId) -> u64 {
         let mut hasher = Hasher::new(6);
         hasher.number(id.get()).text(&self.of).option(self.until).finish()
+    }
+}
+
+keys! {
+    /// What is kept for players. Its number is part of stored digests, and its place in `ALL`.
+    Keeping {
+        /// A word of their own, the name, and what it stands for.
+        Alias [0] = "alias",
+        /// What somebody of that name has told them while they were away.
+        Tell [1] = "tell",
+    }
+}
+
+/// Something that is kept for a player.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keepsake {
+    /// Whose it is.
+    pub player: EntityId,
+    /// What it is.
+    pub kind: Keeping,
+    /// A name that belongs to it.
+    pub name: Box<str>,
+    /// Its words.
+    pub text: Box<str>,
+    /// Since when it is kept, in seconds since 1970.
+    pub at: u64,
+}
+
+impl Keepsake {
+    /// A digest of every field, and of its number.
+    pub fn digest(&self, id: EntityId) -> u64 {
+        let Keepsake { player, kind, name, text, at } = self;
+        let mut hasher = Hasher::new(7);
+        [id.get(), player.get(), *kind as u64, *at].into_iter().for_each(|number| _ = hasher.number(number));
+        hasher.text(name).text(text).finish()
     }
 }
 
@@ -242,11 +288,17 @@ impl World {
     /// Keeps somebody out. False: there are as many bans as there may be.
     pub fn ban(&mut self, of: &str, until: Option<u64>) -> bool {
         self.lift_ban(of);
-        let Some(id) = EntityId::new(self.next_id).filter(|_| !self.is_full(Bound::Bans)) else { return false };
+        let Some(id) = self.number(Bound::Bans) else { return false };
+        self.parts.bans.insert(id, Ban { of: of.into(), until: until.map(|until| until.min(SECONDS_MAX)) });
+        true
+    }
+
+    /// The next number, for what is no entity, if there is room for one more.
+    fn number(&mut self, bound: Bound) -> Option<EntityId> {
+        let id = EntityId::new(self.next_id).filter(|_| !self.is_full(bound))?;
         self.parts.next_id += 1;
         self.note(id);
-        self.parts.bans.insert(id, Ban { of: of.into(), until: until.map(|until| until.min(Ban::UNTIL_MAX)) });
-        true
+        Some(id)
     }
 
     /// Lets somebody in again. False: nobody of that name was kept out.
@@ -258,5 +310,36 @@ impl World {
             self.forget_unseen(id);
         }
         found.is_some()
+    }
+
+    /// What of one kind is kept for a player, in the order in which it came.
+    pub fn kept(&self, player: EntityId, kind: Keeping) -> impl Iterator<Item = (EntityId, &Keepsake)> {
+        let own = self.kept.get(&player).into_iter().flatten();
+        own.filter_map(|id| Some((*id, self.keepsakes.get(id)?))).filter(move |(_, kept)| kept.kind == kind)
+    }
+
+    /// Keeps something for a player. False: for a guest nothing is kept, or there is as much as there may be.
+    pub fn keep(&mut self, keepsake: Keepsake) -> bool {
+        let is_guest = self.players.get(&keepsake.player).is_none_or(Player::is_guest);
+        let Some(id) = Some(Bound::Keepsakes).filter(|_| !is_guest).and_then(|bound| self.number(bound)) else {
+            return false;
+        };
+        self.kept.entry(keepsake.player).or_default().push(id);
+        self.parts.keepsakes.insert(id, Keepsake { at: keepsake.at.min(SECONDS_MAX), ..keepsake });
+        true
+    }
+
+    /// Keeps something no longer.
+    pub fn forget(&mut self, id: EntityId) {
+        let Some(player) = self.keepsakes.get(&id).map(|keepsake| keepsake.player) else { return };
+        self.note(id);
+        self.parts.keepsakes.remove(&id);
+        if let Some(ids) = self.kept.get_mut(&player) {
+            ids.retain(|kept| *kept != id);
+            if ids.is_empty() {
+                self.kept.remove(&player);
+            }
+        }
+        self.forget_unseen(id);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::digest::Hasher;
 use super::random::Random;
-use super::{Ban, Entities, Entity, EntityId, Habit, Parts, Player, Spawn, Tick, Weather, World};
+use super::{Ban, Entities, Entity, EntityId, Habit, Keepsake, Parts, Player, Spawn, Tick, Weather, World};
 
 /// A world's own record: what is stored of it beside entities, habits and spawn rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ pub enum Record<'a> {
     Head(&'a Head),
     /// An entity as it is.
     Entity(Entity<&'a str>),
-    /// An entity or a ban that is no more.
+    /// An entity, a ban or a keepsake that is no more.
     Gone(EntityId),
     /// A habit of a creature or prototype.
     Habit(EntityId, &'a Habit),
@@ -62,6 +62,8 @@ pub enum Record<'a> {
     Player(EntityId, Player<&'a str>),
     /// Who is kept out.
     Ban(EntityId, &'a Ban),
+    /// What is kept for a player.
+    Keepsake(EntityId, &'a Keepsake),
     /// No record, but the end of a world that is read.
     End,
 }
@@ -73,6 +75,7 @@ impl Record<'_> {
             Record::Entity(entity) => entity.digest(),
             Record::Player(id, player) => player.digest(*id),
             Record::Ban(id, ban) => ban.digest(*id),
+            Record::Keepsake(id, keepsake) => keepsake.digest(*id),
             Record::Head(_) | Record::Gone(_) | Record::End => 0,
             Record::Habit(creature, Habit { verb, every_minutes, targets, lines }) => {
                 let mut hasher = Hasher::new(2);
@@ -103,6 +106,7 @@ pub struct Gathering {
     spawns: Vec<Spawn>,
     players: BTreeMap<EntityId, Player>,
     bans: BTreeMap<EntityId, Ban>,
+    keepsakes: BTreeMap<EntityId, Keepsake>,
     /// Of the digests of all records, which are made while the next ones are on their way.
     sum: u64,
 }
@@ -120,6 +124,7 @@ impl Gathering {
             Record::Spawn(_, spawn) => self.spawns.push(spawn.clone()),
             Record::Player(id, player) => _ = self.players.insert(id, player.with_texts(|text| (*text).into())),
             Record::Ban(id, ban) => _ = self.bans.insert(id, ban.clone()),
+            Record::Keepsake(id, keepsake) => _ = self.keepsakes.insert(id, keepsake.clone()),
         }
     }
 
@@ -134,8 +139,9 @@ impl Gathering {
         let Head { id, name, tick, random, weather, next_id, digest } = head;
         let entities = self.entities;
         let habits = self.habits.into_iter().map(|(creature, habits)| (creature, habits.into())).collect();
-        let Gathering { spawns, players, bans, .. } = self;
-        let parts = Parts { id, name, tick, random, weather, next_id, entities, habits, spawns, players, bans };
+        let Gathering { spawns, players, bans, keepsakes, .. } = self;
+        let parts =
+            Parts { id, name, tick, random, weather, next_id, entities, habits, spawns, players, bans, keepsakes };
         let world = World::of(parts, self.sum)?;
         let found = hexadecimal(world.digest());
         match digest {

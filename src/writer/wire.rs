@@ -21,7 +21,8 @@ use crate::log::{Level, Line};
 use crate::storage::{Stamp, Taker};
 use crate::world::random::Random;
 use crate::world::{
-    Active, Ban, Entity, EntityId, Habit, Head, Kind, Player, Posture, Record, Spawn, Tick, Verb, Weather, Wish,
+    Active, Ban, Entity, EntityId, Habit, Head, Keeping, Keepsake, Kind, Player, Posture, Record, Spawn, Tick, Verb,
+    Weather, Wish,
 };
 
 /// What can be put into bytes and taken out of them again.
@@ -186,8 +187,11 @@ parts! {
     }
     Habit { verb, every_minutes, targets, lines }
     Spawn { prototype, room, at_most, every_minutes, text }
-    Player<&'a str> { password, posture, brief, no_prompt, no_keepalive, colour, screen_reader, width }
+    Player<&'a str> {
+        password, posture, brief, no_prompt, no_keepalive, colour, screen_reader, width, title, since
+    }
     Ban { of, until }
+    Keepsake { player, kind, name, text, at }
 }
 
 wrapped! {
@@ -202,6 +206,7 @@ wrapped! {
     Verb: u8 = |verb| *verb as u8, |place| Verb::ALL.get(usize::from(place)).copied();
     Weather: u8 = |weather| *weather as u8, |place| Weather::ALL.get(usize::from(place)).copied();
     Posture: u8 = |posture| *posture as u8, |place| Posture::ALL.get(usize::from(place)).copied();
+    Keeping: u8 = |kind| *kind as u8, |place| Keeping::ALL.get(usize::from(place)).copied();
     Wish: u8 = |wish| *wish as u8, |place| Wish::ALL.get(usize::from(place)).copied();
     Level: u8 = |level| *level as u8, |place| Level::ALL.get(usize::from(place)).copied();
     usize: u32 = |length| u32::try_from(*length).unwrap_or(u32::MAX), |length| Some(length as usize);
@@ -280,6 +285,7 @@ fn put_record(record: &Record, out: &mut Vec<u8>) {
         Record::End => 5_u8.put(out),
         Record::Player(id, player) => (6_u8.put(out), id.put(out), player.put(out)).2,
         Record::Ban(id, ban) => (7_u8.put(out), id.put(out), ban.put(out)).2,
+        Record::Keepsake(id, keepsake) => (8_u8.put(out), id.put(out), keepsake.put(out)).2,
     }
 }
 
@@ -294,6 +300,7 @@ fn get_record(bytes: &mut &[u8], take: &mut dyn FnMut(Record)) -> Option<()> {
         5 => take(Record::End),
         6 => take(Record::Player(Wire::get(bytes)?, Wire::get(bytes)?)),
         7 => take(Record::Ban(Wire::get(bytes)?, &Wire::get(bytes)?)),
+        8 => take(Record::Keepsake(Wire::get(bytes)?, &Wire::get(bytes)?)),
         _ => return None,
     }
     Some(())
@@ -518,11 +525,15 @@ mod tests {
         take(Record::Spawn(u64::MAX, &spawn));
         take(Record::End);
         let (posture, colour, screen_reader) = (Posture::Resting, Wish::On, Wish::Off);
-        let (brief, no_prompt, no_keepalive, width) = (true, false, true, u16::MAX);
-        let password = Some("sealed");
-        let player = Player { password, posture, brief, no_prompt, no_keepalive, colour, screen_reader, width };
-        take(Record::Player(id(11), player));
+        let (brief, no_prompt, no_keepalive, width, since) = (true, false, true, u16::MAX, Some(u64::MAX));
+        let (password, title) = (Some("sealed"), Some("the Tall"));
+        take(Record::Player(
+            id(11),
+            Player { password, posture, brief, no_prompt, no_keepalive, colour, screen_reader, width, title, since },
+        ));
         take(Record::Ban(id(12), &Ban { of: "::/0".into(), until: Some(u64::MAX) }));
+        let (kind, name, text) = (Keeping::Tell, "Bob".into(), "Well.".into());
+        take(Record::Keepsake(id(13), &Keepsake { player: id(11), kind, name, text, at: u64::MAX }));
     }
 
     /// The one frame of something.
@@ -590,6 +601,9 @@ mod tests {
                         assert_eq!((sent, player), (got, other));
                     }
                     (Record::Ban(sent, ban), Record::Ban(got, other)) => assert_eq!((sent, ban), (got, other)),
+                    (Record::Keepsake(sent, kept), Record::Keepsake(got, other)) => {
+                        assert_eq!((sent, kept), (got, other));
+                    }
                     _ => panic!("another kind of record"),
                 }
                 put_record(&back, &mut again);
@@ -600,10 +614,10 @@ mod tests {
             for end in 6..frame.len() {
                 assert!(!is_of_records(&frame[..end]), "cut at {end}");
             }
-            assert!(!is_of_records(&[&frame[..], &[kinds + 8]].concat()));
+            assert!(!is_of_records(&[&frame[..], &[kinds + 9]].concat()));
             kinds += 1;
         });
-        assert_eq!(kinds, 8);
+        assert_eq!(kinds, 9);
     }
 
     #[test]
@@ -649,6 +663,7 @@ mod tests {
         assert_eq!((get::<Kind>(&[4]), get::<Kind>(&[5])), (Some(Kind::Player), None));
         assert_eq!((get::<Posture>(&[2]), get::<Posture>(&[3])), (Some(Posture::Resting), None));
         assert_eq!((get::<Wish>(&[2]), get::<Wish>(&[3])), (Some(Wish::On), None));
+        assert_eq!((get::<Keeping>(&[1]), get::<Keeping>(&[2])), (Some(Keeping::Tell), None));
         assert_eq!((get::<Level>(&[3]), get::<Level>(&[4])), (Some(Level::Debug), None));
         assert_eq!((get::<Option<u8>>(&[0]), get::<Option<u8>>(&[2, 0])), (Some(None), None));
         assert_eq!(get::<EntityId>(&0_u64.to_le_bytes()), None);

@@ -53,6 +53,7 @@ pub fn parts(entities: u64, verb: Verb, every_minutes: u64) -> Parts {
         spawns: Vec::new(),
         players: BTreeMap::new(),
         bans: BTreeMap::new(),
+        keepsakes: BTreeMap::new(),
     }
 }
 

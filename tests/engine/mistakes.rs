@@ -87,7 +87,7 @@ fn what_is_not_ours_is_refused_and_not_changed() {
         ("a format of schemas to come", with_byte(47, 9), "unsupported file format"),
         ("another program's", foreign, "another program"),
         ("another program's number", made("PRAGMA application_id = 7"), "application_id"),
-        ("a newer schema", made("PRAGMA user_version = 3"), "newer engine"),
+        ("a newer schema", made("PRAGMA user_version = 4"), "newer engine"),
         (
             "a trigger",
             made("CREATE TRIGGER t AFTER UPDATE ON world BEGIN SELECT 1; END"),

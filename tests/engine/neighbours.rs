@@ -477,7 +477,7 @@ fn who_looks_into_a_running_database_does_not_take_its_log_along() {
 fn a_dump_read_in_again_is_told_the_two_numbers_that_it_lacks() {
     let folder = stopped();
     let of_before = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/databases/0.1.0.sqlite");
-    for (old, version) in [(folder.database(), 2), (of_before, 1)] {
+    for (old, version) in [(folder.database(), 3), (of_before, 1)] {
         let restored = Folder::new();
         let new = Connection::open(restored.database()).unwrap();
         new.execute("ATTACH ?1 AS old", [old.to_str().unwrap()]).unwrap();

@@ -210,6 +210,7 @@ fn the_digest_kept_up_to_date_is_the_one_computed_afresh() {
             spawns: world.spawns.to_vec(),
             players: world.players.clone(),
             bans: world.bans.clone(),
+            keepsakes: world.keepsakes.clone(),
         };
         assert_eq!(World::restore(parts).unwrap().digest(), world.digest());
     }

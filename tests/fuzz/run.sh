@@ -15,18 +15,19 @@ cp src/builtin.json5 $corpus/world_file/
 sed -n '/^```json5$/,/^```$/{//!p}' src/world/README.md >$corpus/world_file/taught.json5
 # No edit, of what a stopped engine leaves and of what a killed one does; and a whole file, which an engine has made.
 printf '\0' >$corpus/database/stopped
-cp tests/databases/0.1.0.sqlite $corpus/database/
+cp tests/databases/*.sqlite $corpus/database/
 printf '\7' >$corpus/database/killed
 cargo build --locked
 AQEVIA_WORLD_PATH=$corpus/world_file/taught.json5 AQEVIA_SQLITE_PATH=$folder/storage.sqlite \
   AQEVIA_OBSERVABILITY_ADDR=127.0.0.1:0 timeout 2 "$target_folder/debug/aqevia-engine" || [ $? = 124 ]
 cp "$folder/storage.sqlite" $corpus/database/whole
-# A flush, an entity that is gone, a line for the log, a player, a ban.
+# A flush, an entity that is gone, a line for the log, a player, a ban, a keepsake.
 printf '\21\0\0\0\4\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0' >$corpus/wire/flush
 printf '\12\0\0\0\0\2\1\0\0\0\0\0\0\0' >$corpus/wire/gone
 printf '\25\0\0\0\1\2\1\0\0\0a\1\0\0\0\1\0\0\0b\1\0\0\0c' >$corpus/wire/note
-printf '\30\0\0\0\0\6\1\0\0\0\0\0\0\0\1\1\0\0\0a\1\1\0\0\2\1\120\0' >$corpus/wire/player
+printf '\32\0\0\0\0\6\1\0\0\0\0\0\0\0\1\1\0\0\0a\1\1\0\0\2\1\120\0\0\0' >$corpus/wire/player
 printf '\30\0\0\0\0\7\1\0\0\0\0\0\0\0\1\0\0\0a\1\1\0\0\0\0\0\0\0' >$corpus/wire/ban
+printf '\45\0\0\0\0\10\2\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\1\1\0\0\0a\1\0\0\0b\0\0\0\0\0\0\0\0' >$corpus/wire/keepsake
 # Headers in text and in binary, with more beside the addresses.
 printf 'PROXY TCP4 192.0.2.7 192.0.2.1 56324 4000\r\nguest\r\n' >$corpus/proxy/text
 printf '\r\n\r\n\0\r\nQUIT\n\41\21\0\20\300\0\2\7\300\0\2\1\334\4\17\240\4\0\1xguest' >$corpus/proxy/binary

@@ -203,6 +203,10 @@ fn whatever_fails_nothing_pending_is_forgotten_and_nothing_flushed_is_lost() {
 
 #[test]
 fn whatever_fails_while_a_database_is_brought_up_it_is_left_as_it_was_or_brought_up() {
+    schema::VERSIONS.into_iter().for_each(check_bringing_up);
+}
+
+fn check_bringing_up(version: usize) {
     let mut ways_out = [0; 3];
     for (kind, code, tears) in [
         ("write", ffi::SQLITE_FULL, false),
@@ -213,7 +217,7 @@ fn whatever_fails_while_a_database_is_brought_up_it_is_left_as_it_was_or_brought
         ("delete", ffi::SQLITE_IOERR_DELETE, false),
     ] {
         let fails = |n| {
-            let (folder, trap) = (schema::first(), Trap::set(Fault { kind, code, tears, lasts: false }, n));
+            let (folder, trap) = (schema::earlier(version), Trap::set(Fault { kind, code, tears, lasts: false }, n));
             let started = schema::start(&folder).map(drop);
             let was_refused = started.is_err();
             if let Err(error) = started {
@@ -227,7 +231,7 @@ fn whatever_fails_while_a_database_is_brought_up_it_is_left_as_it_was_or_brought
                 let mut partial = names.filter(|name| name.to_str().unwrap().contains(".partial-"));
                 assert!(kind == "delete" || partial.next().is_none());
             }
-            let is_up = trap.without(|| schema::is_brought_up(&folder));
+            let is_up = trap.without(|| schema::is_brought_up(&folder, version));
             assert!(is_up || was_refused);
             ways_out[2] += u32::from(is_up && was_refused);
             trap.has_fired()

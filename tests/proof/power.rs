@@ -208,8 +208,12 @@ fn what_a_failed_sync_has_lost_is_written_again_by_the_next_process_too() {
 
 #[test]
 fn power_that_goes_while_a_database_is_brought_up_leaves_it_as_it_was_or_brought_up() {
-    let (folder, record) = (schema::first(), Shared::default());
-    let (name, copy) = (PathBuf::from("storage.sqlite"), schema::copy_in(&folder));
+    schema::VERSIONS.into_iter().for_each(check_bringing_up);
+}
+
+fn check_bringing_up(version: usize) {
+    let (folder, record) = (schema::earlier(version), Shared::default());
+    let (name, copy) = (PathBuf::from("storage.sqlite"), schema::copy_in(&folder, version));
     let files = BTreeMap::from([(name, fs::read(folder.database()).unwrap())]);
     record.borrow_mut().disk = Disk::holding(&files);
     let (shared, published) = (record.clone(), copy.clone());
@@ -234,7 +238,7 @@ fn power_that_goes_while_a_database_is_brought_up_leaves_it_as_it_was_or_brought
                 let folder = Folder::new();
                 disk::restore(&files, folder.path());
                 found.insert((
-                    schema::is_brought_up(&folder),
+                    schema::is_brought_up(&folder, version),
                     files.contains_key(copy.file_name().map(Path::new).unwrap()),
                 ));
                 seen.insert(files);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aqevia_engine::clock::Wall;
 use aqevia_engine::storage::{Storage, StorageError, worldfile};
-use aqevia_engine::world::{Gathering, Record, World, unheard};
+use aqevia_engine::world::{Gathering, Keeping, Keepsake, Record, World, unheard};
 
 /// A world file: a ring of rooms full of creatures that never rest, and things that are carried about, eaten and grow
 /// again, so that every flush changes, adds and removes records.
@@ -44,7 +44,7 @@ pub fn world(file: &str, seed: u64) -> World {
     worldfile::read(file, seed).unwrap_or_else(|problems| panic!("{}", problems.join("\n")))
 }
 
-/// Lets players and bans come, change and go, some each time.
+/// Lets players, bans and what is kept for players come, change and go, some each time.
 pub fn stir(world: &mut World) {
     let tick = world.now().0;
     let name = |n: u64| format!("Visitor{}", char::from(b'a' + (n % 5) as u8));
@@ -55,6 +55,14 @@ pub fn stir(world: &mut World) {
         }
         Some(player) if tick.is_multiple_of(2) => world.rest(player, &mut unheard),
         Some(player) => world.change_player(player, |player| player.width = 20 + tick as u16 % 980),
+    }
+    if let Some(player) = world.player_named(&name(tick)) {
+        let (kind, text) = (Keeping::ALL[tick as usize % 2], "Well.".into());
+        world.change_player(player, |player| player.title = Some(tick.to_string().into()));
+        world.keep(Keepsake { player, kind, name: tick.to_string().into(), text, at: tick });
+    }
+    if let Some(oldest) = world.keepsakes.keys().next().copied().filter(|_| world.keepsakes.len() > 3) {
+        world.forget(oldest);
     }
     assert!(world.ban(&name(tick), Some(tick)));
     world.lift_ban(&name(tick + 1));

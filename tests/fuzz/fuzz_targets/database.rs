@@ -14,7 +14,7 @@ use aqevia_engine::clock::Wall;
 use aqevia_engine::storage::files::beside;
 use aqevia_engine::storage::schema::Found;
 use aqevia_engine::storage::{self, Failure, Storage, StorageError, worldfile};
-use aqevia_engine::world::{Gathering, Record, World, unheard};
+use aqevia_engine::world::{Gathering, Keeping, Keepsake, Record, World, unheard};
 use libfuzzer_sys::fuzz_target;
 
 /// One moment for everything, so that a run can be repeated.
@@ -216,6 +216,11 @@ fn make() -> [Files; 2] {
     world.wake(ada, &mut unheard);
     world.add_player("Guest", None).expect("a guest");
     world.ban("192.0.2.0/24", Some(1_800_000_000));
+    world.change_player(ada, |player| (player.title, player.since) = (Some("the Tall".into()), Some(1_800_000_000)));
+    for (kind, name, text) in [(Keeping::Alias, "gg", "get all"), (Keeping::Tell, "Bob", "Come to the gate.")] {
+        let (name, text) = (name.into(), text.into());
+        assert!(world.keep(Keepsake { player: ada, kind, name, text, at: 1_800_000_000 }));
+    }
     let (mut storage, _) = Storage::open(&folder.database(), WALL).expect("an empty database");
     storage.found(&world, "", WALL).expect("a founding");
     storage.attach(&world.head()).expect("a beginning");
