@@ -166,6 +166,12 @@ pub const COMMAND_PACE_MS: u64 = 50;
 pub const COMMAND_BURST: u64 = 40;
 /// Bytes that wait to be sent to one session; what goes beyond is left out, and that is told.
 pub const OUTPUT_BYTES_MAX: usize = 64 * 1024;
+/// Kept of what one player is told while they are not in the world; then the oldest is dropped, and the teller told so.
+pub const TELLS_KEPT_MAX: usize = 20;
+/// Words of their own that one player keeps.
+pub const ALIASES_MAX: usize = 32;
+/// Bytes of such a word.
+pub const ALIAS_NAME_BYTES_MAX: usize = 16;
 /// Lines kept for somebody whose connection is gone, until they come back or rest.
 pub const MISSED_LINES_MAX: usize = 100;
 /// What was said to somebody last, for them to read again.

@@ -2,7 +2,8 @@
 //! be missing there.
 
 use super::page::Style;
-use super::{Moment, Number, People, deeds, look};
+use super::{Moment, Number, People, company, deeds, look};
+use crate::limits::INPUT_LINE_BYTES_MAX;
 use crate::text::{capitalised, keys, nearest};
 use crate::world::{Action, Command as Order, EntityId, Kind, Refusal};
 
@@ -109,20 +110,24 @@ pub const COMMANDS: &[Command] = commands! {
     Seeing Everybody: ["inventory", "i"], "inventory", "Lists what you carry.", look::inventory;
     Seeing Everybody: ["time"], "time", "Tells the time in the world.", look::time;
     Seeing Everybody: ["weather"], "weather", "Tells what the sky does.", look::weather;
-    Seeing Everybody: ["who"], "who", "Lists who is in the world.", look::who;
+    Seeing Everybody: ["who"], "who", "Lists who is in the world, who has done nothing for a while, and whose connection is gone.", look::who;
+    Seeing Everybody: ["score"], "score", "Tells what there is to know of yourself.", company::score;
     Things Everybody: ["get", "take"], "get THING [from THING] | get all", "Picks up a thing, or takes it out of another. `all.apple` is all apples.", deeds::get;
     Things Everybody: ["drop"], "drop THING | drop all", "Puts down what you carry.", deeds::drop;
     Things Everybody: ["put"], "put THING in THING", "Puts what you carry into something.", deeds::put;
     Things Everybody: ["give"], "give THING to NAME", "Gives what you carry to somebody here.", deeds::give;
     Speaking Everybody: ["say"], "say WORDS | 'WORDS", "Says something to all who are here.", deeds::say;
     Speaking Everybody: ["whisper"], "whisper NAME WORDS", "Says something to one who is here.", deeds::whisper;
-    Speaking Everybody: ["tell"], "tell NAME WORDS", "Says something to one, wherever they are.", deeds::tell;
+    Speaking Everybody: ["tell"], "tell NAME WORDS", "Says something to one, wherever they are. It waits for a player who is not in the world.", deeds::tell;
     Speaking Everybody: ["reply"], "reply WORDS", "Answers whoever told you something last.", deeds::reply;
     Speaking Everybody: ["emote"], "emote WORDS | :WORDS", "Shows what you do: your name, then the words.", deeds::emote;
     Speaking Everybody: ["shout"], "shout WORDS", "Says something to everybody in the world.", deeds::shout;
-    Speaking Everybody: ["history"], "history", "Lists what was said to you last, the oldest first.", deeds::history;
+    Speaking Everybody: ["history"], "history [tells]", "Lists what was said to you last, the oldest first; of that, what only you were told.", deeds::history;
     Speaking Everybody: ["ignore"], "ignore [NAME]", "Lets you no longer read what somebody says, or read it again; until you leave.", deeds::ignore;
     Oneself Everybody: ["description"], "description [WORDS]", "Sets what others see who look at you.", deeds::description;
+    Oneself Player: ["title"], "title [WORDS]", "Sets words that follow your name in `who` and for those who look at you.", company::title;
+    Oneself Player: ["alias"], "alias [NAME WORDS]", "Lets a word of your own stand for a line, such as gg for get all; what follows it is added. Without one, lists them.", company::alias;
+    Oneself Player: ["unalias"], "unalias NAME", "Takes back a word of your own.", company::unalias;
     Oneself Everybody: ["brief"], "brief on | off", "Leaves descriptions of places out when you come to them.", deeds::option;
     Oneself Everybody: ["prompt"], "prompt on | off", "Shows or leaves out the prompt.", deeds::option;
     Oneself Everybody: ["colour", "color"], "colour on | off | auto", "Sets whether lines have colours.", deeds::option;
@@ -157,6 +162,17 @@ pub fn run(turn: &mut Turn, line: &str) {
         let Some(args) = question.answers.get(number) else { return turn.say("There was no such number to choose.") };
         return find(question.command).into_iter().for_each(|command| turn.give(command, question.command, args));
     }
+    match turn.expanded(line) {
+        Some(line) if line.len() > INPUT_LINE_BYTES_MAX => {
+            turn.say("The line becomes too long by what your word stands for.")
+        }
+        Some(line) => obey(turn, &line),
+        None => obey(turn, line),
+    }
+}
+
+/// Does what a line says that is nobody's own word.
+fn obey(turn: &mut Turn, line: &str) {
     let (word, args) = match line.char_indices().next() {
         None => return,
         Some((_, '\'' | '"')) => ("say", &line[1..]),
@@ -199,7 +215,7 @@ impl Turn<'_, '_> {
         self.command = word;
         match (command.right, self.player().is_guest()) {
             (Right::Player, true) => {
-                self.say("A guest has no password. `register` and a name make you a player, who has one.")
+                self.say("That is for players, of whom more is kept. `register` and a name make you one.")
             }
             (Right::Guest, false) => self.say("You are a player already."),
             _ => (command.run)(self, args),

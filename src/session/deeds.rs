@@ -179,10 +179,7 @@ pub fn tell(turn: &mut Turn, args: &str) {
     match (to, called) {
         (Some(to), _) if to == turn.me => turn.say("You talk to yourself."),
         (Some(to), _) => turn.pass_on(to, Deed::Tells(words.trim(), to)),
-        (None, Some(called)) => {
-            let name = world.name_of(called).to_owned();
-            turn.say(&format!("{name} is not in the world just now, and would not read it."));
-        }
+        (None, Some(called)) => turn.leave_word(called, words.trim()),
         (None, None) if close.is_empty() => turn.say(&format!("Nobody called {name} is in the world just now.")),
         (None, None) => turn.say(&format!("More than one name begins with {name}. `who` lists them.")),
     }
@@ -194,14 +191,20 @@ pub fn reply(turn: &mut Turn, args: &str) {
         None => turn.say("Nobody has told you anything yet."),
         Some(_) if args.is_empty() => turn.misuse("Reply what?"),
         Some(to) if turn.people.bodies.contains_key(&to) => turn.pass_on(to, Deed::Tells(args, to)),
+        Some(to) if turn.moment.world.players.contains_key(&to) => turn.leave_word(to, args),
         Some(_) => turn.say("They are not in the world any more."),
     }
 }
 
-pub fn history(turn: &mut Turn, _: &str) {
-    let lines: Vec<String> =
-        turn.people.bodies.get(&turn.me).map_or(Vec::new(), |body| body.heard.iter().rev().cloned().collect());
-    turn.say(if lines.is_empty() { "Nobody has said anything to you yet." } else { "What you heard last:" });
+pub fn history(turn: &mut Turn, args: &str) {
+    let Some(body) = turn.people.bodies.get(&turn.me) else { return };
+    let (from, some, none) = match args.to_lowercase().as_str() {
+        "" => (&body.heard, "What you heard last:", "Nobody has said anything to you yet."),
+        "tells" => (&body.told, "What you were told last:", "Nobody has told you anything yet."),
+        _ => return turn.misuse("There is no such history."),
+    };
+    let lines: Vec<String> = from.iter().rev().cloned().collect();
+    turn.say(if lines.is_empty() { none } else { some });
     lines.iter().for_each(|line| turn.say(line));
 }
 
@@ -297,6 +300,7 @@ pub fn register(turn: &mut Turn, args: &str) {
     if !turn.moment.world.register(turn.me, &name, secret::sealed(&password), hear) {
         return turn.say("Somebody is called so, or so much like it that nobody could tell you apart.");
     }
+    login::note_beginning(turn.me, turn.moment);
     turn.people.show_password(turn.number, &name, &password);
 }
 

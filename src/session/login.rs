@@ -254,6 +254,7 @@ impl People {
         let password = secret::issue((moment.random)());
         match moment.world.add_player(name, Some(secret::sealed(&password))) {
             Some(id) => {
+                note_beginning(id, moment);
                 self.show_password(number, name, &password);
                 self.let_in(number, id, moment);
             }
@@ -329,9 +330,9 @@ impl People {
                 }
             }
             None => {
-                let (missed, told_by, heard, ignored) = Default::default();
-                let (left, password) = (moment.now, None);
-                let body = Body { session: Some(number), left, missed, told_by, heard, ignored, password };
+                let (missed, told_by, heard, told, ignored) = Default::default();
+                let (session, left, password) = (Some(number), moment.now, None);
+                let body = Body { session, left, missed, told_by, heard, told, ignored, password };
                 self.bodies.insert(id, body);
                 moment.world.wake(id, &mut |world, effect| self.hear(world, effect));
             }
@@ -342,6 +343,7 @@ impl People {
             _ => self.tell(id, Style::Notice, "What you missed:"),
         }
         missed.iter().for_each(|(style, text)| self.tell(id, *style, text));
+        self.give_kept(id, moment);
         commands::look(&mut commands::Turn { people: self, moment, me: id, number, command: "look" });
     }
 
@@ -349,6 +351,12 @@ impl People {
         let address = self.sessions.get(&number).and_then(|session| session.address);
         address.map_or(String::new(), |address| address.to_canonical().to_string())
     }
+}
+
+/// Notes since when somebody is a player.
+pub(super) fn note_beginning(id: EntityId, moment: &mut Moment) {
+    let now = moment.wall.0.as_secs();
+    moment.world.change_player(id, |player| player.since = Some(now));
 }
 
 /// Whether a name or an address is kept out just now.

@@ -1,5 +1,7 @@
 //! What one sees: the place, what is there, what there is to know.
 
+use std::time::Duration;
+
 use super::commands::Turn;
 use super::matching::Place::{Carried, Company, Exits, Here};
 use super::page::Style;
@@ -97,7 +99,7 @@ pub fn examine(turn: &mut Turn, args: &str) {
 fn show(turn: &mut Turn, it: EntityId) {
     let world = &*turn.moment.world;
     let Some(entity) = world.entity(it) else { return };
-    let name = capitalised(world.name_of(it));
+    let name = capitalised(&called(world, it));
     let mut lines = vec![match world.description_of(it) {
         Some(text) => format!("{name}: {text}"),
         None if entity.kind == Kind::Exit => format!("{name}: a way out."),
@@ -154,14 +156,34 @@ pub fn weather(turn: &mut Turn, _: &str) {
     turn.say(&words);
 }
 
+/// What somebody is called, with their title.
+pub fn called(world: &World, id: EntityId) -> String {
+    let title = world.players.get(&id).and_then(|player| player.title.as_deref());
+    [Some(world.name_of(id)), title].into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
+/// A time in words.
+pub fn minutes(time: Duration) -> String {
+    match time.as_secs() / 60 {
+        1 => "1 minute".to_owned(),
+        minutes => format!("{minutes} minutes"),
+    }
+}
+
 pub fn who(turn: &mut Turn, _: &str) {
-    let people: Vec<(EntityId, bool)> = turn.people.online().take(LISTED_MAX).collect();
-    turn.say(&format!("In the world: {}", turn.people.bodies.len()));
-    for (id, is_there) in people {
-        let name = turn.moment.world.name_of(id);
-        turn.say(&if is_there { name.to_owned() } else { format!("{name}, away") });
+    let (world, people) = (&*turn.moment.world, &*turn.people);
+    let mut lines = vec![format!("In the world: {}", people.bodies.len())];
+    for (id, body) in people.bodies.iter().take(LISTED_MAX) {
+        let name = called(world, *id);
+        let session = body.session.and_then(|number| people.sessions.get(&number));
+        lines.push(match session.map(|session| turn.moment.now.since(session.heard)) {
+            Some(idle) if idle.as_secs() < 60 => name,
+            Some(idle) => format!("{name}, idle for {}", minutes(idle)),
+            None => format!("{name}, away"),
+        });
     }
-    if turn.people.bodies.len() > LISTED_MAX {
-        turn.say("And others.");
+    if people.bodies.len() > LISTED_MAX {
+        lines.push("And others.".to_owned());
     }
+    lines.iter().for_each(|line| turn.say(line));
 }

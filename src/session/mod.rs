@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod commands;
+mod company;
 mod deeds;
 mod gmcp;
 pub mod login;
@@ -27,8 +28,8 @@ use std::time::Duration;
 
 use crate::clock::{Monotonic, Wall};
 use crate::limits::{
-    ABSENCE_MS_MAX, COMMAND_BURST, COMMAND_PACE_MS, HISTORY_LINES_MAX, IDLE_MS_MAX, IDLE_WARNING_MS, KEEPALIVE_MS,
-    LOGIN_MS_MAX, MISSED_LINES_MAX, OUTPUT_BYTES_MAX, WARNING_INTERVAL_MS,
+    ABSENCE_MS_MAX, COMMAND_BURST, COMMAND_PACE_MS, IDLE_MS_MAX, IDLE_WARNING_MS, KEEPALIVE_MS, LOGIN_MS_MAX,
+    MISSED_LINES_MAX, OUTPUT_BYTES_MAX, WARNING_INTERVAL_MS,
 };
 use crate::log::{Level, Line};
 use crate::text::keys;
@@ -188,8 +189,9 @@ struct Body {
     missed: VecDeque<(Style, String)>,
     /// Whom `reply` answers.
     told_by: Option<EntityId>,
-    /// What was said to them last.
+    /// What was said to them last, and of that, what only they were told.
     heard: VecDeque<String>,
+    told: VecDeque<String>,
     /// Whom they do not hear.
     ignored: BTreeSet<EntityId>,
     /// The password by which a guest can come back, sealed.
@@ -387,11 +389,15 @@ impl People {
                     matches!(effect.deed, Deed::Says(_) | Deed::Shouts(_) | Deed::Whispers(..) | Deed::Tells(..))
                         && effect.actor != Some(listener);
                 let is_own_words = is_speech || matches!(effect.deed, Deed::Acts(_));
-                if !(is_own_words && effect.actor.is_some_and(|actor| self.ignores(listener, actor))) {
-                    let talker = effect.actor.map_or("", |actor| world.name_of(actor));
-                    self.report_words(listener, &effect.deed, talker, &words);
-                    self.tell(listener, if is_speech { Style::Speech } else { Style::Plain }, &words);
+                if is_own_words && effect.actor.is_some_and(|actor| self.ignores(listener, actor)) {
+                    continue;
                 }
+                let talker = effect.actor.map_or("", |actor| world.name_of(actor));
+                self.report_words(listener, &effect.deed, talker, &words);
+                self.tell(listener, if is_speech { Style::Speech } else { Style::Plain }, &words);
+                let is_private = is_speech && matches!(effect.deed, Deed::Whispers(..) | Deed::Tells(..));
+                let body = self.bodies.get_mut(&listener).filter(|_| is_private);
+                body.into_iter().for_each(|body| company::remember(&mut body.told, &words));
             }
         }
     }
@@ -405,8 +411,7 @@ impl People {
     pub fn tell(&mut self, id: EntityId, style: Style, text: &str) {
         let Some(body) = self.bodies.get_mut(&id) else { return };
         if style == Style::Speech {
-            body.heard.truncate(HISTORY_LINES_MAX - 1);
-            body.heard.push_front(text.to_owned());
+            company::remember(&mut body.heard, text);
         }
         match body.session {
             Some(number) => self.write(number, style, text),

@@ -45,3 +45,38 @@ fn after_a_kill_a_player_has_what_they_took_and_what_a_guest_held_lies_where_the
         WHERE entity.name IN ('coina', 'coinb')";
     assert_eq!(query(&folder.database(), places), "The Barn,The Barn");
 }
+
+#[test]
+fn what_is_kept_for_a_player_is_there_after_a_kill_and_is_given_once() {
+    let folder = Folder::new();
+    let engine = host(&folder, &[("PERSIST_FLUSH_INTERVAL_MS", "20")]);
+    let (mut anna, password) = Visitor::new_player(&engine, "Anna");
+    let (mut bob, _) = Visitor::new_player(&engine, "Bob");
+    anna.types("title the Tall\r\nalias hi say Hi,\r\nquit");
+    bob.reads("Anna leaves the world.");
+    bob.types("tell anna Come to the barn.");
+    bob.reads("reads that after coming in.");
+    wait_until_stored(&engine);
+    engine.kill();
+    let kept = "SELECT group_concat(kind || ':' || name || ':' || text, ' ') FROM (SELECT * FROM keepsake ORDER BY id)";
+    assert_eq!(query(&folder.database(), kept), "alias:hi:say Hi, tell:Bob:Come to the barn.");
+
+    let engine = host(&folder, &[]);
+    let come_in = || {
+        let mut anna = Visitor::connect(&engine);
+        anna.types(&format!("anna\r\n{password}"));
+        anna.reads("Exits:");
+        anna
+    };
+    let mut anna = come_in();
+    let history = anna.asks("history tells");
+    assert!(history.contains("Bob told you on") && history.contains("Come to the barn."), "{history}");
+    assert!(anna.asks("score").contains("Name: Anna the Tall"));
+    assert!(anna.asks("hi everybody.").contains("You say, \"Hi, everybody.\""));
+    anna.types("quit");
+    anna.reads("Goodbye.");
+    let mut anna = come_in();
+    assert!(anna.asks("history tells").contains("Nobody has told you anything yet."));
+    engine.stop();
+    assert_eq!(query(&folder.database(), "SELECT group_concat(kind) FROM keepsake"), "alias");
+}

@@ -77,6 +77,13 @@ const ROWS: &[Row] = &[
     ),
     row("who", &[('a', "who")], "Bob\n", &[('a', "who is there")], "In the world: 2\n"),
     row(
+        "score",
+        &[('a', "get red"), ('a', "title the Tall"), ('a', "score")],
+        "Name: Anna the Tall\nPlayer since: 2027-01-15\nPosture: standing\nCarried: 1\n",
+        &[('g', "score now")],
+        "Name: Guest1\nGuest: yes\n",
+    ),
+    row(
         "get",
         &[
             ('a', "get apple"),
@@ -129,7 +136,7 @@ const ROWS: &[Row] = &[
         "tell",
         &[('a', "n"), ('a', "tell bob Come in.")],
         "You tell Bob, \"Come in.\"\n",
-        &[('a', "tell"), ('a', "tell anna x"), ('a', "tell cara x")],
+        &[('b', "quit"), ('a', "tell bob Come back."), ('a', "tell"), ('a', "tell anna x"), ('a', "tell cara x")],
         "Nobody called cara is in the world just now.\n",
     ),
     row(
@@ -155,10 +162,10 @@ const ROWS: &[Row] = &[
     ),
     row(
         "history",
-        &[('b', "say First."), ('b', "tell anna Second."), ('a', "history")],
-        "What you heard last:\nBob says, \"First.\"\nBob tells you, \"Second.\"\n",
-        &[('b', "say Only to others."), ('b', "history")],
-        "Nobody has said anything to you yet.\n",
+        &[('b', "say First."), ('b', "tell anna Second."), ('a', "history"), ('a', "history tells")],
+        "What you were told last:\nBob tells you, \"Second.\"\n",
+        &[('b', "say Only to others."), ('b', "history"), ('a', "history tells"), ('a', "history of the town")],
+        "There is no such history. Usage: history",
     ),
     row(
         "ignore",
@@ -182,6 +189,42 @@ const ROWS: &[Row] = &[
         "Anna: Tall and in a hurry.\n",
         &[('a', "description"), ('b', "look anna")],
         "Anna: nothing special.\n",
+    ),
+    row(
+        "title",
+        &[('a', "title the Tall"), ('b', "look at anna"), ('b', "who"), ('a', "title")],
+        "You are Anna.\n",
+        &[('g', "title the Great")],
+        "That is for players, of whom more is kept.",
+    ),
+    row(
+        "alias",
+        &[
+            ('a', "alias"),
+            ('a', "alias gg get"),
+            ('a', "gg red apple"),
+            ('a', "alias Hi say Hi,"),
+            ('a', "hi Bob."),
+            ('a', "alias"),
+        ],
+        "Your own words:\ngg: get\nhi: say Hi,\n",
+        &[
+            ('a', "alias gg"),
+            ('a', "alias get drop"),
+            ('a', "alias n say Never."),
+            ('a', "alias 2nd get 2.apple"),
+            ('a', "alias loop loop"),
+            ('a', "loop"),
+            ('g', "alias gg get all"),
+        ],
+        "That is for players, of whom more is kept.",
+    ),
+    row(
+        "unalias",
+        &[('a', "alias gg get all"), ('a', "unalias GG"), ('a', "gg")],
+        "There is no command `gg`.",
+        &[('a', "unalias gg")],
+        "You have no such word. Usage: unalias",
     ),
     row(
         "brief",
@@ -225,7 +268,13 @@ const ROWS: &[Row] = &[
         &[('a', "keepalive 5")],
         "That is nothing it can be. Usage: keepalive",
     ),
-    row("password", &[('a', "password")], "The password of Anna: ", &[('g', "password")], "A guest has no password."),
+    row(
+        "password",
+        &[('a', "password")],
+        "The password of Anna: ",
+        &[('g', "password")],
+        "That is for players, of whom more is kept.",
+    ),
     row(
         "register",
         &[('g', "get red"), ('g', "register Zoe"), ('g', "i")],

@@ -389,7 +389,7 @@ fn whoever_drops_out_comes_back_within_90_seconds_to_where_they_were_and_reads_w
     visit.pass(ms(ABSENCE_MS_MAX));
     assert!(visit.read(bob).contains("Anna leaves the world.\n"));
     assert!(!visit.line(bob, "look").contains("Anna"));
-    assert!(visit.line(bob, "tell anna Hello.").contains("Anna is not in the world just now, and would not read it."));
+    assert!(visit.line(bob, "tell anna Hello.").contains("Anna is not in the world just now, and reads that"));
     assert_eq!(visit.place_of("a red apple"), "Anna");
     let again = visit.arrive();
     let text = visit.lines(again, &["Anna", &password, "i"]);
@@ -647,7 +647,7 @@ fn what_is_meant_is_found_and_what_may_be_several_things_is_asked() {
         ("whisper anna x", "You mutter to yourself."),
         ("look me", "Anna: nothing special."),
         ("give pear to b", "You give a pear to Bob."),
-        ("t", "`t` may be `time` or `take` or `tell`."),
+        ("t", "`t` may be `time` or `take` or `tell` or `title`."),
         ("sa hello", "You say, \"hello\""),
         ("norht", "There is no command `norht`. Do you mean `north`?"),
         ("no", "The Inn"),

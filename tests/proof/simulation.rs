@@ -48,7 +48,7 @@ const ROOMS: usize = 4;
 /// Who comes in.
 const NAMES: [&str; 4] = ["Ada", "Bea", "Cora", "guest"];
 /// What they do.
-const LINES: [&str; 16] = [
+const LINES: [&str; 21] = [
     "on",
     "back",
     "get all",
@@ -64,16 +64,25 @@ const LINES: [&str; 16] = [
     "say Well.",
     "sit",
     "description Tall.",
+    "title the Tall",
+    "tell ada Come.",
+    "tell bea Come.",
+    "alias gg get all",
+    "gg",
     "quit",
 ];
 /// What they read of it.
-const DEEDS: [(&str, &str); 6] = [
+const DEEDS: [(&str, &str); 10] = [
     ("You pick up a stone.", "a thing taken"),
     ("You put down a stone.", "a thing put down"),
     ("You give a stone to", "a thing given"),
     ("What you carry stays with you.", "a player who leaves"),
     ("What you carried lies where you stood.", "a guest who leaves"),
     ("What you missed:", "a player who reads what they missed"),
+    ("You are Ada the Tall.", "a title"),
+    ("stands for: get all", "an alias"),
+    ("reads that after coming in", "a tell that is kept"),
+    ("told you on", "a tell that has waited"),
 ];
 /// What is told of what happens, not of what is.
 const EVENTS: [&str; 2] = ["Aqevia.Password", "Comm.Channel.Text"];
@@ -83,7 +92,7 @@ const TICK: Duration = Duration::from_millis(100);
 /// How often the engine looks for its writer's last words, each time a tenth of a second later.
 const STOP_TURNS: u32 = 80;
 /// What must have happened over all seeds, or the test tests nothing.
-const EXPECTED: [&str; 46] = [
+const EXPECTED: [&str; 50] = [
     "a bad answer",
     "a checkpoint",
     "a command",
@@ -120,15 +129,19 @@ const EXPECTED: [&str; 46] = [
     "a start that was cut short",
     "a stop",
     "a stop without saving",
+    "a tell that has waited",
+    "a tell that is kept",
     "a thing given",
     "a thing put down",
     "a thing taken",
+    "a title",
     "a word of a dead writer",
     "a writer that does not end before its successor begins",
     "a writer that ends with its engine",
     "a writer that stands still",
     "an acknowledgement out of a dead writer",
     "an acknowledgement that nobody hears",
+    "an alias",
     "the disk fails",
 ];
 
