@@ -172,6 +172,8 @@ pub const TELLS_KEPT_MAX: usize = 20;
 pub const ALIASES_MAX: usize = 32;
 /// Bytes of such a word.
 pub const ALIAS_NAME_BYTES_MAX: usize = 16;
+/// Players who go together, one following another: all of them move in one turn.
+pub const COMPANY_MAX: usize = 20;
 /// Lines kept for somebody whose connection is gone, until they come back or rest.
 pub const MISSED_LINES_MAX: usize = 100;
 /// What was said to somebody last, for them to read again.

@@ -104,6 +104,7 @@ pub const COMMANDS: &[Command] = commands! {
     Moving Everybody: ["sit"], "sit", "Sits down.", deeds::sit;
     Moving Everybody: ["rest"], "rest", "Lies down to rest.", deeds::lie;
     Moving Everybody: ["stand"], "stand", "Stands up. Whoever goes somewhere stands up first.", deeds::stand;
+    Moving Everybody: ["follow"], "follow [NAME]", "Goes along when another player goes somewhere; without a name, no longer.", company::follow;
     Seeing Everybody: ["look", "l"], "look [at THING | in THING]", "Shows the place, or a thing, or what is in it. `2.apple` is the second apple.", look::look_at;
     Seeing Everybody: ["examine", "x"], "examine THING", "Shows a thing and what is in it.", look::examine;
     Seeing Everybody: ["exits"], "exits", "Lists the ways out and where they lead.", look::exits;

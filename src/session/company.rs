@@ -1,18 +1,20 @@
-//! Company: what is said to those who are away; and what players keep of
+//! Company: who goes with whom, what is said to those who are away; and what players keep of
 //! their own: a title, and words that stand for lines. What is kept is bounded, for each player and for all.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::commands::{self, Turn};
+use super::commands::{self, Turn, look};
 use super::look::{called, minutes};
+use super::matching::Place::Company;
 use super::page::Style;
 use super::{Moment, People};
 use crate::clock::Wall;
 use crate::limits::{
-    ALIAS_NAME_BYTES_MAX, ALIASES_MAX, HISTORY_LINES_MAX, LINE_BYTES_MAX, NAME_BYTES_MAX, TELLS_KEPT_MAX,
+    ALIAS_NAME_BYTES_MAX, ALIASES_MAX, COMPANY_MAX, HISTORY_LINES_MAX, LINE_BYTES_MAX, NAME_BYTES_MAX, TELLS_KEPT_MAX,
 };
-use crate::world::{Deed, EntityId, Keeping, Keepsake, Kind, Player, World};
+use crate::text::capitalised;
+use crate::world::{Action, Command as Order, Deed, Entity, EntityId, Keeping, Keepsake, Kind, Player, World};
 
 /// Adds a line to those that can be read again.
 pub fn remember(lines: &mut VecDeque<String>, line: &str) {
@@ -20,7 +22,69 @@ pub fn remember(lines: &mut VecDeque<String>, line: &str) {
     lines.push_front(line.to_owned());
 }
 
+pub fn follow(turn: &mut Turn, args: &str) {
+    if args.is_empty() {
+        if !turn.people.unfollow(turn.me, turn.moment.world) {
+            turn.say("You follow nobody.");
+        }
+        return;
+    }
+    let is_player = |it: &Entity| it.kind == Kind::Player;
+    let Some(leader) = turn.one(args, &[Company], is_player, &str::to_owned) else { return };
+    let (people, me) = (&*turn.people, turn.me);
+    let [name, own] = [leader, me].map(|id| capitalised(turn.moment.world.name_of(id)));
+    let goes_with = |id, other| people.leaders(id).any(|leader| leader == other);
+    let refused = if leader == me {
+        "You cannot follow yourself.".to_owned()
+    } else if !people.bodies.contains_key(&leader) {
+        format!("{name} is no player, and goes alone.")
+    } else if people.leaders(me).nth(1) == Some(leader) {
+        format!("You follow {name} already.")
+    } else if people.ignores(leader, me) {
+        format!("{name} does not listen to you.")
+    } else if goes_with(leader, me) {
+        format!("{name} goes where you go.")
+    } else {
+        let first = people.leaders(leader).last().unwrap_or(leader);
+        let company = people.bodies.keys().filter(|id| goes_with(**id, first) || goes_with(**id, me)).count();
+        if company > COMPANY_MAX { "Too many go together already.".to_owned() } else { String::new() }
+    };
+    if !refused.is_empty() {
+        return turn.say(&refused);
+    }
+    turn.people.unfollow(me, turn.moment.world);
+    turn.people.bodies.get_mut(&me).into_iter().for_each(|body| body.follows = Some(leader));
+    turn.say(&format!("You follow {name} from now on."));
+    turn.people.tell(leader, Style::Plain, &format!("{own} follows you from now on."));
+}
+
 impl Turn<'_, '_> {
+    /// Takes along whoever follows, and whoever follows them, out of the room that one has left by this exit: each sees
+    /// where they come to. Whom one followed oneself is followed no longer unless they are here.
+    pub fn take_along(&mut self, room: EntityId, exit: EntityId) {
+        let mut gone = vec![self.me];
+        let mut next = 0;
+        while let Some(&leader) = gone.get(next) {
+            next += 1;
+            for me in self.people.followers(leader, room, self.moment.world) {
+                let order = Order { actor: me, action: Action::Go(exit) };
+                let (people, name) = (&mut *self.people, self.moment.world.name_of(leader));
+                people.tell(me, Style::Plain, &format!("You follow {name}."));
+                // Where one could go, so can the other.
+                let _ = self.moment.world.apply(order, &mut |world, effect| people.hear(world, effect));
+                // Whose connection is gone sees it when they come back.
+                if let Some(number) = people.bodies.get(&me).and_then(|body| body.session) {
+                    look(&mut Turn { people, moment: self.moment, me, number, command: "follow" });
+                }
+                gone.push(me);
+            }
+        }
+        let place = |id| self.moment.world.entity(id).and_then(|body| body.location);
+        if self.people.leaders(self.me).nth(1).is_some_and(|leader| place(leader) != place(self.me)) {
+            self.people.unfollow(self.me, self.moment.world);
+        }
+    }
+
     /// Keeps words for one who is not in the world, until they come in.
     pub fn leave_word(&mut self, to: EntityId, words: &str) {
         let world = &mut *self.moment.world;
@@ -121,6 +185,7 @@ pub fn score(turn: &mut Turn, _: &str) {
     lines.extend(player.since.map(|since| format!("Player since: {}", date(since).0)));
     lines.push(format!("Posture: {}", player.posture.label()));
     lines.push(format!("Carried: {}", world.contents(turn.me, Kind::Thing).count()));
+    lines.extend(people.leaders(turn.me).nth(1).map(|leader| format!("Following: {}", world.name_of(leader))));
     lines.push(format!("Time: {}", world.time()));
     lines.extend(session.map(|session| format!("Connected for: {}", minutes(turn.moment.now.since(session.came)))));
     lines.iter().for_each(|line| turn.say(line));
@@ -134,6 +199,27 @@ fn date(seconds: u64) -> (String, String) {
 }
 
 impl People {
+    /// Somebody, whom they follow, whom that one follows, and so on.
+    fn leaders(&self, id: EntityId) -> impl Iterator<Item = EntityId> {
+        std::iter::successors(Some(id), |id| self.bodies.get(id)?.follows)
+    }
+
+    /// Who follows somebody. They are where the other is, or was a moment ago.
+    pub(super) fn followers(&self, leader: EntityId, room: EntityId, world: &World) -> Vec<EntityId> {
+        let follows = |id: &EntityId| self.bodies.get(id).is_some_and(|body| body.follows == Some(leader));
+        world.contents(room, Kind::Player).map(|player| player.id).filter(follows).collect()
+    }
+
+    /// Lets somebody follow nobody any more; false if it was so.
+    pub(super) fn unfollow(&mut self, id: EntityId, world: &World) -> bool {
+        let leader = self.bodies.get_mut(&id).and_then(|body| body.follows.take());
+        if let Some(leader) = leader {
+            self.tell(id, Style::Plain, &format!("You no longer follow {}.", world.name_of(leader)));
+            self.tell(leader, Style::Plain, &format!("{} no longer follows you.", world.name_of(id)));
+        }
+        leader.is_some()
+    }
+
     /// Gives somebody who comes in what they were told while they were away.
     pub(super) fn give_kept(&mut self, id: EntityId, moment: &mut Moment) {
         let kept = moment.world.kept(id, Keeping::Tell).map(|(number, tell)| (number, tell.clone()));

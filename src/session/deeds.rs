@@ -39,8 +39,10 @@ pub fn go(turn: &mut Turn, args: &str) {
             None => return,
         },
     };
+    let from = turn.moment.world.entity(turn.me).and_then(|me| me.location);
     if turn.apply(Action::Go(exit)) {
         look(turn);
+        from.into_iter().for_each(|room| turn.take_along(room, exit));
     } else if is_direction {
         turn.people.report_wrong_way(turn.number, way);
     }
@@ -223,6 +225,10 @@ pub fn ignore(turn: &mut Turn, args: &str) {
         Some(_) if body.ignored.len() >= LISTED_MAX => "You ignore too many already.".to_owned(),
         Some(other) => {
             body.ignored.insert(other);
+            // Who is not heard does not come along.
+            if turn.people.bodies.get(&other).is_some_and(|body| body.follows == Some(turn.me)) {
+                turn.people.unfollow(other, world);
+            }
             format!("You no longer read what {} says.", world.name_of(other))
         }
     };
@@ -306,6 +312,7 @@ pub fn register(turn: &mut Turn, args: &str) {
 
 pub fn quit(turn: &mut Turn, _: &str) {
     let is_guest = turn.player().is_guest();
+    turn.people.rest(turn.me, turn.moment.world);
     turn.people.end(
         turn.number,
         match is_guest {
@@ -313,7 +320,6 @@ pub fn quit(turn: &mut Turn, _: &str) {
             false => "Goodbye. What you carry stays with you.",
         },
     );
-    turn.people.rest(turn.me, turn.moment.world);
 }
 
 impl Turn<'_, '_> {

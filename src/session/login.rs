@@ -330,9 +330,9 @@ impl People {
                 }
             }
             None => {
-                let (missed, told_by, heard, told, ignored) = Default::default();
+                let (missed, told_by, heard, told, follows, ignored) = Default::default();
                 let (session, left, password) = (Some(number), moment.now, None);
-                let body = Body { session, left, missed, told_by, heard, told, ignored, password };
+                let body = Body { session, left, missed, told_by, heard, told, follows, ignored, password };
                 self.bodies.insert(id, body);
                 moment.world.wake(id, &mut |world, effect| self.hear(world, effect));
             }

@@ -192,6 +192,8 @@ struct Body {
     /// What was said to them last, and of that, what only they were told.
     heard: VecDeque<String>,
     told: VecDeque<String>,
+    /// With whom they go.
+    follows: Option<EntityId>,
     /// Whom they do not hear.
     ignored: BTreeSet<EntityId>,
     /// The password by which a guest can come back, sealed.
@@ -528,8 +530,8 @@ impl People {
         let idle = now.since(session.heard);
         if idle >= until_rest {
             self.reach(Limit::Idle);
-            self.end(number, "You have done nothing for a long time, and rest now. Come again.");
             self.rest(me, moment.world);
+            self.end(number, "You have done nothing for a long time, and rest now. Come again.");
             return false;
         }
         let is_warned = idle >= until_warned;
@@ -555,8 +557,11 @@ impl People {
         }
     }
 
-    /// Lets a player rest, out of sight.
+    /// Lets a player rest, out of sight and company.
     fn rest(&mut self, id: EntityId, world: &mut World) {
+        let room = world.entity(id).and_then(|body| body.location);
+        let followers = room.map_or(Vec::new(), |room| self.followers(id, room, world));
+        followers.into_iter().chain([id]).for_each(|id| _ = self.unfollow(id, world));
         if self.bodies.remove(&id).is_some() {
             world.rest(id, &mut |world, effect| self.hear(world, effect));
         }

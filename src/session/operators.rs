@@ -67,10 +67,9 @@ impl People {
     }
 
     fn turn_out(&mut self, id: EntityId, words: &'static str, world: &mut World) {
-        if let Some(number) = self.bodies.get(&id).and_then(|body| body.session) {
-            self.end(number, words);
-        }
+        let number = self.bodies.get(&id).and_then(|body| body.session);
         self.rest(id, world);
+        number.into_iter().for_each(|number| self.end(number, words));
     }
 
     /// Keeps a player out, or everybody from an address or a network, until some time in seconds since 1970 or for ever.

@@ -43,8 +43,8 @@ printf 'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==
 # Two come in, one takes what the other wants, a question, a way, somebody who is gone and comes back.
 printf '%s\n' +0 0Anna 0yes +1 '@1["Char 1"]' 1guest '0get apple' 02 '1get all' '1give red to anna' "0'Thanks." 0n -0 '~' +2 2anna \
   20000-0000-0000-0000 '2put apple in basket' '1register Zoe' '.' '!' >$corpus/commands/visit
-# One leaves and is told something, a title, words of one's own.
-printf '%s\n' +0 0Anna 0yes +1 1Bob 1yes '0title the Tall' '0alias gg get all' '0gg now' 1quit '0tell bob Come.' \
+# Two go together, one leaves and is told something, a title, words of one's own.
+printf '%s\n' +0 0Anna 0yes +1 1Bob 1yes '1follow anna' 0n 0s '0title the Tall' '0alias gg get all' '0gg now' 1quit '0tell bob Come.' \
   '0tell bob Come.' +2 2bob 20000-0000-0000-0000 '2history tells' 2who 0score '0unalias gg' '!' >$corpus/commands/company
 
 # SQLite's C is watched too. With clang it also tells which way a run took through it, so that the fuzzer finds more.

@@ -46,6 +46,21 @@ const ROWS: &[Row] = &[
         "You are standing already.\n",
     ),
     row(
+        "follow",
+        &[('b', "follow anna"), ('a', "n"), ('b', "s"), ('b', "follow")],
+        "You follow nobody.\n",
+        &[
+            ('a', "follow"),
+            ('a', "follow me"),
+            ('a', "follow alse"),
+            ('a', "follow cara"),
+            ('b', "follow anna"),
+            ('b', "follow anna"),
+            ('a', "follow bob"),
+        ],
+        "Bob goes where you go.\n",
+    ),
+    row(
         "look",
         &[('a', "look at the well"), ('a', "l in basket"), ('a', "look north"), ('a', "look")],
         "The Square\n",
@@ -78,8 +93,8 @@ const ROWS: &[Row] = &[
     row("who", &[('a', "who")], "Bob\n", &[('a', "who is there")], "In the world: 2\n"),
     row(
         "score",
-        &[('a', "get red"), ('a', "title the Tall"), ('a', "score")],
-        "Name: Anna the Tall\nPlayer since: 2027-01-15\nPosture: standing\nCarried: 1\n",
+        &[('a', "get red"), ('a', "title the Tall"), ('a', "follow bob"), ('a', "score")],
+        "Name: Anna the Tall\nPlayer since: 2027-01-15\nPosture: standing\nCarried: 1\nFollowing: Bob\n",
         &[('g', "score now")],
         "Name: Guest1\nGuest: yes\n",
     ),

@@ -1,16 +1,111 @@
-//! Company: what is kept for whoever is away, words of one's own.
+//! Company: who goes along with whom, what is kept for whoever is away, words of one's own.
 
 use std::time::Duration;
 
 use aqevia_engine::limits::{
-    ALIAS_NAME_BYTES_MAX, ALIASES_MAX, INPUT_LINE_BYTES_MAX, LINE_BYTES_MAX, NAME_BYTES_MAX, TELLS_KEPT_MAX,
+    ALIAS_NAME_BYTES_MAX, ALIASES_MAX, COMPANY_MAX, INPUT_LINE_BYTES_MAX, LINE_BYTES_MAX, NAME_BYTES_MAX,
+    TELLS_KEPT_MAX,
 };
-use aqevia_engine::world::Keeping;
+use aqevia_engine::session::Number;
+use aqevia_engine::world::{Keeping, World};
 
 use crate::visit::Visit;
 
 fn ms(count: u64) -> Duration {
     Duration::from_millis(count)
+}
+
+fn place_of(world: &World, name: &str) -> String {
+    let body = world.entity(world.player_named(name).unwrap()).unwrap();
+    world.name_of(body.location.unwrap()).to_owned()
+}
+
+#[test]
+fn whoever_follows_goes_along_at_once_and_so_do_those_who_follow_them() {
+    let mut visit = Visit::new();
+    let [anna, bob, cora] = ["Anna", "Bob", "Cora"].map(|name| visit.player(name).0);
+    assert!(visit.line(bob, "follow anna").contains("You follow Anna from now on.\n"));
+    assert!(visit.read(anna).contains("Bob follows you from now on.\n"));
+    visit.lines(cora, &["brief on", "follow bob", "sit"]);
+    visit.read.clear();
+    let seen = visit.line(anna, "n");
+    assert!(seen.starts_with("The Inn\n") && seen.contains("Bob arrives.\nCora arrives.\n"), "{seen}");
+    // Each reads who goes, that they go along, and where they come to, as they wish to be shown it.
+    let seen = visit.read(bob);
+    assert!(seen.contains("Anna goes north.\nYou follow Anna.\nThe Inn\nA low room with one window.\n"), "{seen}");
+    assert!(seen.contains("Anna is here.\n") && seen.contains("Cora arrives.\n"), "{seen}");
+    let seen = visit.read(cora);
+    assert!(seen.contains("Bob goes north.\nYou follow Bob.\nThe Inn\nExits: south.\n"), "{seen}");
+    assert_eq!(["Anna", "Bob", "Cora"].map(|name| place_of(&visit.world, name)), ["The Inn"; 3]);
+    // One whose connection is gone is taken along, and sees it later.
+    visit.drop(bob);
+    visit.line(anna, "s");
+    assert_eq!(place_of(&visit.world, "Bob"), "The Square");
+    // Who is in the middle leaves: both sides are told, and go apart.
+    visit.pass(ms(90_001));
+    assert!(visit.read(anna).contains("Bob no longer follows you.\nBob leaves the world.\n"));
+    assert!(visit.read(cora).contains("You no longer follow Bob.\n"));
+    visit.line(anna, "n");
+    assert_eq!(place_of(&visit.world, "Cora"), "The Square");
+}
+
+#[test]
+fn who_is_followed_no_longer_is_told_so_whatever_parts_them() {
+    let mut visit = Visit::new();
+    let [anna, bob] = ["Anna", "Bob"].map(|name| visit.player(name).0);
+    let parted = ["You no longer follow Anna.\n", "Bob no longer follows you.\n"];
+    let check = |visit: &mut Visit, who: Number, line: &str| {
+        assert!(visit.line(bob, "follow anna").contains("You follow Anna from now on.\n"), "{line}");
+        visit.read.clear();
+        let said = visit.line(who, line);
+        let (own, other) = if who == anna { (1, bob) } else { (0, anna) };
+        assert!(said.contains(parted[own]), "{line}: {said}");
+        assert!(visit.read(other).contains(parted[1 - own]), "{line}");
+        assert!(visit.line(bob, "follow").contains("You follow nobody.\n"));
+    };
+    check(&mut visit, bob, "follow");
+    // Who goes a way of their own parts from the other; who is left behind is not taken along later.
+    check(&mut visit, bob, "n");
+    visit.lines(anna, &["n", "s", "n"]);
+    check(&mut visit, anna, "ignore bob");
+    assert!(visit.line(bob, "follow anna").contains("Anna does not listen to you.\n"));
+    visit.line(anna, "ignore bob");
+    // An exit that leads nowhere parts nobody.
+    visit.line(bob, "follow anna");
+    visit.lines(anna, &["s", "down"]);
+    assert_eq!(place_of(&visit.world, "Bob"), "The Square");
+    assert!(visit.line(bob, "score").contains("Following: Anna\n"));
+    visit.line(bob, "follow");
+    check(&mut visit, anna, "quit");
+}
+
+#[test]
+fn nobody_follows_in_a_circle_and_no_more_go_together_than_may() {
+    let mut visit = Visit::new();
+    // Letters that look alike make one name.
+    let letters = "abcdefghjkmnopqrstuvwxyz".chars().take(COMPANY_MAX + 2);
+    let names: Vec<String> = letters.map(|letter| format!("Walker{letter}")).collect();
+    let walkers: Vec<Number> = names.iter().map(|name| visit.player(name).0).collect();
+    for n in 1..COMPANY_MAX {
+        let before = &names[n - 1];
+        assert!(visit.line(walkers[n], &format!("follow {before}")).contains("You follow"), "{n}");
+    }
+    for name in &names[..COMPANY_MAX] {
+        let said = visit.line(walkers[0], &format!("follow {name}"));
+        assert!(said.contains("goes where you go") || said.contains("yourself"), "{said}");
+    }
+    // Two companies come together only if all of them may.
+    let follow =
+        |visit: &mut Visit, who: usize, whom: usize| visit.line(walkers[who], &format!("follow {}", names[whom]));
+    assert!(follow(&mut visit, COMPANY_MAX, COMPANY_MAX - 1).contains("Too many go together already.\n"));
+    assert!(follow(&mut visit, 0, COMPANY_MAX).contains("Too many go together already.\n"));
+    // Within a company there is room to change.
+    assert!(follow(&mut visit, COMPANY_MAX - 1, 0).contains("You follow"));
+    visit.line(walkers[COMPANY_MAX - 1], "follow");
+    assert!(follow(&mut visit, COMPANY_MAX, 0).contains("You follow"));
+    visit.line(walkers[0], "n");
+    let inside = names.iter().filter(|name| place_of(&visit.world, name) == "The Inn").count();
+    assert_eq!(inside, COMPANY_MAX);
 }
 
 #[test]

@@ -48,7 +48,7 @@ const ROOMS: usize = 4;
 /// Who comes in.
 const NAMES: [&str; 4] = ["Ada", "Bea", "Cora", "guest"];
 /// What they do.
-const LINES: [&str; 21] = [
+const LINES: [&str; 22] = [
     "on",
     "back",
     "get all",
@@ -65,6 +65,7 @@ const LINES: [&str; 21] = [
     "sit",
     "description Tall.",
     "title the Tall",
+    "follow ada",
     "tell ada Come.",
     "tell bea Come.",
     "alias gg get all",
@@ -92,7 +93,7 @@ const TICK: Duration = Duration::from_millis(100);
 /// How often the engine looks for its writer's last words, each time a tenth of a second later.
 const STOP_TURNS: u32 = 80;
 /// What must have happened over all seeds, or the test tests nothing.
-const EXPECTED: [&str; 50] = [
+const EXPECTED: [&str; 51] = [
     "a bad answer",
     "a checkpoint",
     "a command",
@@ -113,6 +114,7 @@ const EXPECTED: [&str; 50] = [
     "a late acknowledgement",
     "a new player",
     "a player who comes back",
+    "a player who goes along",
     "a player who leaves",
     "a player who reads what they missed",
     "a power cut that lost everything",
@@ -692,7 +694,12 @@ impl Simulation {
         }
         self.let_people_read();
         self.with_people(|people, moment| people.line(number, line, moment));
-        let text = self.let_people_read().remove(&number).unwrap_or_default();
+        let mut read = self.let_people_read();
+        let text = read.remove(&number).unwrap_or_default();
+        // Whoever is taken along sees where they come to.
+        if read.values().any(|text| text.contains("You follow Ada.\nRoom ")) {
+            self.saw("a player who goes along");
+        }
         for (words, what) in DEEDS {
             if text.contains(words) {
                 self.saw(what);

@@ -620,7 +620,7 @@ on($('enlarge'), 'click', () => {
 
 /// The words of commands, for completion; `src/session/commands.rs` has what they do.
 const COMMANDS = ('look examine exits inventory time weather who get take drop put give say whisper tell reply emote shout '
-  + 'history ignore score title alias unalias description brief prompt colour color width screenreader keepalive password register help commands quit '
+  + 'history ignore follow score title alias unalias description brief prompt colour color width screenreader keepalive password register help commands quit '
   + 'north east south west up down northeast northwest southeast southwest in out go walk enter sit rest stand').split(' ');
 
 const line = $('line');
