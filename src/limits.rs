@@ -174,6 +174,8 @@ pub const ALIASES_MAX: usize = 32;
 pub const ALIAS_NAME_BYTES_MAX: usize = 16;
 /// Players who go together, one following another: all of them move in one turn.
 pub const COMPANY_MAX: usize = 20;
+/// For how long words that are said again at once are counted and not shown.
+pub const REPETITION_MS_MAX: u64 = 10_000;
 /// Lines kept for somebody whose connection is gone, until they come back or rest.
 pub const MISSED_LINES_MAX: usize = 100;
 /// What was said to somebody last, for them to read again.

@@ -1,4 +1,4 @@
-//! Company: who goes with whom, what is said to those who are away; and what players keep of
+//! Company: who goes with whom, what is said to those who are away, what is said again and again; and what players keep of
 //! their own: a title, and words that stand for lines. What is kept is bounded, for each player and for all.
 
 use std::collections::VecDeque;
@@ -9,12 +9,43 @@ use super::look::{called, minutes};
 use super::matching::Place::Company;
 use super::page::Style;
 use super::{Moment, People};
-use crate::clock::Wall;
+use crate::clock::{Monotonic, Wall};
 use crate::limits::{
-    ALIAS_NAME_BYTES_MAX, ALIASES_MAX, COMPANY_MAX, HISTORY_LINES_MAX, LINE_BYTES_MAX, NAME_BYTES_MAX, TELLS_KEPT_MAX,
+    ALIAS_NAME_BYTES_MAX, ALIASES_MAX, COMPANY_MAX, HISTORY_LINES_MAX, LINE_BYTES_MAX, NAME_BYTES_MAX,
+    REPETITION_MS_MAX, TELLS_KEPT_MAX,
 };
 use crate::text::capitalised;
 use crate::world::{Action, Command as Order, Deed, Entity, EntityId, Keeping, Keepsake, Kind, Player, World};
+
+/// Words of somebody that were shown last, and how often they were said again since.
+#[derive(Default)]
+pub struct Said {
+    words: String,
+    at: Monotonic,
+    again: u32,
+}
+
+impl Said {
+    pub fn new(words: &str, at: Monotonic) -> Said {
+        Said { words: words.to_owned(), at, again: 0 }
+    }
+
+    /// Whether these words are only said again, and were read a moment ago: then they are counted.
+    pub fn counts(&mut self, words: &str, now: Monotonic) -> bool {
+        let is_same = self.words == words && now.since(self.at) < Duration::from_millis(REPETITION_MS_MAX);
+        self.again += u32::from(is_same);
+        is_same
+    }
+
+    /// What is to be read of that before anything else is.
+    pub fn summary(&self) -> Option<String> {
+        match self.again {
+            0 => None,
+            1 => Some("The same once more.".to_owned()),
+            times => Some(format!("The same {times} times more.")),
+        }
+    }
+}
 
 /// Adds a line to those that can be read again.
 pub fn remember(lines: &mut VecDeque<String>, line: &str) {

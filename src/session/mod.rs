@@ -34,6 +34,7 @@ use crate::limits::{
 use crate::log::{Level, Line};
 use crate::text::keys;
 use crate::world::{Audience, Deed, Effect, EntityId, Kind, Player, World};
+use company::Said;
 use gmcp::{Gmcp, Message, Scene};
 use login::Stage;
 use page::{Style, View};
@@ -105,6 +106,8 @@ pub struct People {
     scenes: BTreeMap<EntityId, Scene>,
     /// When something is to be looked at next.
     due: BTreeSet<(Monotonic, Due)>,
+    /// When the last line was taken.
+    now: Monotonic,
     throttle: Throttle,
     /// How many sessions there are from each address, as `login::network` has it. None is 0.
     addresses: BTreeMap<String, usize>,
@@ -162,6 +165,8 @@ struct Session {
     pace: Monotonic,
     /// Not heard before this.
     held: Monotonic,
+    /// Somebody's words, as long as nothing else was written since.
+    said: Said,
     /// Which of several things was meant?
     question: Option<commands::Question>,
     /// How who is at the other end wants to be shown things.
@@ -266,6 +271,7 @@ impl People {
                 farewell: None,
                 pace: now,
                 held: now,
+                said: Said::default(),
                 question: None,
                 wishes: Player::default(),
                 failures: 0,
@@ -318,7 +324,7 @@ impl People {
     /// Takes a line.
     pub fn line(&mut self, number: Number, line: &str, moment: &mut Moment) {
         let Some(session) = self.sessions.get_mut(&number).filter(|session| session.farewell.is_none()) else { return };
-        (session.heard, session.is_warned) = (moment.now, false);
+        (session.heard, session.is_warned, self.now) = (moment.now, false, moment.now);
         // The end of a line that is not shown is not shown either.
         session.prompt = if matches!(session.stage, Stage::Password(_)) { Prompt::Shown } else { Prompt::Due };
         session.step(moment.now);
@@ -394,14 +400,28 @@ impl People {
                 if is_own_words && effect.actor.is_some_and(|actor| self.ignores(listener, actor)) {
                     continue;
                 }
+                // Creatures have few words, and say them in their time.
+                let is_of_a_player = effect.actor.is_some_and(|actor| self.bodies.contains_key(&actor));
+                let (can_be_spam, now) = (is_own_words && is_of_a_player && effect.actor != Some(listener), self.now);
+                if can_be_spam && self.said(listener).is_some_and(|said| said.counts(&words, now)) {
+                    continue;
+                }
                 let talker = effect.actor.map_or("", |actor| world.name_of(actor));
                 self.report_words(listener, &effect.deed, talker, &words);
                 self.tell(listener, if is_speech { Style::Speech } else { Style::Plain }, &words);
+                let said = self.said(listener).filter(|_| can_be_spam);
+                said.into_iter().for_each(|said| *said = Said::new(&words, now));
                 let is_private = is_speech && matches!(effect.deed, Deed::Whispers(..) | Deed::Tells(..));
                 let body = self.bodies.get_mut(&listener).filter(|_| is_private);
                 body.into_iter().for_each(|body| company::remember(&mut body.told, &words));
             }
         }
+    }
+
+    /// What a listener has read last of somebody's words, unless their connection is gone or lines are left out.
+    fn said(&mut self, listener: EntityId) -> Option<&mut Said> {
+        let session = self.sessions.get_mut(&self.bodies.get(&listener)?.session?);
+        session.filter(|session| session.lost == 0).map(|session| &mut session.said)
     }
 
     /// Whether one does not want to hear another.
@@ -434,6 +454,8 @@ impl People {
             session.lost += 1;
             return;
         }
+        let said = mem::take(&mut session.said);
+        said.summary().into_iter().for_each(|summary| session.append(Style::Plain, &summary));
         session.append(style, text);
     }
 

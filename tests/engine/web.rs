@@ -233,9 +233,10 @@ fn a_browser_that_never_reads_slows_nobody_and_is_told_what_was_left_out() {
     let mut talkers: Vec<Visitor> = (0..20).map(|_| Visitor::browse(&engine).comes_in()).collect();
     let each = COMMAND_BURST as usize - 5;
     assert!(talkers.len() * each * words.len() > 9 * OUTPUT_BYTES_MAX);
+    let frame_of = |n: usize| frame(true, 2, format!("tell guest2 {n} {words}\n").as_bytes());
+    let frames: Vec<u8> = (0..each).flat_map(frame_of).collect();
     for talker in &mut talkers {
-        let line = frame(true, 2, format!("tell guest2 {words}\n").as_bytes());
-        talker.sends(&line.repeat(each));
+        talker.sends(&frames);
         good.asks("look");
     }
     talkers.iter_mut().for_each(|talker| _ = talker.asks("look"));

@@ -1,10 +1,10 @@
-//! Company: who goes along with whom, what is kept for whoever is away, words of one's own.
+//! Company: who goes along with whom, what is kept for whoever is away, words of one's own, what is said again and again.
 
 use std::time::Duration;
 
 use aqevia_engine::limits::{
     ALIAS_NAME_BYTES_MAX, ALIASES_MAX, COMPANY_MAX, INPUT_LINE_BYTES_MAX, LINE_BYTES_MAX, NAME_BYTES_MAX,
-    TELLS_KEPT_MAX,
+    REPETITION_MS_MAX, TELLS_KEPT_MAX,
 };
 use aqevia_engine::session::Number;
 use aqevia_engine::world::{Keeping, World};
@@ -199,6 +199,52 @@ fn a_word_of_ones_own_is_replaced_once_never_hides_a_command_and_is_bounded() {
     assert!(visit.line(anna, "two").contains("You say, \"Two\""));
     visit.lines(anna, &["unalias two"]);
     assert!(visit.line(anna, "two").contains("There is no command `two`."));
+}
+
+#[test]
+fn the_same_words_again_at_once_are_counted_and_nothing_new_is_hidden() {
+    let mut visit = Visit::new();
+    let [anna, bob] = ["Anna", "Bob"].map(|name| visit.player(name).0);
+    let own = visit.lines(bob, &["say Well.", "say Well.", "say Well."]);
+    assert!(own.contains("You say, \"Well.\"\n"), "who says it reads it each time: {own}");
+    let read = visit.read(anna);
+    assert_eq!(read.matches("Bob says, \"Well.\"\n").count(), 1, "{read}");
+    // What is new is shown at once, after the count.
+    visit.line(bob, "say Well?");
+    let read = visit.read(anna);
+    assert!(read.contains("The same 2 times more.\nBob says, \"Well?\"\n"), "{read}");
+    visit.line(bob, "say Well?");
+    assert_eq!(visit.read(anna), "");
+    let look = visit.line(anna, "score");
+    assert!(look.starts_with("The same once more.\nName: Anna\n"), "{look}");
+    // Whoever has read something else since reads it again, and so does who has not read it for a while.
+    visit.line(bob, "say Well?");
+    assert!(visit.read(anna).contains("Bob says, \"Well?\"\n"));
+    visit.pass(ms(REPETITION_MS_MAX - 1_000));
+    visit.line(bob, "say Well?");
+    assert_eq!(visit.read(anna), "");
+    visit.pass(ms(1_000));
+    visit.line(bob, "say Well?");
+    assert!(visit.read(anna).contains("The same once more.\nBob says, \"Well?\"\n"));
+    // The same by another is something else, and so is what is done again.
+    let cora = visit.player("Cora").0;
+    visit.read.clear();
+    for (who, line, shown) in [
+        (bob, "tell anna Well?", true),
+        (bob, "tell anna Well?", false),
+        (cora, "tell anna Well?", true),
+        (bob, "tell anna Well?", true),
+        (bob, "emote waves.", true),
+        (bob, "emote waves.", false),
+        (bob, "sit", true),
+        (bob, "emote waves.", true),
+    ] {
+        visit.line(who, line);
+        assert_eq!(!visit.read(anna).is_empty(), shown, "{line}");
+    }
+    // What was counted is in no history twice.
+    let history = visit.line(anna, "history");
+    assert_eq!(history.matches("Bob tells you, \"Well?\"\n").count(), 2, "{history}");
 }
 
 #[test]

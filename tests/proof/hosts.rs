@@ -216,8 +216,9 @@ fn whoever_reads_again_gets_an_answer_however_much_was_left_out_before() {
     deaf.send(b"guest\r\n");
     host.serve(at(0));
     let talkers = host.guests(20, at(0));
-    let line = format!("tell guest1 {}\r\n", "and on ".repeat(130));
-    talkers.iter().for_each(|talker| talker.send(line.repeat(COMMAND_BURST as usize - 5).as_bytes()));
+    let lines = |n: u64| format!("tell guest1 {n} {}\r\n", "and on ".repeat(130));
+    let lines: String = (0..COMMAND_BURST - 5).map(lines).collect();
+    talkers.iter().for_each(|talker| talker.send(lines.as_bytes()));
     host.serve(at(1));
     deaf.send(b"look\r\n");
     let mut read = Vec::new();

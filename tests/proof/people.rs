@@ -503,12 +503,12 @@ fn who_does_not_read_loses_lines_is_told_so_and_slows_nobody() {
     visit.read(anna);
     let said = "x".repeat(900);
     let mut count = 0;
-    for _ in 0..100 {
+    for n in 0..100 {
         let now = visit.now.max(visit.people.takes_at(bob));
         let mut random = || [0; 10];
         let world = &mut visit.world;
         let mut moment = aqevia_engine::session::Moment { world, now, wall: crate::folder::WALL, random: &mut random };
-        visit.people.line(bob, &format!("say {said}"), &mut moment);
+        visit.people.line(bob, &format!("say {n} {said}"), &mut moment);
         count += 1;
         visit.now = now;
         // Bob reads, Anna does not.
@@ -521,6 +521,9 @@ fn who_does_not_read_loses_lines_is_told_so_and_slows_nobody() {
     let note = format!("\n** Missing here: {}. These came faster than your connection took them.\n", count - read);
     assert!(output.text.ends_with(&note), "{}", &output.text[output.text.len() - 200..]);
     assert_eq!(reached(&visit, Limit::Output), 1);
+    // What was left out is new when it is said again.
+    visit.line(bob, &format!("say 99 {said}"));
+    assert!(visit.read(anna).contains("Bob says, \"99"));
     assert!(visit.line(anna, "look").contains("The Square"));
 }
 
