@@ -21,12 +21,10 @@
 //! In bytes, `\r`, `\n`, `\t`, `\0`, `\\`, `\<` and `\xNN` stand for what does not survive every editor, and `<64 ab>` for
 //! `ab` so many times. Anything else in a file is an error.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
-
 use aqevia_engine::web::handshake::Subprotocol;
 use aqevia_engine::web::{Event, Socket};
+
+use crate::lines::{self, number};
 
 /// One conversation.
 pub struct Vector {
@@ -64,15 +62,7 @@ const KINDS: [(&str, u8); 6] =
 
 /// All vectors, in the order of their names.
 pub fn all() -> Vec<Vector> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/websocket");
-    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.sort();
-    let read = |path: &PathBuf| {
-        let name = path.file_name().unwrap().to_str().unwrap();
-        let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{name}: {error}"));
-        read(name, &text).unwrap_or_else(|error| panic!("{name}: {error}"))
-    };
-    files.iter().map(read).collect()
+    lines::all("websocket", read)
 }
 
 /// What comes of bytes that are sent in these pieces.
@@ -99,15 +89,8 @@ pub fn converse<'a>(subprotocol: Subprotocol, pieces: impl IntoIterator<Item = &
 pub fn read(name: &str, text: &str) -> Result<Vector, String> {
     let (mut subprotocol, mut mask) = (Subprotocol::Plain, [0x37, 0xfa, 0x21, 0x3d]);
     let (mut sends, mut outcome) = (Vec::new(), Outcome::default());
-    for (index, line) in text.lines().enumerate() {
-        let wrong = |what: &str| Err(format!("line {}: {what}: {line}", index + 1));
-        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
-        if index == 0 && word != "#" {
-            return wrong("a vector opens with what it probes");
-        }
-        if line.trim() != line || !line.chars().all(|c| matches!(c, ' '..='~')) {
-            return wrong("white space at an end, or no plain ASCII");
-        }
+    lines::each(text, |word, rest| {
+        let wrong = |what: &str| Err(what.to_owned());
         let said = |text: &str| String::from_utf8(bytes(text)?).map_err(|error| error.to_string());
         let is_over = outcome != Outcome::default();
         match word {
@@ -124,10 +107,11 @@ pub fn read(name: &str, text: &str) -> Result<Vector, String> {
                 mask = bytes.try_into().map_err(|_| "a mask has four bytes")?;
             }
             "frame" | "part" | "send" | "repeat" if is_over => return wrong("too late"),
-            "frame" | "part" | "send" => sends.extend(sent(line, mask)?),
+            "frame" | "part" | "send" => sends.extend(sent(word, rest, mask)?),
             "repeat" => {
                 let (count, what) = rest.split_once(' ').ok_or("how often what?")?;
-                sends.extend(sent(what, mask)?.repeat(number(count)?));
+                let (word, rest) = what.split_once(' ').ok_or("send what?")?;
+                sends.extend(sent(word, rest, mask)?.repeat(number(count)?));
             }
             "answer" => {
                 let (kind, content) = rest.split_once(' ').unwrap_or((rest, ""));
@@ -148,7 +132,8 @@ pub fn read(name: &str, text: &str) -> Result<Vector, String> {
             "closed" if rest.is_empty() => outcome.events.push(Happened::Closed),
             _ => return wrong("unknown"),
         }
-    }
+        Ok(())
+    })?;
     if sends.is_empty() {
         Err("it sends nothing".to_owned())
     } else {
@@ -156,19 +141,14 @@ pub fn read(name: &str, text: &str) -> Result<Vector, String> {
     }
 }
 
-fn number<N: FromStr>(text: &str) -> Result<N, String> {
-    text.parse().map_err(|_| format!("no number: {text}"))
-}
-
-fn sent(line: &str, mask: [u8; 4]) -> Result<Vec<u8>, String> {
-    let (word, rest) = line.split_once(' ').ok_or("send what?")?;
+fn sent(word: &str, rest: &str, mask: [u8; 4]) -> Result<Vec<u8>, String> {
     if word == "send" {
         return bytes(rest);
     }
     let (kind, content) = rest.split_once(' ').unwrap_or((rest, ""));
     match word {
         "frame" | "part" => frame(kind, word == "frame", Some(mask), &bytes(content)?),
-        _ => Err(format!("unknown: {line}")),
+        _ => Err(format!("unknown: {word}")),
     }
 }
 
@@ -194,31 +174,20 @@ fn frame(kind: &str, is_last: bool, mask: Option<[u8; 4]>, content: &[u8]) -> Re
 fn bytes(text: &str) -> Result<Vec<u8>, String> {
     let mut found = Vec::new();
     let mut rest = text;
-    while let Some(first) = rest.chars().next() {
-        let length = match first {
-            '<' => {
-                let end = rest.find('>').ok_or_else(|| format!("no end of < in {text}"))?;
-                let (count, what) = rest[1..end].split_once(' ').ok_or_else(|| format!("how often what? {text}"))?;
-                found.extend(bytes(what)?.repeat(number(count)?));
-                end + 1
-            }
-            '\\' if rest.starts_with("\\x") => {
-                let digits = rest.get(2..4).unwrap_or_default();
-                found.push(u8::from_str_radix(digits, 16).map_err(|_| format!("no \\xNN in {text}"))?);
-                4
-            }
-            '\\' => {
-                let known =
-                    rest.as_bytes().get(1).and_then(|escaped| b"rnt0\\<".iter().position(|known| known == escaped));
-                found.push(b"\r\n\t\0\\<"[known.ok_or_else(|| format!("an unknown escape in {text}"))?]);
-                2
-            }
-            first => {
-                found.push(first as u8);
-                1
-            }
-        };
-        rest = &rest[length..];
+    while !rest.is_empty() {
+        if let Some(inner) = rest.strip_prefix('<') {
+            let (inner, after) = inner.split_once('>').ok_or_else(|| format!("no end of < in {text}"))?;
+            let (count, what) = inner.split_once(' ').ok_or_else(|| format!("how often what? {text}"))?;
+            found.extend(bytes(what)?.repeat(number(count)?));
+            rest = after;
+        } else if let Some(after) = rest.strip_prefix("\\<") {
+            found.push(b'<');
+            rest = after;
+        } else {
+            let (byte, after) = lines::byte(rest)?;
+            found.push(byte);
+            rest = after;
+        }
     }
     Ok(found)
 }
