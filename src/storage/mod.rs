@@ -19,6 +19,7 @@ pub mod schema;
 mod steps;
 pub mod worldfile;
 
+use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
 use std::io::ErrorKind;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -333,7 +334,11 @@ impl Storage {
         let (mut now, before) = (Committed::default(), &open.committed);
         let Ok(file) = File::open(beside(&self.path, "-wal")) else { return Some(now) };
         // What is not there stays zero.
-        let read = |bytes: &mut [u8], at: u64| _ = file.read_exact_at(bytes, at);
+        let is_unreadable = Cell::new(false);
+        let read = |bytes: &mut [u8], at: u64| {
+            let error = file.read_exact_at(bytes, at).err();
+            is_unreadable.set(is_unreadable.get() || error.is_some_and(|it| it.kind() != ErrorKind::UnexpectedEof));
+        };
         read(&mut now.header, 0);
         let frame_bytes = now.header[8..12].iter().fold(0, |size, byte| size << 8 | u64::from(*byte)) + 24;
         let frame_before = |end: u64| {
@@ -353,6 +358,10 @@ impl Storage {
         let begins = is_empty || now.header.starts_with(&LOG_MAGIC);
         // The last frame of a transaction tells how large the database is after it.
         let ends = is_empty || frames == 0 || now.frame[4..8] != [0; 4];
+        if is_unreadable.get() {
+            // Whatever keeps it from being read is no sign.
+            return Some(Committed::default());
+        }
         Some(now).filter(|_| begins && ends && !is_gone)
     }
 
